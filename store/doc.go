@@ -1,4 +1,4 @@
-// Package store defines the places where changed tickets wait: the contract that Redis and the journal both keep.
+// Package store defines the contract of a place for pending tickets, which Redis and the journal keep.
 //
 // # States of a ticket in a store
 //
@@ -8,20 +8,21 @@
 //	                         │                                           └──Drop──> absent
 //	                         └────────── Set ── from every state
 //
-// A ticket that was deleted leaves a tombstone: although the ticket is absent, the store refuses its changes and creates of its
-// id. A create of an id that is not absent, or has a tombstone, is refused; one that arrives late merges with a ticket that was
-// made since it was acknowledged.
+// A deleted ticket leaves a tombstone: the ticket is absent, and the store refuses changes and creates under the id. The store
+// also refuses a create whose id is not absent. A create that arrives late is different: the store merges the create with a
+// ticket that was made after the create was acknowledged.
 //
 // # What happens on failure
 //
-// A claim that is never acked (its daemon died, its acks failed) is due again when its lease is over. An ack names a
-// revision: a field that changed after that revision stays dirty. So a claim may be flushed twice, by one daemon or by two,
-// and nothing is ever lost by it; that flushing twice does no harm is the next place's part (it compares revisions). The
-// lease only saves work; safety never depends on it.
+// A claim without an ack (the daemon died, the ack failed) is due again when the lease is over. An ack names a revision: a field
+// that changed after that revision stays dirty. So the same or a second daemon may flush a claim twice. No change is lost by a
+// second flush, and the next place makes a second flush harmless, as the next place compares revisions. The lease only saves
+// work; safety never depends on a lease.
 //
 // # Requests
 //
-// A mutation with a request id is remembered with its outcome and its digest: the same again changes nothing and has the same
-// outcome, and another one under the same id is refused with [ErrReused]. A refused mutation is not remembered. Where an entry
-// of a journal is replayed, which was acknowledged, an id that belongs to another request does not stop it.
+// The store remembers a mutation with a request id, with its outcome and its digest. The same request repeated changes no ticket
+// and gets the same outcome. A different request under the same id is refused with [ErrReused]. A refused mutation is not
+// remembered. A replayed entry of a journal was acknowledged, so the store makes the entry even if the request id belongs to a
+// different request.
 package store

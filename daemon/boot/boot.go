@@ -13,41 +13,56 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"path/filepath"
+	"slices"
+
+	"strconv"
+
 	"github.com/ticketd/ticketd/daemon"
 	"github.com/ticketd/ticketd/daemon/config"
 	"github.com/ticketd/ticketd/daemon/metrics"
+	"github.com/ticketd/ticketd/daemon/moves"
+	"github.com/ticketd/ticketd/daemon/site"
 	"github.com/ticketd/ticketd/daemon/spool"
 	"github.com/ticketd/ticketd/daemon/watchdog"
+	"github.com/ticketd/ticketd/internal/logs"
+	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/internal/version"
+	"github.com/ticketd/ticketd/protocol"
+	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/sync/flush"
+	"github.com/ticketd/ticketd/sync/ids"
+	"github.com/ticketd/ticketd/sync/mysql"
+	"github.com/ticketd/ticketd/sync/table"
 )
 
-// Daemon is everything that one process runs.
+// Daemon is a running daemon with all its parts.
 type Daemon struct {
 	config *config.Config
 	log    zerolog.Logger
 
 	started time.Time
 
-	redis  *redisPlace // nil where there is none
+	redis  *redisPlace // nil without a Redis
 	sites  []*runningSite
 	table  *daemon.AccessList
 	server *daemon.Server
-	spool  *spool.Spool // nil where there is none
+	spool  *spool.Spool // nil without a spool
 
-	spoolUsers atomic.Pointer[[]uint32] // those who should have a folder in it
+	spoolUsers atomic.Pointer[[]uint32] // the users that should have a folder in the spool
 
-	// places is where pending changes are; left says what an earlier configuration has left behind elsewhere.
+	// places says where pending changes are; left are warnings of pending changes that an earlier configuration has left elsewhere.
 	places lastPlaces
 	left   []string
 
 	connections *daemon.Connections
 
-	metrics  *metrics.Metrics   // nil where they are not wanted
-	scraped  *metrics.Server    // nil where they are not offered
-	watchdog *watchdog.Watchdog // nil where nobody watches
+	metrics  *metrics.Metrics   // nil without metrics
+	scraped  *metrics.Server    // nil if no server offers the metrics
+	watchdog *watchdog.Watchdog // nil without a supervisor
 }
 
-// New builds a daemon and binds its socket. It starts nothing.
+// New builds a daemon and binds its socket, without starting background work.
 func New(ctx context.Context, c *config.Config, log zerolog.Logger) (*Daemon, error) {
 	d := &Daemon{config: c, log: log, started: time.Now()}
 	if c.Metrics.Listen != "" {
@@ -108,6 +123,247 @@ func (d *Daemon) build(ctx context.Context) error {
 	return nil
 }
 
+// identify reads the identities of all sites' tables from MySQL, in parallel. Without an answer within [lookTimeout] a site's
+// identity comes from disk.
+func (d *Daemon) identify(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	var asked sync.WaitGroup
+	for _, s := range d.sites {
+		asked.Go(func() {
+			_ = s.database.Identify(ctx) // [custody.told] records the result
+			s.custody.recall(s.database)
+		})
+	}
+	asked.Wait()
+}
+
+// openSite makes the parts of a site by which the table can be identified.
+func (d *Daemon) openSite(name string, c config.Site) (*runningSite, error) {
+	s := &runningSite{name: name, prefix: c.KeyPrefix, keys: describeKeys(d.config, name)}
+	s.log = d.log.With().Str("site", name).Logger()
+	s.sampled = logs.Limited(s.log, 1, time.Minute)
+	var err error
+	if s.database, err = OpenDatabase(c); err != nil {
+		return nil, err
+	}
+	s.custody = newCustody(d.config.Daemon.StateDir, name, s.database, s.log)
+	s.moves, err = moves.Open(moves.Options{
+		Path: movesFile(d.config.Daemon.StateDir, name), Table: s.custody.named, Owns: s.custody.owns, Log: s.log,
+	})
+	if err == nil && d.config.Daemon.SpoolDir == "" {
+		s.moves.Settled(time.Now())
+	}
+	return s, err
+}
+
+// describeKeys describes to operators where this daemon keeps a site's tickets.
+func describeKeys(c *config.Config, site string) string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "a host without a name"
+	}
+	return "the daemon on " + host + " with " + whereKeys(c, site)
+}
+
+// complete makes the rest of a site.
+func (d *Daemon) complete(ctx context.Context, s *runningSite) error {
+	name, c := s.name, d.config.Sites[s.name]
+	clock := ticket.NewClock(time.Now)
+	var flusher *flush.Flusher
+	var err error
+	s.backend, err = d.openBackend(ctx, &parts{
+		name: name, config: &c, clock: clock, floor: s.database.MaxRevision, custody: s.custody, moves: s.moves,
+		seeded: s.seeded, foreign: s.foreignKey, odd: s.oddKey, vanished: s.vanishedKey,
+		stray: s.strays.meet, convert: s.convert, older: s.olderKey,
+		twin:   s.twinJournal,
+		nextID: func(ctx context.Context) (ticket.ID, error) { return s.allocator.Next(ctx) },
+		born:   s.database.Born,
+		aside:  func(m *store.Mutation, at time.Time) error { return d.setAside(s, m, at) },
+		wake:   func(due time.Time) { flusher.Wake(due) }, batch: d.metrics.Batches(name), log: s.log,
+	})
+	if err != nil {
+		return err
+	}
+	sink := mysql.NewSink(s.database)
+	s.allocator = ids.New(mysql.NewSequence(s.database).Lease, s.database.Taken, c.IDBlock)
+	if dir := d.config.Daemon.StateDir; dir != "" {
+		s.allocator.Keep(ids.KeepOptions{
+			Dir: dir, Name: idsFile(name), Owner: s.custody.known, Numbering: s.database.Numbering, Log: s.log,
+		})
+	}
+	flusher = flush.New(s.backend, d.metrics.Sink(name, heldSink{sink, s.custody}), flush.Options{
+		Batch: c.Batch, Lease: c.Lease, Gap: flushGap, Poll: flushPoll, MaxPause: flushMaxPause,
+		Patience: d.config.Daemon.RequestTimeout,
+		Refresh:  func(ctx context.Context) error { return s.Refresh(ctx) },
+		Log:      s.log,
+	})
+	s.Site = site.New(site.Parts{
+		Name: name, Store: s.backend, Database: s.database, IDs: s.allocator, Deleted: s.database.Deleted, Flusher: flusher,
+		Statements: sink.Statements, Clock: clock, Strategy: strategy(&c),
+		DefinitionFile: definitionFile(d.config.Daemon.StateDir, name), StoreState: d.state,
+		Warnings: func() []string { return slices.Concat(d.warnings(), s.warnings()) }, Backend: s.backend.kind(),
+		MaxDirty: c.MaxDirty, Early: c.Ack == config.AckJournal,
+		Journal: s.backend.journalStatus(),
+		Stuck:   s.backend.Stuck,
+		Served:  s.custody.served, Owns: s.custody.owns,
+		Log: s.log,
+	})
+	return nil
+}
+
+// state tells whether Redis answers. Without a Redis the store is the journal, which always answers.
+func (d *Daemon) state() (up bool, since time.Time, reason string) {
+	if d.redis == nil {
+		return true, d.started, ""
+	}
+	return d.redis.watch.State()
+}
+
+// warnings are left pending changes, and faults of Redis for the operator.
+func (d *Daemon) warnings() []string {
+	if d.redis == nil {
+		return d.left
+	}
+	return slices.Concat(d.left, d.redis.doctor.warnings())
+}
+
+// journalStatus returns the function that reports the journal's status; nil without a journal.
+func (b *backend) journalStatus() func() protocol.JournalStatus {
+	if b.Journal() == nil {
+		return nil
+	}
+	return func() protocol.JournalStatus {
+		j := b.Journal()
+		return protocol.JournalStatus{
+			Entries: j.Entries, Bytes: j.Bytes, Segments: j.Segments, Replayed: j.Replayed, OldestMS: age(j.Oldest), Requests: j.Requests,
+		}
+	}
+}
+
+func definitionFile(dir, site string) string {
+	if dir == "" {
+		return ""
+	}
+	return filepath.Join(dir, site+".table.json")
+}
+
+// movesFile is the file of a site's moves; empty without a state folder.
+func movesFile(dir, site string) string {
+	if dir == "" {
+		return ""
+	}
+	return filepath.Join(dir, site+".moves")
+}
+
+func age(since time.Time) int64 {
+	if since.IsZero() {
+		return 0
+	}
+	return max(time.Since(since).Milliseconds(), 0)
+}
+
+// seeded is called after Redis was found without any key of this site: normal for a new Redis, an alarm for a Redis that had keys
+// before.
+func (s *runningSite) seeded(floor ticket.Revision, emptied bool) {
+	if s.Site != nil {
+		s.Rebury()
+	}
+	if !emptied {
+		s.log.Info().Int64("mysql_revision", int64(floor)).Msg("Redis holds no keys of this site yet")
+		return
+	}
+	at := time.Now().UTC().Format(time.RFC3339)
+	text := "Redis was found empty at " + at + ": changes that were not in MySQL by then are lost; find out who emptied it " +
+		"(an object-cache plugin's flush, a restart without persistence) and give ticketd a Redis of its own"
+	s.emptied.Store(&text)
+	s.log.Error().Int64("mysql_revision", int64(floor)).Msg(text)
+}
+
+// oddKey is called for a key in Redis with an impossible revision.
+func (s *runningSite) oddKey(key string) {
+	text := "the Redis key " + strconv.Quote(key) + " had an impossible revision, written by another program than ticketd: " +
+		"the key's fields count as changed now; find out which program writes there, and look at the ticket"
+	s.sampled.Error().Msg(text)
+	s.odd.Store(&text)
+}
+
+// foreignKey is called for a ticket's key in Redis with a value that is no ticket.
+func (s *runningSite) foreignKey(key string) {
+	at := time.Now().UTC().Format(time.RFC3339)
+	text := "the Redis key " + strconv.Quote(key) + " held no ticket at " + at + ": another program uses this name, and the " +
+		"overwritten ticket is lost unless MySQL has the ticket; give the site a key_prefix of its own, or delete the key"
+	s.foreign.Store(&text)
+	s.sampled.Error().Msg(text)
+}
+
+// vanishedKey is called after another program deleted the key of a ticket with pending changes.
+func (s *runningSite) vanishedKey(key string, back bool) {
+	became := "its pending changes are lost, unless another host's daemon acknowledged them lately"
+	if back {
+		became = "the changes that this daemon acknowledged lately are written again, older ones are lost"
+	}
+	text := "the Redis key " + strconv.Quote(key) + " of a ticket with pending changes was deleted or expired, as found at " +
+		time.Now().UTC().Format(time.RFC3339) + "; " + became + ": find out which program deletes keys or sets expiries there"
+	s.vanished.Store(&text)
+	s.sampled.Error().Msg(text)
+}
+
+// convert makes a ticket of another program's hash.
+func (s *runningSite) convert(ctx context.Context, key string, id ticket.ID, stray ticket.Fields) (ticket.Fields, error) {
+	fields, err := convert(ctx, s.database, false, key, id, stray)
+	if field := (*table.FieldError)(nil); errors.As(err, &field) {
+		s.strays.refuse(key, field.Reason)
+		s.sampled.Error().Msg(field.Reason)
+	}
+	if err == nil {
+		s.strays.take(key)
+	}
+	return fields, err
+}
+
+// olderKey is called for another program's hash that was older than its ticket; aside is the hash's new name.
+func (s *runningSite) olderKey(key, aside string) {
+	s.strays.take(key)
+	s.strays.setAside()
+	s.sampled.Warn().Str("key", key).Str("aside", aside).
+		Msg("a hash of another program is older than its ticket, which ticketd has flushed to MySQL: the hash is set aside")
+}
+
+// twinJournal is called if another daemon uses this journal's id.
+func (s *runningSite) twinJournal(id string) {
+	text := "another daemon uses the id of this host's journal (" + id + "), as hosts do that were cloned from one image: this " +
+		"daemon goes on in Redis under another name until a restart; stop the daemon when 'ticketd status' shows an empty journal, " +
+		"move the journal's folder away and start the daemon, which makes a new id"
+	s.twin.Store(&text)
+	s.log.Error().Msg(text)
+}
+
+// openSpool opens the spool, if configured, and puts the spool before the requests.
+func (d *Daemon) openSpool(dispatcher *daemon.Dispatcher) {
+	c := &d.config.Daemon
+	if c.SpoolDir == "" {
+		return
+	}
+	d.spoolUsers.Store(d.prepareSpool(d.config))
+	d.spool = spool.New(spool.Options{
+		Path: c.SpoolDir, State: filepath.Join(c.StateDir, "spool-folder"), GID: c.SpoolGID(), Sites: d.table,
+		Timeout: c.RequestTimeout, LookEvery: time.Millisecond, Log: d.log, Moves: d.movesOf,
+		Users: func() []uint32 { return *d.spoolUsers.Load() },
+	})
+	dispatcher.UseSpool(d.spool)
+}
+
+// movesOf returns the register of a site's creates that got a new id.
+func (d *Daemon) movesOf(of daemon.Site) *moves.Register {
+	for _, s := range d.sites {
+		if daemon.Site(site.Gate{Site: s.Site}) == of { // as access hands it out
+			return s.moves
+		}
+	}
+	return moves.New(moves.Options{})
+}
+
 func listenOptions(c *config.Daemon) daemon.ListenOptions {
 	mode, _ := c.Mode() // checked with the configuration
 	o := daemon.ListenOptions{Path: c.Socket, Mode: fs.FileMode(mode), GID: -1}
@@ -117,125 +373,20 @@ func listenOptions(c *config.Daemon) daemon.ListenOptions {
 	return o
 }
 
-// prepareStateDir makes the folder for what is kept on disk, readable for the daemon alone.
+// prepareStateDir makes the state folder, readable only by the daemon.
 func prepareStateDir(dir string) error {
 	if dir == "" {
 		return nil
 	}
 	const ownerOnly = 0o700
 	if err := os.MkdirAll(dir, ownerOnly); err != nil {
-		return fmt.Errorf("daemon.state_dir: %w: make it writable for the daemon, or set it to \"\" to keep nothing", err)
+		return fmt.Errorf("daemon.state_dir: %w: make the folder writable for the daemon, or set \"\" to keep no state", err)
 	}
 	return nil
 }
 
-// lookTimeout bounds the look at Redis and MySQL before the daemon says that it is ready.
-const lookTimeout = time.Second
-
-// Run starts everything, calls ready, and runs until ctx ends; then it stops in order.
-func (d *Daemon) Run(ctx context.Context, ready func()) error {
-	work, cancel := context.WithCancel(context.WithoutCancel(ctx)) // the work outlives the signal to stop
-	defer cancel()
-	if d.redis != nil {
-		d.redis.start(work, d.sites)
-	}
-	d.look(ctx)
-	for _, s := range d.sites {
-		s.Start(work)
-	}
-	d.takeInSpool(ctx, work)
-	if err := d.server.Start(work); err != nil {
-		return errors.Join(err, d.stop()) //nolint:contextcheck // see stop
-	}
-	if d.scraped != nil {
-		d.scraped.Start(work)
-	}
-	d.log.Info().Str("version", version.String()).Str("socket", d.config.Daemon.Socket).
-		Strs("sites", d.config.SiteNames()).Msg("ticketd is ready")
-	ready()
-	if d.watchdog != nil {
-		d.watchdog.Start(work)
-	}
-	<-ctx.Done()
-	return d.stop() //nolint:contextcheck // see stop
-}
-
-// look says at once what is missing, so that nobody has to wait for the first failing request.
-func (d *Daemon) look(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
-	defer cancel()
-	if d.redis != nil {
-		d.redis.watch.Prove(ctx)
-		d.redis.doctor.look(ctx)
-	}
-	for _, s := range d.sites {
-		if err := s.Refresh(ctx); err != nil {
-			s.log.Error().Err(err).Msg("MySQL cannot be used yet; changes wait until it can")
-		}
-	}
-}
-
-// stop ends the daemon in the order that the package comment gives. Its time is its own: ctx has ended by then.
-func (d *Daemon) stop() error {
-	ctx, cancel := context.WithTimeoutCause(context.Background(), d.config.Daemon.ShutdownTimeout,
-		errors.New("daemon.shutdown_timeout is over"))
-	defer cancel()
-	d.log.Info().Msg("stopping: answering what was sent, then flushing what is dirty")
-	for _, s := range d.sites {
-		s.Hurry()
-	}
-	var err error
-	if d.watchdog != nil {
-		err = d.watchdog.Stop(ctx)
-	}
-	err = errors.Join(err, d.server.Stop(ctx))
-	if d.spool != nil {
-		err = errors.Join(err, d.spool.Stop(ctx))
-	}
-	err = errors.Join(err, d.drain(ctx))
-	d.noteFlushed(ctx)
-	for _, s := range d.sites {
-		err = errors.Join(err, s.stop(ctx))
-	}
-	if d.redis != nil {
-		err = errors.Join(err, d.redis.stop(ctx))
-	}
-	if d.scraped != nil {
-		err = errors.Join(err, d.scraped.Stop(ctx))
-	}
-	err = errors.Join(err, d.close())
-	d.log.Info().Msg("stopped")
-	return err
-}
-
-// drain flushes what is dirty, all sites at once: one whose MySQL is away must not take the time of the others.
-func (d *Daemon) drain(ctx context.Context) error {
-	errs := make([]error, len(d.sites))
-	var draining sync.WaitGroup
-	for i, s := range d.sites {
-		draining.Go(func() { errs[i] = s.Drain(ctx) })
-	}
-	draining.Wait()
-	return errors.Join(errs...)
-}
-
-// close gives back what New took.
-func (d *Daemon) close() error {
-	var err error
-	for _, s := range d.sites {
-		if s.backend != nil {
-			err = errors.Join(err, s.backend.Close())
-		}
-		err = errors.Join(err, s.database.Close())
-	}
-	if d.redis != nil {
-		err = errors.Join(err, d.redis.client.Close())
-	}
-	return err
-}
-
-// offerMetrics binds the address of the metrics, where they are wanted. One that cannot be bound is reported and does not keep
-// the daemon from serving.
+// offerMetrics binds the address of the metrics, if configured. If the address cannot be bound, the daemon logs the error and
+// serves without metrics.
 func (d *Daemon) offerMetrics(ctx context.Context, connections *daemon.Connections) {
 	if d.metrics == nil {
 		return
@@ -268,37 +419,4 @@ func (d *Daemon) listenMetrics(ctx context.Context) (net.Listener, error) {
 	}
 	var config net.ListenConfig
 	return config.Listen(ctx, network, address)
-}
-
-// answerWithin is how long the daemon may leave its own socket unanswered.
-const answerWithin = 30 * time.Second
-
-// Watch has alive called three times within timeout while [Daemon.Run] is ready and no part of the daemon is stuck, for a
-// supervisor that restarts it otherwise. It is called before Run.
-func (d *Daemon) Watch(timeout time.Duration, alive func()) {
-	parts := []watchdog.Part{{
-		Name: "listener", Within: answerWithin, Moved: watchdog.Listener(d.server.Address(), d.log),
-	}}
-	for _, s := range d.sites {
-		parts = append(parts, s.watched(&d.config.Redis)...)
-	}
-	d.watchdog = watchdog.New(parts, timeout, alive, d.log)
-}
-
-// watched are the loops of a site that have to get on. The time for a step is more than twice what their time-outs allow, as a
-// step may try a broken connection first.
-func (s *runningSite) watched(c *config.Redis) []watchdog.Part {
-	calls := c.DialTimeout + c.WriteTimeout + c.ReadTimeout
-	parts := []watchdog.Part{{
-		Name: "flusher of " + s.name, Within: flushMaxPause + 3*(s.database.Patience()+calls),
-		Moved: watchdog.Counter(func() int64 { return s.Flusher.Stats().Turns() + s.Statements() }),
-	}}
-	if s.backend.redis != nil && s.backend.Journal() != nil {
-		tried := watchdog.Counter(func() int64 { return s.backend.Journal().Tries })
-		parts = append(parts, watchdog.Part{
-			Name: "journal of " + s.name, Within: flushMaxPause + 3*calls,
-			Moved: func(ctx context.Context) bool { return tried(ctx) || s.backend.Journal().Entries == 0 },
-		})
-	}
-	return parts
 }

@@ -24,55 +24,55 @@ import (
 	"github.com/ticketd/ticketd/sync/mysql"
 )
 
-// custody knows which table a site serves and whether all places of the site belong to it: the table that MySQL shows, the keys
-// in Redis, the journal. As long as one does not, or the table is not known yet, nothing of the site is served: what clients
-// write goes to their spool. All of its methods may be called by any goroutine.
+// custody knows which table a site serves, and whether all places of the site belong to this table: the table in MySQL, the keys
+// in Redis, the journal. While a place belongs to another table, or the table is not known yet, the site is not served, and
+// clients write to their spool. All methods may be called by any goroutine.
 type custody struct {
 	site   string
-	former string // what earlier versions called the table
-	file   string // what is remembered of it on disk; empty where nothing is
+	former string // the table's identity in earlier versions
+	file   string // the file of memory; empty without a state folder
 	log    zerolog.Logger
 
 	mu       sync.Mutex
 	memory   custodyMemory
 	identity string // the table's; empty before it is known
 	unnamed  bool   // former stands for the identity, as the table has none
-	journal  string // the journal's folder once it is open
-	foreign  error  // what MySQL shows is not the site's table
+	journal  string // the open journal's folder
+	foreign  error  // the table in MySQL is not the site's
 	keys     error  // the keys in Redis are another table's
 	strange  error  // the journal is another table's
-	said     string // the reason that the log names last
+	said     string // the reason in the last log message
 
 	loop lifecycle.Loop
 }
 
-// custodyMemory is what a site's file says, so that a start without MySQL knows the table.
+// custodyMemory is the content of a site's file, from which a start without MySQL knows the table.
 type custodyMemory struct {
 	Identity string `json:"identity"`
 	Address  string `json:"address"`
 	Database string `json:"database"`
 	Table    string `json:"table"`
-	// Moved are identities that an operator has declared to be this table's as well: changes that carry one are accepted.
+	// Moved are identities that an operator has declared to be this table's as well: changes with such an identity are accepted.
 	Moved []string `json:"moved,omitempty"`
-	// Earlier are identities that this site had before, and that no operator has declared to be this table's.
+	// Earlier are former identities of this site that no operator has declared to be this table's.
 	Earlier []string `json:"earlier,omitempty"`
-	// Keys is the identity of which keys were found, or made, in Redis last: where Redis holds none any more, it was emptied.
+	// Keys is the identity of the keys that were last found, or made, in Redis: if Redis has no keys later, Redis was emptied.
 	Keys string `json:"keys,omitempty"`
 }
 
-// place says where the configuration puts the table.
+// placeOf returns the table's place according to the configuration.
 func placeOf(db *mysql.DB) custodyMemory {
 	at := custodyMemory{Address: db.Address()}
 	at.Database, at.Table, _ = strings.Cut(db.Name(), ".")
 	return at
 }
 
-// sameTable says that both name the same table, as far as a configuration can tell.
+// sameTable says whether m and o name the same table, as far as a configuration can tell.
 func (m *custodyMemory) sameTable(o *custodyMemory) bool {
 	return m.Address == o.Address && m.Database == o.Database && m.Table == o.Table
 }
 
-// identityAt returns the identity that the table of the configuration had when a daemon looked last; empty for none.
+// identityAt returns the identity that a daemon last found for the configuration's table; empty if no daemon has.
 func (m *custodyMemory) identityAt(db *mysql.DB) string {
 	if at := placeOf(db); !m.sameTable(&at) {
 		return ""
@@ -80,7 +80,7 @@ func (m *custodyMemory) identityAt(db *mysql.DB) string {
 	return m.Identity
 }
 
-// IdentityOf returns the identity that a site's table had when a daemon of this host looked last; empty for none.
+// IdentityOf returns the identity that a daemon of this host last found for a site's table; empty if no daemon has.
 func IdentityOf(stateDir, site string, db *mysql.DB) (string, error) {
 	file := identityFile(stateDir, site)
 	m, err := readMemory(file)
@@ -90,7 +90,7 @@ func IdentityOf(stateDir, site string, db *mysql.DB) (string, error) {
 	return m.identityAt(db), nil
 }
 
-// identityFile is where a site's identity is remembered; empty for nowhere.
+// identityFile is the file of a site's identity; empty without a state folder.
 func identityFile(dir, site string) string {
 	if dir == "" {
 		return ""
@@ -118,12 +118,12 @@ func writeMemory(file string, m *custodyMemory) error {
 	return site.Keep(file, append(text, '\n'))
 }
 
-// newCustody makes the custody of a site and has the site's database report to it.
+// newCustody makes the custody of a site, to which the site's database reports.
 func newCustody(stateDir, name string, db *mysql.DB, log zerolog.Logger) *custody {
 	c := &custody{site: name, former: db.Name(), file: identityFile(stateDir, name), log: log}
 	var err error
 	if c.memory, err = readMemory(c.file); err != nil {
-		log.Warn().Err(err).Msg("the identity kept on disk is not used; it is read from MySQL")
+		log.Warn().Err(err).Msg("the identity kept on disk is not used; the daemon reads the identity from MySQL")
 	}
 	db.Guard(mysql.GuardOptions{
 		Told: func(identity string, own bool, err error) { c.told(db, identity, own, err) }, Had: c.memory.identityAt(db),
@@ -131,7 +131,7 @@ func newCustody(stateDir, name string, db *mysql.DB, log zerolog.Logger) *custod
 	return c
 }
 
-// recall takes the identity from disk where MySQL does not answer, as long as the configuration names the same table as then.
+// recall takes the identity from disk if MySQL does not answer and the configuration still names the same table.
 func (c *custody) recall(db *mysql.DB) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -143,7 +143,7 @@ func (c *custody) recall(db *mysql.DB) {
 	c.identity = had
 }
 
-// told records what a connection to MySQL has shown.
+// told records the identity that a connection to MySQL has shown.
 func (c *custody) told(db *mysql.DB, identity string, own bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -155,7 +155,7 @@ func (c *custody) told(db *mysql.DB, identity string, own bool, err error) {
 	c.say()
 }
 
-// learn notes which table this is. The caller holds the lock.
+// learn records the table's identity. The caller holds the lock.
 func (c *custody) learn(db *mysql.DB, identity string) {
 	c.identity = identity
 	now := placeOf(db)
@@ -170,25 +170,17 @@ func (c *custody) learn(db *mysql.DB, identity string) {
 	}
 }
 
-// keep writes what is remembered to the disk. The site works without; only the next start would miss it. The caller holds the
-// lock.
+// keep writes memory to disk. The site works without the file; only the next start needs the file. The caller holds the lock.
 func (c *custody) keep() {
 	if err := writeMemory(c.file, &c.memory); err != nil {
 		c.log.Warn().Err(err).Msg("the table's identity cannot be kept on disk")
 	}
 }
 
-// filled says that this site's keys were in Redis when a daemon of this host looked last.
-func (c *custody) filled() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.memory.Keys != "" && c.memory.Keys == c.memory.Identity
-}
-
 // journalLabel is the file beside a journal's segments that says which table its changes are for.
 const journalLabel = "identity"
 
-// label compares the journal's label with the identity, and writes one where an earlier version has written none. The caller
+// label compares the journal's label with the identity, and writes the label that an earlier version has not written. The caller
 // holds the lock.
 func (c *custody) label() {
 	c.strange = nil
@@ -221,46 +213,7 @@ func writeLabel(dir, identity string) error {
 	return site.Keep(filepath.Join(dir, journalLabel), []byte(identity+"\n"))
 }
 
-// beforeJournal makes way for a new journal where one of another table is there in which nothing waits.
-func (c *custody) beforeJournal(ctx context.Context, dir string, forRedis bool) error {
-	c.mu.Lock()
-	identity, former := c.identity, c.former
-	c.mu.Unlock()
-	owner, err := readLabel(dir)
-	if dir == "" || identity == "" || owner == "" || owner == identity || owner == former || err != nil {
-		return nil //nolint:nilerr // what cannot be read is reported when the journal is open
-	}
-	waiting, err := waitingIn(ctx, dir, forRedis)
-	if err != nil || waiting > 0 {
-		return err
-	}
-	c.log.Info().Str("journal", dir).Msg("the journal was another table's and had no pending changes: a new one is begun")
-	return os.RemoveAll(dir)
-}
-
-// openedJournal records the folder of the journal that was opened.
-func (c *custody) openedJournal(dir string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.journal = dir; dir != "" && c.identity != "" {
-		c.label()
-	}
-	c.say()
-}
-
-// toldKeys records whether the keys in Redis belong to the table.
-func (c *custody) toldKeys(err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.keys = err
-	if err == nil && c.memory.Keys != c.memory.Identity {
-		c.memory.Keys = c.memory.Identity
-		c.keep()
-	}
-	c.say()
-}
-
-// say logs the reason why the site is not served when it differs from the last one. The caller holds the lock.
+// say logs the reason why the site is not served if the reason has changed. The caller holds the lock.
 func (c *custody) say() {
 	err, text := c.why(), ""
 	if err != nil {
@@ -280,7 +233,7 @@ func (c *custody) say() {
 var errUnidentified = errors.New("the table's identity is not known yet: MySQL has not answered since the configuration " +
 	"names this table, or the table is missing (run 'ticketd migrate')")
 
-// why says why nothing is served; nil where the site is. The caller holds the lock.
+// why says why the site is not served; nil if the site is served. The caller holds the lock.
 func (c *custody) why() error {
 	switch {
 	case c.foreign != nil:
@@ -297,14 +250,14 @@ func (c *custody) why() error {
 	}
 }
 
-// served says why nothing is served; nil where the site is.
+// served says why the site is not served; nil if the site is served.
 func (c *custody) served() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.why()
 }
 
-// holds says whether pending changes may be flushed; its error says why not.
+// holds returns nil if pending changes may be flushed, or the reason why not.
 func (c *custody) holds() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -317,7 +270,7 @@ func (c *custody) holds() error {
 	return nil
 }
 
-// owner tells the Redis store to which table the keys must belong. The store gets no further without.
+// owner tells the Redis store to which table the keys must belong. Without an owner the store is unavailable.
 func (c *custody) owner(context.Context) (redis.Owner, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -330,7 +283,7 @@ func (c *custody) owner(context.Context) (redis.Owner, error) {
 	return redis.Owner{Identity: c.identity, Former: c.former}, nil
 }
 
-// known returns the table's identity; empty before it is known.
+// known returns the table's identity; empty before the identity is known.
 func (c *custody) known() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -345,12 +298,12 @@ func (c *custody) owns(identity string) bool {
 	return c.identity == "" || identity == c.identity || slices.Contains(c.memory.Moved, identity)
 }
 
-// has says whether an identity is that of the site's table, and whether that is known.
+// has says whether an identity is the site's table's, and whether the table is known.
 func (c *custody) has(identity string) (has, known bool) {
 	return c.known() != "" && c.owns(identity), c.known() != ""
 }
 
-// named returns the table's identity; empty if it is not known, or the table has none.
+// named returns the table's identity; empty if the identity is not known, or the table has no identity.
 func (c *custody) named() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -360,33 +313,33 @@ func (c *custody) named() string {
 	return c.identity
 }
 
-// warnings are what the operator must act on.
+// warnings are the findings on which the operator must act.
 func (c *custody) warnings() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.unnamed {
-		return []string{"the table has no identity, and the daemon's MySQL user may not create one: run 'ticketd migrate' as a " +
-			"user with the CREATE privilege; until then ticketd cannot distinguish the table from a copy on another server"}
+		return []string{"the table has no identity, and the daemon's MySQL user may not create an identity: run 'ticketd migrate' as " +
+			"a user with the CREATE privilege; until then ticketd cannot distinguish the table from a copy on another server"}
 	}
 	return nil
 }
 
-// askEvery is how often a site that is not served is looked at.
+// askEvery is how often a site that is not served is checked.
 const askEvery = time.Second
 
-// start looks at the table again and again while the site is not served: nothing else would ask MySQL then.
+// start checks the table every askEvery while the site is not served: no request asks MySQL then.
 func (c *custody) start(ctx context.Context, look func(context.Context) error) {
 	c.loop.StartEvery(ctx, askEvery, func(ctx context.Context) {
 		if c.served() != nil {
-			_ = look(ctx) // [custody.told] records what it finds
+			_ = look(ctx) // [custody.told] records the result
 		}
 	})
 }
 
 func (c *custody) stop(ctx context.Context) error { return c.loop.Stop(ctx, "custody of "+c.site) }
 
-// heldSink is a site's sink, which takes nothing from a journal that is another table's, and nothing while the table that MySQL
-// shows is another one: connections from before lead there, too.
+// heldSink is a site's sink, which refuses changes while the journal is another table's or the table in MySQL is another table:
+// older connections lead to the same server.
 type heldSink struct {
 	flush.Sink
 	custody *custody
@@ -398,19 +351,4 @@ func (s heldSink) Write(ctx context.Context, changes []store.Claim) ([]flush.Res
 		return nil, fmt.Errorf("%w: %w", flush.ErrSinkForeign, err)
 	}
 	return s.Sink.Write(ctx, changes)
-}
-
-// identify asks the tables of all sites which they are, all at once: what MySQL does not answer within [lookTimeout] is taken
-// from disk.
-func (d *Daemon) identify(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
-	defer cancel()
-	var asked sync.WaitGroup
-	for _, s := range d.sites {
-		asked.Go(func() {
-			_ = s.database.Identify(ctx) // [custody.told] records what it finds
-			s.custody.recall(s.database)
-		})
-	}
-	asked.Wait()
 }

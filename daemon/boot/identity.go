@@ -15,19 +15,19 @@ import (
 	"github.com/ticketd/ticketd/sync/mysql"
 )
 
-// Whereabouts are a site's places and the identities that they carry, for the commands by which an operator decides whose they
-// are.
+// Whereabouts are a site's places and their identities, for the commands by which an operator decides to which table a place
+// belongs.
 type Whereabouts struct {
 	Site string
-	// Name is the table's, by which earlier versions knew it.
+	// Name is the table's name, the identity in earlier versions.
 	Name  string
 	Table mysql.Identity
-	// Keys is the identity that the keys in Redis carry, empty for none; Prefix is what their names begin with, empty without a
-	// Redis.
+	// Keys is the identity of the keys in Redis, empty for keys without an identity; Prefix is the prefix of the keys' names, empty
+	// without a Redis.
 	Keys, Prefix string
-	// Journals are by folder the identities that they carry; empty where an earlier version has written none.
+	// Journals are the journals' identities by folder; empty if an earlier version has written no identity.
 	Journals map[string]string
-	// Remembered is what this host knew of the table last.
+	// Remembered is the table's identity in this host's state folder.
 	Remembered string
 
 	db     *mysql.DB
@@ -37,7 +37,7 @@ type Whereabouts struct {
 	memory custodyMemory
 }
 
-// FindWhereabouts asks all places of a site. Nothing is changed.
+// FindWhereabouts asks all places of a site, without a change.
 func FindWhereabouts(ctx context.Context, c *config.Config, name string) (w *Whereabouts, err error) {
 	w = &Whereabouts{Site: name, Journals: map[string]string{}, file: identityFile(c.Daemon.StateDir, name)}
 	if w.memory, err = readMemory(w.file); err != nil {
@@ -84,7 +84,7 @@ func (w *Whereabouts) Foreign(identity string) bool {
 	return identity != "" && identity != w.Table.ID && identity != w.Name
 }
 
-// foreignJournals are the folders of journals that carry another identity.
+// foreignJournals are the folders of journals with another table's identity.
 func (w *Whereabouts) foreignJournals() []string {
 	var dirs []string
 	for dir, identity := range w.Journals {
@@ -109,8 +109,8 @@ func idle(dirs []string) error {
 	return nil
 }
 
-// Move says that the table has moved to where it is, and that the journal, the keys in Redis and the spool of this host are its
-// own whatever identity they carry. It may be repeated.
+// Move declares that the table has moved to its present place, and that the journal, the keys in Redis and the spool of this host
+// belong to the table, also if a place has a different identity. Move may be repeated.
 func (w *Whereabouts) Move(ctx context.Context) error {
 	dirs := w.foreignJournals()
 	if err := idle(dirs); err != nil {
@@ -145,9 +145,9 @@ func (w *Whereabouts) Move(ctx context.Context) error {
 	return nil
 }
 
-// Renew says that the table is a copy, and gives it an identity of its own. A journal that carries an identity came with the
-// copy: it is moved aside, and where to is returned. With withKeys the keys in Redis came with it, too, and are the copy's from
-// now on.
+// Renew declares that the table is a copy, and gives the copy its own identity. A journal with an identity came with the copy:
+// Renew moves the journal aside, and returns the new folders. With withKeys the keys in Redis came with the copy, too, and belong
+// to the copy from now on.
 func (w *Whereabouts) Renew(ctx context.Context, withKeys bool) (aside []string, err error) {
 	var dirs []string
 	for dir, identity := range w.Journals {

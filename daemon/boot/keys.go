@@ -3,7 +3,6 @@ package boot
 import (
 	"context"
 	"fmt"
-	"os"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -11,19 +10,19 @@ import (
 	"github.com/ticketd/ticketd/daemon/config"
 )
 
-// namedFor is how long daemons with other keys count since they were last seen: they name these every [inspectEvery].
+// namedFor is how long a daemon with other keys counts after its last sign of life: a daemon names its keys every [inspectEvery].
 const namedFor = 3 * inspectEvery
 
-// otherKeys knows which daemons work for the same table and keep its tickets under other keys in Redis. One goroutine uses it,
-// but for warnings.
+// otherKeys knows which daemons work for the same table and keep the table's tickets under other keys in Redis. Only a single
+// goroutine uses otherKeys, except for warnings.
 type otherKeys struct {
 	filling string
 	since   time.Time // this daemon has known the filling
 	others  atomic.Pointer[string]
 }
 
-// look names this daemon's keys beside the table, and looks who else has since. Daemons that meet an emptied Redis name its new
-// filling at their next look, before which they have found it.
+// look names this daemon's keys beside the table, and reads the names that other daemons have left there since. After Redis was
+// emptied each daemon finds the new filling before its next look, and names the new filling with that look.
 func (k *otherKeys) look(ctx context.Context, s *runningSite) error {
 	filling := s.backend.redis.Filling()
 	if filling == "" {
@@ -38,8 +37,9 @@ func (k *otherKeys) look(ctx context.Context, s *runningSite) error {
 	}
 	before, text := k.others.Load(), ""
 	if len(others) > 0 {
-		text = "daemons of this table keep its tickets under other keys in Redis, so that they and this one do not see each other's " +
-			"changes: " + strings.Join(others, "; ") + "; this one is " + s.keys + ": give all of them the same [redis] and key_prefix"
+		text = "daemons of this table keep its tickets under other keys in Redis, so that those daemons and this daemon do not see " +
+			"each other's changes: " + strings.Join(others, "; ") + "; this daemon is " + s.keys + ": give all daemons the same [redis] " +
+			"and key_prefix"
 		if before == nil || *before != text {
 			s.log.Error().Msg(text)
 		}
@@ -48,7 +48,7 @@ func (k *otherKeys) look(ctx context.Context, s *runningSite) error {
 	return nil
 }
 
-// warnings names them.
+// warnings names the other keys.
 func (k *otherKeys) warnings() []string {
 	if text := k.others.Load(); text != nil && *text != "" {
 		return []string{*text}
@@ -56,16 +56,7 @@ func (k *otherKeys) warnings() []string {
 	return nil
 }
 
-// describeKeys says for people where this daemon keeps a site's tickets.
-func describeKeys(c *config.Config, site string) string {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "a host without a name"
-	}
-	return "the daemon on " + host + " with " + whereKeys(c, site)
-}
-
-// whereKeys says for people which keys of which Redis a site's tickets have.
+// whereKeys describes to operators which keys of which Redis a site's tickets have.
 func whereKeys(c *config.Config, site string) string {
 	r := &c.Redis
 	where := r.Addr

@@ -24,15 +24,16 @@ import (
 // placesFile is in the state folder.
 const placesFile = "places.json"
 
-// leftFor is how long the keys of an earlier configuration are named: nothing can tell when their pending changes were flushed.
+// leftFor is how long the keys of an earlier configuration are named: the daemon cannot see when the changes under these keys
+// were flushed.
 const leftFor = 7 * 24 * time.Hour
 
-// lastPlaces is where this host's sites kept pending changes when a daemon ran last: what a configuration that names other places
-// leaves behind.
+// lastPlaces is where this host's sites kept pending changes when a daemon ran last. A configuration with other places leaves
+// these changes behind.
 type lastPlaces struct {
 	// Journals are the folders that have a folder for each site's journals.
 	Journals []string `json:"journals,omitempty"`
-	// Keys says per site where in Redis its tickets are, and whether changes may be pending there.
+	// Keys says per site where in Redis the tickets are, and whether changes may be pending in Redis.
 	Keys map[string]lastKeys `json:"keys,omitempty"`
 	// Left are keys of earlier configurations with pending changes.
 	Left []leftKeys `json:"left,omitempty"`
@@ -49,8 +50,8 @@ type leftKeys struct {
 	Since time.Time `json:"since"`
 }
 
-// findLeft looks for changes that were acknowledged under another configuration and that nothing of this one flushes: in journals
-// of sites or folders that it does not have, and in Redis under other keys. It is called before the first change.
+// findLeft looks for changes that were acknowledged under another configuration and that the present configuration does not
+// flush: in journals of other sites or folders, and in Redis under other keys. Call findLeft before the first change.
 func (d *Daemon) findLeft(ctx context.Context) {
 	file := d.placesFile()
 	if file == "" {
@@ -83,7 +84,8 @@ func (d *Daemon) keepPlaces() {
 		err = site.Keep(d.placesFile(), append(text, '\n'))
 	}
 	if err != nil {
-		d.log.Warn().Err(err).Msg("the places of pending changes cannot be kept on disk: another configuration could leave some behind")
+		d.log.Warn().Err(err).
+			Msg("the places of pending changes cannot be kept on disk: a new configuration could leave pending changes behind")
 	}
 }
 
@@ -120,7 +122,7 @@ func (d *Daemon) leftJournals(ctx context.Context) []string {
 	return left
 }
 
-// leftJournal looks into the journal of no site. pending says that it may hold changes.
+// leftJournal checks a journal of no site. pending says that the journal may hold changes.
 func leftJournal(ctx context.Context, dir string) (text string, pending bool) {
 	kind := filepath.Base(dir)
 	if kind != "redis" && kind != "mysql" {
@@ -162,31 +164,15 @@ func (d *Daemon) leftKeys(at time.Time) []string {
 	left := make([]string, len(d.places.Left))
 	for i, l := range d.places.Left {
 		left[i] = fmt.Sprintf("changes of the site %s may be pending in Redis under the keys of another configuration (%s): a daemon "+
-			"with them ended on this host before all was flushed, and nothing flushes them now. Start once more with the configuration "+
-			"as it was, run 'ticketd flush' and stop; this is said until %s", l.Site, l.Where, l.Since.Add(leftFor).Format(time.DateOnly))
+			"with these keys stopped on this host before all changes were flushed, and no daemon flushes the changes now. Start once "+
+			"more with the configuration as it was, run 'ticketd flush' and stop; this warning ends on %s",
+			l.Site, l.Where, l.Since.Add(leftFor).Format(time.DateOnly))
 	}
 	return left
 }
 
-// noteFlushed records at the end which sites have no pending changes in Redis.
-func (d *Daemon) noteFlushed(ctx context.Context) {
-	if d.placesFile() == "" {
-		return
-	}
-	for _, s := range d.sites {
-		had, there := d.places.Keys[s.name]
-		if !there {
-			continue
-		}
-		backlog, err := s.backend.Backlog(ctx)
-		had.Pending = err != nil || backlog.Dirty > 0
-		d.places.Keys[s.name] = had
-	}
-	d.keepPlaces()
-}
-
-// Pending counts what waits in a site's journal while no daemon runs: changes for Redis, or without Redis tickets for MySQL, dead
-// letters included. Its error wraps wal.ErrLocked where a daemon runs.
+// Pending counts the pending changes in a site's journal while no daemon runs: changes for Redis, or without Redis tickets for
+// MySQL, dead letters included. The error wraps wal.ErrLocked while a daemon runs.
 func Pending(ctx context.Context, c *config.Config, site string) (n int64, err error) {
 	dir := c.JournalDir(site)
 	if _, err := os.Stat(dir); dir == "" || errors.Is(err, fs.ErrNotExist) {
@@ -199,15 +185,15 @@ func Pending(ctx context.Context, c *config.Config, site string) (n int64, err e
 	return n, nil
 }
 
-// waitingIn counts what waits in a journal's folder: changes for Redis, or tickets for MySQL.
+// waitingIn counts the pending changes for Redis, or the pending tickets for MySQL, in a journal's folder.
 func waitingIn(ctx context.Context, dir string, forRedis bool) (int64, error) {
 	if forRedis {
-		n, err := outbox.Waiting(dir) //nolint:contextcheck // it reads all or nothing
+		n, err := outbox.Waiting(dir) //nolint:contextcheck // Waiting reads all or fails
 		return int64(n), err
 	}
 	waiting, _, err := journal.Open(ctx, dir, journal.Options{Log: zerolog.Nop()})
 	if err != nil {
 		return 0, err
 	}
-	return waiting.Journal().Entries, waiting.Close() //nolint:contextcheck // it counts, and is closed whatever ends
+	return waiting.Journal().Entries, waiting.Close() //nolint:contextcheck // the journal is closed even after ctx ends
 }

@@ -17,19 +17,19 @@ import (
 	"github.com/ticketd/ticketd/sync/mysql"
 )
 
-// Places are a site's store and database, for commands that look at both beside a running daemon.
+// Places are a site's store and database, for commands that compare the store with the database beside a running daemon.
 type Places struct {
 	Store    *redis.Admin
 	Database *mysql.DB
 	client   goredis.UniversalClient
-	// Overwrite has hashes of another program count that are older than their tickets.
+	// Overwrite makes another program's hashes count even if the hashes are older than the tickets.
 	Overwrite bool
 }
 
-var errNoRedis = errors.New("the configuration has no [redis], so there is nothing to compare with MySQL: " +
-	"what waits is in the journal, and 'ticketd status' counts it")
+var errNoRedis = errors.New("the configuration has no [redis], so no store can be compared with MySQL: " +
+	"pending changes are in the journal, and 'ticketd status' counts the changes")
 
-// OpenPlaces opens both. Nothing is connected yet.
+// OpenPlaces opens a site's store and database, without connecting yet.
 func OpenPlaces(c *config.Config, site config.Site) (*Places, error) {
 	if !c.HasRedis() {
 		return nil, errNoRedis
@@ -72,10 +72,10 @@ func OpenPlaces(c *config.Config, site config.Site) (*Places, error) {
 	return p, nil
 }
 
-// Close closes both.
+// Close closes the store and the database.
 func (p *Places) Close() error { return errors.Join(p.Database.Close(), p.client.Close()) }
 
-// connect makes a client, with further options. It connects to nothing yet; the certificates are read.
+// connect makes a client, with further options. connect reads the certificates, but makes no connection yet.
 func connect(
 	of *config.Config, o link.ClientOptions, log zerolog.Logger,
 ) (goredis.UniversalClient, *link.Watch, error) {
@@ -93,7 +93,7 @@ func connect(
 	return client, watch, nil
 }
 
-// Prefixes are those of all sites' keys.
+// Prefixes are the prefixes of all sites' keys.
 func Prefixes(c *config.Config) []string {
 	all := make([]string, 0, len(c.Sites))
 	for _, name := range c.SiteNames() {
@@ -102,8 +102,8 @@ func Prefixes(c *config.Config) []string {
 	return all
 }
 
-// OpenRedis makes a client of the configuration's Redis, for a command that only looks: the server need not do what ticketd
-// needs, and may be somebody else's. Nothing is connected yet.
+// OpenRedis makes a client of the configuration's Redis, without connecting yet, for a command that only reads: the server need
+// not meet ticketd's requirements, and may be another program's.
 func OpenRedis(c *config.Config) (goredis.UniversalClient, error) {
 	client, _, err := connect(c, link.ClientOptions{Unproved: true}, zerolog.Nop())
 	return client, err

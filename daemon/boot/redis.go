@@ -1,9 +1,7 @@
 package boot
 
 import (
-	"cmp"
 	"context"
-	"crypto/rand"
 	"errors"
 	"slices"
 	"sync"
@@ -15,11 +13,10 @@ import (
 
 	"github.com/ticketd/ticketd/daemon/config"
 	"github.com/ticketd/ticketd/internal/lifecycle"
-	"github.com/ticketd/ticketd/store/redis"
 	"github.com/ticketd/ticketd/store/redis/link"
 )
 
-// redisPlace is the Redis of all sites: its client, whether it answers, and what should be changed about it.
+// redisPlace is the Redis of all sites: the client, the watch of its state, and the inspector of its settings.
 type redisPlace struct {
 	client  goredis.UniversalClient
 	cluster bool
@@ -27,7 +24,7 @@ type redisPlace struct {
 	doctor  *inspector
 }
 
-// newRedisPlace makes the client. Nothing is connected yet.
+// newRedisPlace makes the client, without connecting yet.
 func newRedisPlace(c *config.Config, sites func() []*runningSite, log zerolog.Logger) (*redisPlace, error) {
 	p := &redisPlace{cluster: len(c.Redis.Cluster) > 0}
 	var err error
@@ -38,7 +35,7 @@ func newRedisPlace(c *config.Config, sites func() []*runningSite, log zerolog.Lo
 	return p, nil
 }
 
-// start begins to watch Redis, for sites that are complete: a connection that is made before may be told of at any time.
+// start begins to watch Redis. The sites must be complete, as the watch may report an earlier connection at any time.
 func (p *redisPlace) start(ctx context.Context, sites []*runningSite) {
 	p.watch.OnRun(func(ctx context.Context, on goredis.Scripter, run string, partitions []int) error {
 		defer p.doctor.lookSoon()
@@ -72,42 +69,13 @@ func (p *redisPlace) up() bool {
 	return up
 }
 
-// store makes a site's store, for the journal of that id; empty is none.
-func (p *redisPlace) store(o *parts, journal string) (*redis.Store, error) {
-	return redis.New(p.client, redis.Options{
-		Prefix: o.config.KeyPrefix, Owner: o.custody.owner, OnOwner: o.custody.toldKeys,
-		CleanTTL: o.config.CleanTTL, MaxDirty: o.config.MaxDirty, Floor: o.floor, Clock: o.clock,
-		Filled:  o.custody.filled(),
-		Journal: journal, Host: cmp.Or(journal, rand.Text()), Log: o.log,
-		Cluster: p.cluster, OnSeed: o.seeded, OnForeign: o.foreign, OnOdd: o.odd, OnVanished: o.vanished, OnBatch: o.batch,
-		OnStray: o.stray, Convert: o.convert, OnOlder: o.older, OnTwin: o.twin, Aside: o.aside,
-	})
-}
-
-// state tells whether Redis answers; without one the journal is the store, which always does.
-func (d *Daemon) state() (up bool, since time.Time, reason string) {
-	if d.redis == nil {
-		return true, d.started, ""
-	}
-	return d.redis.watch.State()
-}
-
-// warnings are what should be changed about Redis.
-func (d *Daemon) warnings() []string {
-	if d.redis == nil {
-		return d.left
-	}
-	return slices.Concat(d.left, d.redis.doctor.warnings())
-}
-
-// inspectEvery is how often Redis is asked whether it is still fit: its policy can be changed while it runs.
+// inspectEvery is how often the settings of Redis are checked: an operator can change the eviction policy of a running Redis.
 const inspectEvery = 30 * time.Second
 
-// tableTimeout bounds the look at one site's table: until it ends no site's keys are looked at again.
+// tableTimeout bounds the check of a site's table: until the check ends no site's keys are checked again.
 const tableTimeout = 5 * time.Second
 
-// inspector knows what should be changed about Redis, each finding logged once when it appears, and notices when Redis
-// is another process than before.
+// inspector checks the settings of Redis, logs each new finding once, and notices a restart of Redis.
 type inspector struct {
 	client goredis.UniversalClient
 	log    zerolog.Logger
@@ -121,7 +89,7 @@ func newInspector(client goredis.UniversalClient, queues func() []*runningSite, 
 	return &inspector{client: client, log: log, queues: queues, soon: make(chan struct{}, 1)}
 }
 
-// Start begins to look.
+// Start begins the regular checks.
 func (i *inspector) Start(ctx context.Context) {
 	i.loop.Start(ctx, func(ctx context.Context) {
 		ticker := time.NewTicker(inspectEvery)
@@ -138,10 +106,10 @@ func (i *inspector) Start(ctx context.Context) {
 	})
 }
 
-// Stop ends it.
+// Stop ends the checks.
 func (i *inspector) Stop(ctx context.Context) error { return i.loop.Stop(ctx, "Redis inspector") }
 
-// look inspects Redis. While Redis is away, what was found before stands; that it is away is for the watch to say.
+// look inspects Redis. While Redis is unreachable, which the watch reports, the earlier findings stay.
 func (i *inspector) look(ctx context.Context) {
 	found, err := link.Inspect(ctx, i.client)
 	if err != nil {
@@ -161,11 +129,11 @@ func (i *inspector) look(ctx context.Context) {
 	looks.Wait()
 }
 
-// lookAt looks at one site's keys, and then at its table.
+// lookAt checks a site's keys, and then the site's table.
 func lookAt(ctx context.Context, s *runningSite) {
 	dropped, err := s.backend.look(ctx)
 	if err != nil {
-		s.log.Warn().Err(err).Msg("Redis cannot be looked at for this site; it is tried again")
+		s.log.Warn().Err(err).Msg("Redis cannot be checked for this site; the next check tries again")
 	} else if dropped > 0 {
 		s.log.Info().Int("dropped", dropped).
 			Msg("Redis was restarted or failed over: clean copies are read from MySQL again")
@@ -173,17 +141,17 @@ func lookAt(ctx context.Context, s *runningSite) {
 	ctx, cancel := context.WithTimeout(ctx, tableTimeout)
 	defer cancel()
 	unread := s.Refresh(ctx)
-	if unread != nil { // the flusher and the readers say so when it matters
+	if unread != nil { // the flusher and the readers report the error if necessary
 		s.log.Debug().Err(unread).Msg("the table's definition cannot be read")
 	}
 	if err == nil && unread == nil {
-		if err := s.otherKeys.look(ctx, s); err != nil { // the flusher says so when it matters
+		if err := s.otherKeys.look(ctx, s); err != nil { // the flusher reports the error if necessary
 			s.log.Debug().Err(err).Msg("the keys cannot be named beside the table")
 		}
 	}
 }
 
-// lookSoon has Redis looked at without waiting for it.
+// lookSoon asks for a check of Redis, and does not wait for the check.
 func (i *inspector) lookSoon() {
 	select {
 	case i.soon <- struct{}{}:

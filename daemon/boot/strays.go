@@ -16,21 +16,21 @@ import (
 	"github.com/ticketd/ticketd/sync/table"
 )
 
-// strayShare bounds what counting costs: the pause after a count is so many times as long as the count took, and
-// [inspectEvery] at least.
+// strayShare bounds the cost of counting: the pause after a count is strayShare times as long as the count took, and at least
+// [inspectEvery].
 const strayShare = 100
 
-// strays knows how many hashes of another program lie under a site's names. They are counted at the start, and again as long
-// as there are any or one was met since: a count goes through all keys, some 100 ms for 100,000 of them in small steps, and a
-// site without such hashes pays for one.
+// strays knows how many hashes of another program are under a site's key names. strays counts at the start, and again while such
+// hashes exist or after a request met such a hash: a count reads all keys, about 100 ms for 100,000 keys in small steps, and a
+// site without such hashes pays for a single count.
 type strays struct {
 	count  atomic.Int64
-	asides atomic.Int64 // that were set aside, as they are older than their tickets
+	asides atomic.Int64 // hashes that were set aside, because the tickets are newer
 	met    atomic.Bool
 	loop   lifecycle.Loop
 
 	mu sync.Mutex
-	// key and refused are the key of the last hash that could not be taken over, and the reason; both are empty if every hash could.
+	// key and refused are the key of the last hash that could not be taken over, and the reason; empty if every hash could.
 	key, refused string
 }
 
@@ -57,7 +57,7 @@ func (s *strays) Start(ctx context.Context, count func(context.Context) (Strays,
 
 func (s *strays) recount(ctx context.Context, count func(context.Context) (Strays, error)) {
 	found, err := count(ctx)
-	if err != nil { // Redis is away: its watch says so
+	if err != nil { // Redis is unreachable, as its watch reports
 		s.met.Store(true)
 		return
 	}
@@ -68,7 +68,7 @@ func (s *strays) recount(ctx context.Context, count func(context.Context) (Stray
 	}
 }
 
-// Stop ends it.
+// Stop ends the counting.
 func (s *strays) Stop(ctx context.Context) error {
 	return s.loop.Stop(ctx, "counter of other programs' hashes")
 }
@@ -81,14 +81,14 @@ func (s *strays) meet(string) {
 	s.met.Store(true)
 }
 
-// refuse notes why a hash stays as it is.
+// refuse records why a hash stays unchanged.
 func (s *strays) refuse(key, reason string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.key, s.refused = key, reason
 }
 
-// take notes that a hash is about to be taken over.
+// take records that a hash is about to be taken over.
 func (s *strays) take(key string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -100,20 +100,20 @@ func (s *strays) take(key string) {
 	}
 }
 
-// setAside notes that a hash was set aside.
+// setAside records that a hash was set aside.
 func (s *strays) setAside() {
 	s.asides.Add(1)
 	s.met.Store(true)
 }
 
-// AsideText says that hashes were set aside, and what to do.
+// AsideText says that hashes were set aside, and how to proceed.
 func AsideText(n int64, prefix string) string {
 	return fmt.Sprintf("%d hashes of another program were older than their tickets, as Redis went back in time or the program "+
 		"still writes them, and were set aside (%sticket:aside:…): the tickets in MySQL count; look at the hashes, then delete "+
 		"them", n, prefix)
 }
 
-// warnings names what lies there, and what to do.
+// warnings names the hashes, and how to proceed.
 func (s *strays) warnings(prefix string) []string {
 	var found []string
 	if n := s.asides.Load(); n > 0 {
@@ -124,7 +124,7 @@ func (s *strays) warnings(prefix string) []string {
 		return found
 	}
 	found = append(found, fmt.Sprintf("%d hashes of another program have names of tickets in Redis (%sticket:…): tickets that "+
-		"MySQL does not have yet, as far as ticketd knows; 'ticketd import redis' takes them over", n, prefix))
+		"MySQL does not have yet, as far as ticketd knows; 'ticketd import redis' takes over these hashes", n, prefix))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.refused != "" {
@@ -133,7 +133,7 @@ func (s *strays) warnings(prefix string) []string {
 	return found
 }
 
-// Strays counts hashes of another program: those under the names of tickets, and those that were set aside.
+// Strays counts hashes of another program: Waiting under the names of tickets, Aside set aside.
 type Strays struct{ Waiting, Aside int64 }
 
 // CountStrays counts the hashes of another program under a store's names.
@@ -148,10 +148,10 @@ func CountStrays(ctx context.Context, s *redis.Store) (n Strays, err error) {
 	return n, err
 }
 
-// convert makes a ticket of what another program's hash holds, as the table takes it, or refuses all of it: a part would be
-// the end of the rest. Where ticketd has written the ticket's row, the hash is older than that ([redis.ErrOlder]): Redis has
-// gone back to a time before it was taken over, or the other program should not write there any more. overwrite lets it count
-// nevertheless.
+// convert makes a ticket of another program's hash, with values that the table accepts, or refuses the whole hash: taking over a
+// part would delete the rest. If ticketd has written the ticket's row, the hash is older than the row ([redis.ErrOlder]): Redis
+// has gone back to a time before the hash was taken over, or the other program still writes under the key. overwrite makes the
+// hash count nevertheless.
 func convert(
 	ctx context.Context, db *mysql.DB, overwrite bool, key string, id ticket.ID, stray ticket.Fields,
 ) (ticket.Fields, error) {
@@ -178,18 +178,19 @@ func convert(
 	}
 	if len(taken) == 0 {
 		return nil, &table.FieldError{Rule: table.RuleRequired, Reason: fmt.Sprintf("the Redis hash %q of another program has no "+
-			"field for the table; delete it, or add a field", key)}
+			"field for the table; delete the hash, or add a field", key)}
 	}
 	return taken, nil
 }
 
-// refusal is the error for a hash that stays as it is: it names each field and its reason, and the first as the field.
+// refusal is the error for a hash that stays unchanged: the error names each field with the reason, and has the first field as
+// its Field.
 func refusal(key string, refused []*table.FieldError) error {
 	reasons := make([]string, len(refused))
 	for i, r := range refused {
 		reasons[i] = r.Field + ": " + r.Reason
 	}
 	return &table.FieldError{Field: refused[0].Field, Rule: refused[0].Rule, Reason: fmt.Sprintf("the Redis hash %q, which another "+
-		"program wrote, cannot be taken over and stays as it is (%s); correct it there, then repeat the change", key,
+		"program wrote, cannot be taken over and stays unchanged (%s); correct the hash in Redis, then repeat the change", key,
 		strings.Join(reasons, "; "))}
 }

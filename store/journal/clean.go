@@ -3,57 +3,17 @@ package journal
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
-	"time"
 
 	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/store/wal"
 )
 
-// wake tells the loop that there may be space to give back.
-func (s *Store) wake() {
-	select {
-	case s.nudge <- struct{}{}:
-	default:
-	}
-}
-
-// Pauses between asking for the next place's revision, and between tries to give back space on a disk that fails.
-const (
-	firstPause = 500 * time.Millisecond
-	maxPause   = 10 * time.Second
-)
-
-// run gives back space when it is told to, and asks for the next place's revision until it is known.
-func (s *Store) run(ctx context.Context) {
-	s.wake()
-	pause := firstPause
-	ask := time.NewTimer(pause)
-	defer ask.Stop()
-	if !s.floorMissing() {
-		ask.Stop()
-	}
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ask.C:
-			if s.askFloor(ctx) != nil {
-				pause = min(2*pause, maxPause)
-				ask.Reset(pause/2 + rand.N(pause/2+1))
-			}
-		case <-s.nudge:
-			s.cleanAll(ctx)
-		}
-	}
-}
-
-// cleanAll gives back what space there is to give back.
+// cleanAll cleans until no step is left.
 func (s *Store) cleanAll(ctx context.Context) {
 	for ctx.Err() == nil {
 		more, err := s.clean() //nolint:contextcheck // a step is done as a whole
 		if err != nil && !errors.Is(err, store.ErrFull) {
-			s.opts.Log.Warn().Err(err).Msg("the journal cannot give back space")
+			s.opts.Log.Warn().Err(err).Msg("the journal cannot free space")
 		}
 		if err != nil || !more {
 			return
@@ -61,12 +21,12 @@ func (s *Store) cleanAll(ctx context.Context) {
 	}
 }
 
-// cleanStep is how many tickets and requests are written once more while writers wait.
+// cleanStep is how many tickets and requests a step writes once more while writers wait.
 const cleanStep = 64
 
-// clean takes one step of giving back space and says whether there may be another: it removes a segment that is not needed, or
-// writes some of what the oldest one is needed for once more. A crash between the two costs nothing: what is there twice is
-// replayed to the same.
+// clean does a step of cleaning and says whether a next step may follow. A step removes a segment that is not needed, or writes
+// some of the content that the oldest segment is needed for once more. A crash in between does no harm: replaying the same
+// content twice gives the same index.
 func (s *Store) clean() (more bool, err error) {
 	log := s.log.Stats()
 	first, active := log.Segments[0].Number, log.Segments[len(log.Segments)-1].Number
@@ -86,8 +46,8 @@ func (s *Store) clean() (more bool, err error) {
 	return true, s.move()
 }
 
-// worthwhile says whether so much of the log is not needed that it pays to write once more what the oldest segment is needed for:
-// more than half of it and a few segments, or, where the log is nearly full, an eighth.
+// worthwhile says whether so much of the log is not needed that writing the oldest segment's content once more pays: more than
+// half of the log and a few segments, or an eighth if the log is more than half full.
 func (s *Store) worthwhile(bytes int64) bool {
 	live := s.index.Size().Bytes
 	waste := bytes - live
@@ -97,12 +57,12 @@ func (s *Store) worthwhile(bytes int64) bool {
 	return waste > live+4*wal.SegmentBytes(s.opts.MaxBytes)
 }
 
-// drop removes the first segment. The highest revision goes on into what stays.
+// drop removes the first segment. A record with the highest revision goes into a later segment first.
 func (s *Store) drop(before uint64) error {
 	s.mu.Lock()
 	mark := entry{kind: kindMark, highest: s.index.Size().Highest, unsure: s.unsure}
 	_, err := s.log.Append(mark.encode())
-	// A mutation that stays tells the highest revision, too: a full disk must not keep full segments.
+	// A mutation in a later segment tells the highest revision, too: a full disk must not keep segments from being removed.
 	told := s.segment >= before && s.unsure == 0
 	s.mu.Unlock()
 	if err != nil && !told {
@@ -111,7 +71,7 @@ func (s *Store) drop(before uint64) error {
 	return wrap("give back space", s.log.Drop(before))
 }
 
-// move writes some of what the oldest segment is needed for once more.
+// move writes some of the content that the oldest segment is needed for once more.
 func (s *Store) move() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

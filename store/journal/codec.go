@@ -6,43 +6,46 @@ import (
 	"fmt"
 	"time"
 
+	"math"
+
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/graves"
 	"github.com/ticketd/ticketd/store/pending"
 	"github.com/ticketd/ticketd/store/requests"
 	"github.com/ticketd/ticketd/store/wal"
 	"github.com/ticketd/ticketd/store/wal/record"
 )
 
-// format is the first byte of every record; the second is its kind.
+// format is the first byte of every record; the second byte is the record's kind.
 const format = 1
 
-// kind says what a record tells. The numbers are on disk.
+// kind is the kind of a record. The numbers are on disk.
 type kind byte
 
 const (
-	kindMutation    kind = iota + 1 // a mutation that was accepted, and its outcome
+	kindMutation    kind = iota + 1 // an accepted mutation, and its outcome
 	kindAck                         // receipts
 	kindPark                        // dead letters
 	kindRetry                       // dead letters put back into the queue
 	kindDrop                        // dead letters given up
 	kindOldState                    // a dirty ticket, written once more by a version that knew no Born and Created
-	kindOldRequests                 // remembered request ids, written once more, as texts: it is read, and not written
+	kindOldRequests                 // remembered request ids, written once more, as texts: read, but no longer written
 	kindMark                        // the highest revision, written once more
 )
 
 const (
 	kindState    kind = iota + 16 // a dirty ticket, written once more
 	kindGraves                    // buckets of tombstones, noted or written once more
-	kindRequests                  // remembered requests, written once more, by the keys of their ids; formerly kindOldRequests
+	kindRequests                  // remembered requests, written once more, by the keys of the ids; formerly kindOldRequests
 )
 
-// entry is one record of the log; its kind says which of the fields count.
+// entry is a record of the log; kind says which of the fields count.
 type entry struct {
 	kind kind
 
 	mutation store.Mutation
-	revision ticket.Revision // that the mutation got
+	revision ticket.Revision // of the mutation
 	expires  time.Time       // of the mutation's request id
 
 	receipts []store.Receipt
@@ -57,7 +60,7 @@ type entry struct {
 	unsure  ticket.Revision // see Store.unsure
 }
 
-// ErrRecord is wrapped where a record cannot be read though its checksum is right: another version has written it.
+// ErrRecord is wrapped if a record with a correct checksum cannot be read: another version has written the record.
 var ErrRecord = errors.New("not a record that this version knows")
 
 func (r *entry) encode() []byte {
@@ -105,19 +108,19 @@ func (r *entry) encode() []byte {
 
 func decode(data []byte) (*entry, error) {
 	if len(data) < 2 || data[0] != format {
-		return nil, fmt.Errorf("%w: it begins with % x", ErrRecord, data[:min(2, len(data))])
+		return nil, fmt.Errorf("%w: the record begins with % x", ErrRecord, data[:min(2, len(data))])
 	}
 	rec, r := &entry{kind: kind(data[1])}, reader{record.NewReader(data[2:])}
 	if !r.entry(rec) {
 		return nil, fmt.Errorf("%w: kind %d", ErrRecord, data[1])
 	}
 	if !r.Done() {
-		return nil, fmt.Errorf("%w: kind %d, %d bytes, %d of them left", ErrRecord, data[1], len(data), r.Left())
+		return nil, fmt.Errorf("%w: kind %d, %d bytes, %d bytes left", ErrRecord, data[1], len(data), r.Left())
 	}
 	return rec, nil
 }
 
-// entry reads what belongs to the record's kind, and says whether it knows the kind.
+// entry reads the content of a record of rec's kind; false for an unknown kind.
 func (r reader) entry(rec *entry) bool {
 	switch rec.kind {
 	case kindMutation:
@@ -142,7 +145,7 @@ func (r reader) entry(rec *entry) bool {
 	case kindGraves:
 		rec.graves = r.graves()
 	case kindOldRequests:
-		rec.kind, rec.requests = kindRequests, r.oldRequests() // which is how they are written again
+		rec.kind, rec.requests = kindRequests, r.oldRequests() // the next write uses the new kind
 	case kindRequests:
 		rec.requests = r.requests()
 	case kindMark:
@@ -156,7 +159,8 @@ func (r reader) entry(rec *entry) bool {
 // maxPart bounds the fields' bytes in one record of a ticket's state.
 const maxPart = wal.MaxRecord - 64<<10
 
-// encodeStates encodes tickets' states. One that is too large for a record becomes several, each with some of its fields.
+// encodeStates encodes tickets' states. A state that is too large for a record becomes several records, each with some of the
+// fields.
 func encodeStates(states []pending.State) [][]byte {
 	var encoded [][]byte
 	for i := range states {
@@ -175,4 +179,143 @@ func encodeStates(states []pending.State) [][]byte {
 		encoded = append(encoded, (&entry{kind: kindState, state: part}).encode())
 	}
 	return encoded
+}
+
+// writer and reader add the parts of entries that only this journal has.
+type (
+	writer struct{ record.Writer }
+	reader struct{ *record.Reader }
+)
+
+func (w *writer) mutation(e *entry) {
+	w.Mutation(&e.mutation, e.revision)
+	if e.mutation.RequestID != "" {
+		w.Time(e.expires)
+	}
+}
+
+func (r reader) mutation(e *entry) {
+	e.revision = r.Mutation(&e.mutation)
+	if e.mutation.RequestID != "" {
+		e.expires = r.Time()
+	}
+}
+
+// request writes a remembered request as 16 bytes of key, three numbers and 8 bytes of digest; the expiry is in s since 1970.
+func (w *writer) request(q *requests.Request) {
+	w.Bytes(q.Key[:])
+	w.Int(int64(q.Ticket))
+	w.Int(int64(q.Revision))
+	w.Int(q.Expires.Unix())
+	w.Bytes(binary.LittleEndian.AppendUint64(nil, uint64(q.Digest)))
+}
+
+func (r reader) request() (q requests.Request) {
+	r.Bytes(q.Key[:])
+	q.Ticket, q.Revision, q.Expires = r.ID(), r.Revision(), time.Unix(r.Int(), 0)
+	var digest [8]byte
+	r.Bytes(digest[:])
+	q.Digest = requests.Digest(binary.LittleEndian.Uint64(digest[:]))
+	return q
+}
+
+func (r reader) requests() (all []requests.Request) {
+	for range r.Count(len(requests.Key{})) {
+		all = append(all, r.request())
+	}
+	return all
+}
+
+func (r reader) oldRequests() (all []requests.Request) {
+	for range r.Count(4) {
+		q := requests.Request{Key: requests.KeyOf(r.Text()), Ticket: r.ID(), Revision: r.Revision(), Expires: r.Time()}
+		all = append(all, q)
+	}
+	return all
+}
+
+func (w *writer) ids(ids []ticket.ID) {
+	w.Count(len(ids))
+	for _, id := range ids {
+		w.Int(int64(id))
+	}
+}
+
+func (r reader) ids() []ticket.ID {
+	var ids []ticket.ID
+	for range r.Count(1) {
+		ids = append(ids, r.ID())
+	}
+	return ids
+}
+
+func (w *writer) letter(l *ticket.Letter) {
+	w.Int(int64(l.ID))
+	w.Int(int64(l.Revision))
+	w.Int(int64(l.Code))
+	w.Text(l.Reason)
+	w.Time(l.At)
+}
+
+func (r reader) letter() ticket.Letter {
+	return ticket.Letter{ID: r.ID(), Revision: r.Revision(), Code: int(r.Int()), Reason: r.Text(), At: r.Time()}
+}
+
+func (w *writer) state(s *pending.State) {
+	w.Int(int64(s.ID))
+	w.Int(int64(s.Revision))
+	w.Bool(s.Full)
+	w.Bool(s.Gone)
+	w.Int(int64(s.Deleted))
+	w.Time(s.Since)
+	w.Time(s.Due)
+	w.Bool(s.Letter != nil)
+	if s.Letter != nil {
+		w.letter(s.Letter)
+	}
+	w.Count(len(s.Fields))
+	for _, f := range s.Fields {
+		w.Text(f.Name)
+		w.Value(f.Value)
+		w.Int(int64(f.Changed))
+	}
+}
+
+func (r reader) state(s *pending.State) {
+	s.ID, s.Revision, s.Full, s.Gone, s.Deleted = r.ID(), r.Revision(), r.Bool(), r.Bool(), r.Revision()
+	s.Since, s.Due = r.Time(), r.Time()
+	if r.Bool() {
+		l := r.letter()
+		s.Letter = &l
+	}
+	for range r.Count(3) {
+		s.Fields = append(s.Fields, pending.FieldState{Name: r.Text(), Value: r.Value(), Changed: r.Revision()})
+	}
+}
+
+// graves writes buckets of tombstones: the bucket's number, and the words of the bitmap, most of which are 0, as numbers.
+func (w *writer) graves(buckets []pending.Grave) {
+	w.Count(len(buckets))
+	for i := range buckets {
+		w.Int(int64(buckets[i].Number)) //nolint:gosec // an id divided
+		for _, word := range buckets[i].Bits {
+			w.Int(int64(word)) //nolint:gosec // as its bits
+		}
+	}
+}
+
+func (r reader) graves() []pending.Grave {
+	var buckets []pending.Grave
+	for range r.Count(1 + len(graves.Bitmap{})) {
+		number := r.Int()
+		if number < 0 || number > math.MaxInt64/graves.Bucket {
+			r.Fail()
+		}
+		b := pending.Grave{Number: uint64(number)} //nolint:gosec // checked above
+		for i := range b.Bits {
+			b.Bits[i] = uint64(r.Int()) //nolint:gosec // as its bits
+		}
+		buckets = append(buckets, b)
+	}
+	return buckets
 }

@@ -1,34 +1,37 @@
-// Package journal is a store without a server: what waits is written to a local log ([wal]) and kept, as an index, in memory. It
-// serves a site without Redis.
+// Package journal is a store without a server, for a site without Redis: pending changes are written to a local log ([wal]) and
+// indexed in memory.
 //
 // # The way of a change
 //
-// Apply decides what becomes of a mutation, writes that to the log (write(2), so a killed process loses nothing), changes the
-// index and waits, outside every lock, until the log is as durable as its sync mode promises. What happens to tickets later
-// (acks, parking, retries, dropping) is written too, but nobody waits for it to be on disk: an ack that is lost brings a ticket
-// to the next place once more, which compares revisions and does nothing.
+// Apply decides a mutation's outcome, writes the mutation to the log (write(2), so a killed process loses no change), changes the
+// index and waits, outside every lock, until the log is as durable as the sync mode promises. Later steps (acks, parking,
+// retries, dropping) are written too, but no caller waits for the disk: after a lost ack the ticket is flushed once more, and the
+// next place compares revisions and changes no row.
 //
-// Reads and claims show changes that are written but not on disk yet. To hide them would make every read of a busy ticket
-// wait for the disk, and shows nothing truer: like every change whose outcome its writer does not know yet, it may be there
-// or not after a loss of power, and what a flush has brought to the next place by then stays there.
+// Reads and claims show changes that are written but not on disk yet. Otherwise every read of a busy ticket would wait for the
+// disk, without being more accurate: a change whose writer has no outcome yet may or may not survive a power loss, and a change
+// that was flushed before stays in the next place.
 //
 // # Space
 //
-// A segment of the log is needed while a ticket in it waits or a request id in it is remembered. Segments that are not needed are
-// removed, oldest first. What keeps an old one (a dead letter, a late due time) is written once more, a few tickets at a time, as
-// soon as most of the log is not needed. A full log refuses changes with [store.ErrFull]; flushing goes on and makes room.
+// A segment of the log is needed while the segment has a pending ticket or a remembered request id. The journal removes segments
+// that are not needed, oldest first. As soon as most of the log is not needed, the journal writes the content that keeps an old
+// segment (a dead letter, a late due time) once more, a few tickets at a time. A full log refuses changes with [store.ErrFull];
+// flushing goes on and makes room.
 //
-// The ids of deleted tickets are kept for ever: they are written once more, a bucket of 512 ids at a time, as what waits is.
+// The ids of deleted tickets are kept for ever: the journal writes these ids once more in the same way, a bucket of 512 ids at a
+// time.
 //
 // # Start
 //
-// The log is replayed. Tickets that are clean are forgotten: the next place has them. Revisions go on above the highest in the
-// log and above the next place's ([Options].Floor): the log may have lost its end with the power, after that had been flushed.
-// While the next place does not answer, writes are taken all the same, and lifted above its revision when it does.
+// The log is replayed. Clean tickets are forgotten: the next place has these tickets. New revisions are above the highest in the
+// log and above the next place's ([Options].Floor): the end of the log may have been flushed and then lost in a power loss. While
+// the next place does not answer, the journal accepts writes, and lifts their revisions above the next place's when the next
+// place answers.
 //
 // # What happens on failure
 //
-// Disk full, or MaxBytes, MaxEntries or MaxRequests reached: a [store.FullError] that says which, until there is room. A disk
+// Disk full, or MaxBytes, MaxEntries or MaxRequests reached: a [store.FullError] that names the bound, until room is made. A disk
 // that fails otherwise: [store.ErrUnavailable], the outcome is not known, and the next write tries a new segment. A damaged log:
 // Open fails with a [wal.CorruptError].
 package journal

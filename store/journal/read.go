@@ -8,7 +8,7 @@ import (
 	"github.com/ticketd/ticketd/store"
 )
 
-// What changes nothing that has to outlive the process is the index's alone: reads, and claims, which a restart ends.
+// Reads, and claims, which end with a restart, concern the index alone: the log has no records of reads and claims.
 
 // Get implements [store.Tickets].
 func (s *Store) Get(ctx context.Context, ids []ticket.ID) ([]store.Record, error) {

@@ -10,6 +10,9 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"math/rand/v2"
+	"slices"
+
 	"github.com/ticketd/ticketd/internal/lifecycle"
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
@@ -22,28 +25,28 @@ type Options struct {
 	// Sync and Interval say when writes are on disk, see [wal.Options].
 	Sync     wal.Sync
 	Interval time.Duration
-	// MaxBytes bounds the log; 1 GiB where it is 0. An eighth of it is kept for acks and for giving back space.
+	// MaxBytes bounds the log; 0 means 1 GiB. An eighth of MaxBytes is reserved for acks and for cleaning.
 	MaxBytes int64
-	// MaxEntries bounds the tickets that wait; 1,000,000 where it is 0.
+	// MaxEntries bounds the pending tickets; 0 means 1,000,000.
 	MaxEntries int
-	// MaxDirty bounds them likewise, with [store.ErrQuota]; 0: no further bound.
+	// MaxDirty is a second bound on the pending tickets, with [store.ErrQuota]; 0: no second bound.
 	MaxDirty int
-	// MaxClean and MaxRequests bound what else is kept in memory, see [pending.Options].
+	// MaxClean and MaxRequests bound clean tickets and request ids in memory, see [pending.Options].
 	MaxClean, MaxRequests int
-	// Floor returns the highest revision that the next place has. It is asked by Open, and by a started journal until it has
-	// answered. nil: nobody else has given revisions to these tickets.
+	// Floor returns the highest revision in the next place. Open calls Floor, and then a started journal until Floor returns a
+	// revision. nil: only this journal gives revisions to these tickets.
 	Floor func(context.Context) (ticket.Revision, error)
-	// Now is the clock by which request ids are forgotten; [time.Now] where it is nil.
+	// Now is the clock by which request ids are forgotten; nil means [time.Now].
 	Now func() time.Time
 	Log zerolog.Logger
-	// OpenFile is the log's, see [wal.Options].
+	// OpenFile is passed to the log, see [wal.Options].
 	OpenFile func(path string) (wal.File, error)
-	// OnRestored is the log's likewise.
+	// OnRestored is passed to the log, too.
 	OnRestored func()
 }
 
-// Store is a store on a local log. Between Start and Stop it gives back space and asks for the next place's revision; all
-// else works without. It is safe for concurrent use.
+// Store is a store on a local log, safe for concurrent use. Cleaning, and asking for the next place's revision again, need Start;
+// all other calls work without Start.
 type Store struct {
 	opts  Options
 	log   *wal.Log
@@ -51,24 +54,23 @@ type Store struct {
 	loop  lifecycle.Loop
 	nudge chan struct{}
 
-	// mu makes the order of records in the log that of changes in the index. It is never held while waiting for the disk's
-	// confirmation.
+	// mu gives records in the log and changes in the index the same order. mu is never held during a wait for the disk.
 	mu sync.Mutex
-	// unsure is the least revision that was given while the next place's was not known: what waits from there on may have to
-	// be lifted. 0: it is known.
+	// unsure is the lowest revision that was given while the next place's revision was not known: pending changes from unsure on may
+	// have to be lifted. 0: the next place's revision is known.
 	unsure ticket.Revision
-	// segment is the one to which the last mutation was written.
+	// segment is the segment of the last mutation.
 	segment uint64
-	// full is why the last change found no room; empty where it found some.
+	// full is why the last change found no room; empty if the change found room.
 	full string
-	// unlogged says that the last record that may be lost could not be written.
+	// unlogged says that the last write of records that may be lost has failed.
 	unlogged bool
 }
 
 var _ store.Backend = (*Store)(nil)
 
-// Open opens the journal in a folder, which it makes where it does not exist, and replays it. The errors are those of [wal.Open],
-// and [ErrRecord] where another version has written the journal.
+// Open opens the journal in a folder, makes the folder if missing, and replays the journal. The errors are the errors of
+// [wal.Open], and [ErrRecord] if another version has written the journal.
 func Open(ctx context.Context, dir string, o Options) (*Store, wal.Report, error) {
 	o.MaxBytes = cmp.Or(o.MaxBytes, 1<<30)
 	o.MaxEntries = cmp.Or(o.MaxEntries, 1_000_000)
@@ -82,7 +84,7 @@ func Open(ctx context.Context, dir string, o Options) (*Store, wal.Report, error
 	})
 	var report wal.Report
 	var err error
-	s.log, report, err = wal.Open(dir, wal.Options{ //nolint:contextcheck // it reads all or nothing
+	s.log, report, err = wal.Open(dir, wal.Options{ //nolint:contextcheck // Open reads the whole log or fails
 		Sync: o.Sync, Interval: o.Interval, MaxBytes: o.MaxBytes,
 		Log: o.Log, OpenFile: o.OpenFile, OnRestored: o.OnRestored,
 	}, s.replay)
@@ -95,7 +97,7 @@ func Open(ctx context.Context, dir string, o Options) (*Store, wal.Report, error
 	return s, report, nil
 }
 
-// replay brings a record of the log into the index.
+// replay applies a record of the log to the index.
 func (s *Store) replay(at wal.Position, data []byte) error {
 	r, err := decode(data)
 	if err != nil {
@@ -107,7 +109,8 @@ func (s *Store) replay(at wal.Position, data []byte) error {
 		s.index.Replay(&r.mutation, store.Outcome{ID: r.mutation.ID, Revision: r.revision}, r.expires, at.Segment)
 		s.segment = at.Segment
 	case kindAck:
-		// What is clean was not written again when the next place's row replaced it, so it may be old by now: it is forgotten.
+		// The log does not tell when the next place's row replaced a clean ticket, so a clean ticket may be old: the index forgets the
+		// ticket.
 		for i := range r.receipts {
 			r.receipts[i].Ahead = true
 		}
@@ -122,7 +125,7 @@ func (s *Store) replay(at wal.Position, data []byte) error {
 		s.index.Restore(&r.state, at.Segment)
 	case kindGraves:
 		s.index.Graves(r.graves, at.Segment)
-	case kindOldRequests: // never comes here: decode makes kindRequests of it
+	case kindOldRequests: // decode has made kindRequests of this kind
 	case kindRequests:
 		s.index.Remember(r.requests, at.Segment)
 	case kindMark:
@@ -132,21 +135,51 @@ func (s *Store) replay(at wal.Position, data []byte) error {
 	return err
 }
 
-// hasRoom says that no bound on what is kept in memory is near: an eighth is free of each, so that the log does not tell of each
-// change that finds room and each that does not.
-func (s *Store) hasRoom() bool {
-	size := s.index.Size()
-	free := func(n, most int) bool { return n < most-most/8 }
-	return free(size.Dirty, s.opts.MaxEntries) && free(size.Requests, s.opts.MaxRequests)
-}
-
-// Start begins giving back space; it ends with Stop, or with ctx.
+// Start begins cleaning, until Stop or the end of ctx.
 func (s *Store) Start(ctx context.Context) { s.loop.Start(ctx, s.run) }
 
-// Stop ends what Start began. The store goes on without; see Close.
+// The pauses between tries to ask for the next place's revision.
+const (
+	firstPause = 500 * time.Millisecond
+	maxPause   = 10 * time.Second
+)
+
+// run cleans after each wake, and asks for the next place's revision until the revision is known.
+func (s *Store) run(ctx context.Context) {
+	s.wake()
+	pause := firstPause
+	ask := time.NewTimer(pause)
+	defer ask.Stop()
+	if !s.floorMissing() {
+		ask.Stop()
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ask.C:
+			if s.askFloor(ctx) != nil {
+				pause = min(2*pause, maxPause)
+				ask.Reset(pause/2 + rand.N(pause/2+1))
+			}
+		case <-s.nudge:
+			s.cleanAll(ctx)
+		}
+	}
+}
+
+// wake tells the loop that a segment may be removable.
+func (s *Store) wake() {
+	select {
+	case s.nudge <- struct{}{}:
+	default:
+	}
+}
+
+// Stop ends the work of Start. The store stays usable until Close.
 func (s *Store) Stop(ctx context.Context) error { return s.loop.Stop(ctx, "journal") }
 
-// Close stops, brings the log to disk and closes it. No other call may be under way.
+// Close stops the work of Start, syncs the log to disk and closes the log. No other call may be running.
 func (s *Store) Close() error {
 	return errors.Join(s.Stop(context.Background()), s.log.Close())
 }
@@ -154,29 +187,15 @@ func (s *Store) Close() error {
 // ID returns the journal's name, see [wal.Log.ID].
 func (s *Store) ID() string { return s.log.ID() }
 
-// Stuck implements [store.Backend]: no other store stands behind a journal.
+// Stuck implements [store.Backend]: a journal has no next store that could refuse changes.
 func (s *Store) Stuck([]ticket.ID) error { return nil }
 
 // Nudge implements [store.Backend].
 func (s *Store) Nudge() {}
 
-// noteRoom says when the journal becomes full, and when it takes changes again. The caller holds the lock.
-func (s *Store) noteRoom(err error) {
-	full := store.FullReason(err)
-	switch {
-	case full != "" && s.full == "":
-		s.opts.Log.Error().Err(err).Msg("the journal is full: changes are answered overloaded")
-	case err == nil && s.full != "" && !s.hasRoom():
-		return // for this change alone, which needs no further ticket, or no request id
-	case err == nil && s.full != "":
-		s.opts.Log.Info().Msg("the journal has room again")
-	}
-	s.full = full
-}
-
 // Journal implements [store.Backend].
 func (s *Store) Journal() *store.Journal {
-	backlog, _ := s.index.Backlog(context.Background()) // it has no errors
+	backlog, _ := s.index.Backlog(context.Background()) // never fails
 	log := s.log.Stats()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -196,4 +215,66 @@ func wrap(operation string, err error) error {
 	default:
 		return fmt.Errorf("journal %s: %w: %w", operation, store.ErrUnavailable, err)
 	}
+}
+
+// floorTimeout bounds how long Open waits for the next place's revision.
+const floorTimeout = 2 * time.Second
+
+// openFloor asks for the next place's revision before the first write. Without an answer the log records from where on revisions
+// may be too low.
+func (s *Store) openFloor(ctx context.Context) error {
+	if s.opts.Floor == nil {
+		s.unsure = 0
+		return nil
+	}
+	asking, cancel := context.WithTimeout(ctx, floorTimeout)
+	defer cancel()
+	err := s.askFloor(asking)
+	if err == nil {
+		return nil
+	}
+	s.opts.Log.Warn().Err(err).Msg("the highest revision of the next place is not known yet")
+	if s.unsure == 0 {
+		s.unsure = s.index.Size().Highest + 1
+		mark := entry{kind: kindMark, highest: s.index.Size().Highest, unsure: s.unsure}
+		if _, err := s.log.Append(mark.encode()); err != nil && !errors.Is(err, store.ErrFull) {
+			return wrap("open", err)
+		}
+	}
+	return nil
+}
+
+// askFloor asks for the next place's revision, and lifts the pending changes above it that were written before the answer.
+func (s *Store) askFloor(ctx context.Context) error {
+	floor, err := s.opts.Floor(ctx)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.unsure == 0 {
+		s.index.Raise(floor)
+		return nil
+	}
+	lifted := s.index.Lift(s.unsure, floor)
+	s.index.Raise(floor)
+	for part := range slices.Chunk(lifted, chunk) {
+		at, err := s.log.Append(encodeStates(part)...)
+		if err != nil {
+			return wrap("lift", err) // the next try lifts these tickets further
+		}
+		s.index.Moved(pending.Needs{States: part}, at.Segment)
+	}
+	mark := entry{kind: kindMark, highest: s.index.Size().Highest}
+	if _, err := s.log.Append(mark.encode()); err != nil {
+		return wrap("lift", err)
+	}
+	s.unsure = 0
+	return nil
+}
+
+func (s *Store) floorMissing() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.unsure != 0
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/ticketd/ticketd/store/wal"
 )
 
-// Apply implements [store.Tickets]. It returns when the changes are as durable as the sync mode promises; so does a repetition,
-// whose first request may be waiting still.
+// Apply implements [store.Tickets]. Apply returns when the changes are as durable as the sync mode promises. A repetition waits,
+// too, as the first request may still wait for the disk.
 func (s *Store) Apply(ctx context.Context, mutations []store.Mutation) ([]store.Outcome, error) {
 	outcomes, end := s.apply(mutations)
 	if err := s.log.Commit(ctx, end); err != nil {
@@ -23,8 +23,9 @@ func (s *Store) Apply(ctx context.Context, mutations []store.Mutation) ([]store.
 	return outcomes, nil
 }
 
-// apply makes mutations and returns the position up to which the log has what their outcomes rest on: they themselves, those that
-// they repeat, and what has refused them. That there is no room rests on nothing.
+// apply makes mutations and returns the position up to which the log must be durable for the outcomes: an outcome rests on its
+// own mutation, on the repeated mutation, or on the mutations that are the reason for a refusal. A refusal for lack of room rests
+// on no record.
 func (s *Store) apply(mutations []store.Mutation) ([]store.Outcome, wal.Position) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -58,7 +59,30 @@ func (s *Store) apply(mutations []store.Mutation) ([]store.Outcome, wal.Position
 	return outcomes, wal.Position{}
 }
 
-// Bury implements [store.Tickets]. It returns before the tombstones are on disk: what a power loss takes is in the next place.
+// noteRoom logs when the journal becomes full, and when the journal accepts changes again. The caller holds the lock.
+func (s *Store) noteRoom(err error) {
+	full := store.FullReason(err)
+	switch {
+	case full != "" && s.full == "":
+		s.opts.Log.Error().Err(err).Msg("the journal is full: changes are answered overloaded")
+	case err == nil && s.full != "" && !s.hasRoom():
+		return // only this change has found room, as it adds no ticket or no request id
+	case err == nil && s.full != "":
+		s.opts.Log.Info().Msg("the journal has room again")
+	}
+	s.full = full
+}
+
+// hasRoom says that an eighth of each bound on memory is free. noteRoom requires this margin so that near a bound the log does
+// not get a message for each change.
+func (s *Store) hasRoom() bool {
+	size := s.index.Size()
+	free := func(n, most int) bool { return n < most-most/8 }
+	return free(size.Dirty, s.opts.MaxEntries) && free(size.Requests, s.opts.MaxRequests)
+}
+
+// Bury implements [store.Tickets]. Bury returns before the tombstones are on disk: after a power loss the next place still has
+// the deletions.
 func (s *Store) Bury(_ context.Context, ids []ticket.ID) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -72,20 +96,20 @@ func (s *Store) Bury(_ context.Context, ids []ticket.ID) error {
 	return nil
 }
 
-// usedUp says what fills the log.
+// usedUp is the error that says what content fills the log.
 func (s *Store) usedUp(used int64, size pending.Size) error {
-	by := fmt.Sprintf("by %d tickets that are pending and %d remembered request ids; see that MySQL takes them, or raise it",
+	by := fmt.Sprintf("by %d pending tickets and %d remembered request ids; make MySQL accept the tickets, or raise the bound",
 		size.Dirty, size.Requests)
 	if size.Dirty == 0 {
 		by = fmt.Sprintf("by %d remembered request ids, while no ticket is pending; each id is kept for as long as its request asked, "+
-			"a day unless it said less; raise it", size.Requests)
+			"a day by default; raise the bound", size.Requests)
 	}
 	return fmt.Errorf("%w: %w", wal.ErrFull, &store.FullError{
 		Bound: "journal.max_bytes", Reason: fmt.Sprintf("%d of %d bytes are used, %s", used, s.opts.MaxBytes, by),
 	})
 }
 
-// chunk is how many tickets one record of acks, letters or ids tells of.
+// chunk is the maximum of tickets in a record of acks, letters or ids.
 const chunk = 1000
 
 // Ack implements [store.Queue].
@@ -113,14 +137,15 @@ func (s *Store) Park(ctx context.Context, letters []ticket.Letter) error {
 	return s.index.Park(ctx, letters)
 }
 
-// note writes records that may be lost: that a full disk does not take them must not keep tickets from leaving.
+// note writes records that may be lost: a full disk must not stop flushing.
 func (s *Store) note(records [][]byte) {
 	if len(records) == 0 {
 		return
 	}
 	_, err := s.log.Append(records...)
 	if err != nil && !s.unlogged {
-		s.opts.Log.Warn().Err(err).Msg("what was flushed cannot be noted in the journal: after a restart it is flushed again")
+		s.opts.Log.Warn().Err(err).
+			Msg("flushed tickets cannot be recorded in the journal: after a restart these tickets are flushed again")
 	}
 	s.unlogged = err != nil
 }
@@ -140,7 +165,7 @@ func (s *Store) Drop(ctx context.Context, ids []ticket.ID) (int, error) {
 	})
 }
 
-// decided writes what an operator has decided on dead letters, does it, and waits until it is durable.
+// decided writes an operator's decision on dead letters, executes the decision, and waits until the record is durable.
 func (s *Store) decided(ctx context.Context, name string, r entry, ids []ticket.ID, do func() (int, error)) (int, error) {
 	var records [][]byte
 	for part := range slices.Chunk(ids, chunk) {

@@ -12,8 +12,8 @@ import (
 	"github.com/ticketd/ticketd/store/wal"
 )
 
-// Apply implements [store.Tickets]. A conditional mutation is for the next store alone to decide: it waits until nothing of
-// its ticket is in the journal any more, and fails, alone, where the next store is away.
+// Apply implements [store.Tickets]. Only the next store can decide a conditional mutation: the mutation waits until the journal
+// has no changes of its ticket, and fails, alone, if the next store is unreachable.
 func (s *Store) Apply(ctx context.Context, mutations []store.Mutation) ([]store.Outcome, error) {
 	outcomes := make([]store.Outcome, len(mutations))
 	s.settleConditional(ctx, mutations, outcomes)
@@ -21,14 +21,14 @@ func (s *Store) Apply(ctx context.Context, mutations []store.Mutation) ([]store.
 	direct, local := s.sort(mutations, outcomes)
 	local = append(local, s.send(ctx, mutations, direct, outcomes)...)
 	if len(local) > 0 {
-		slices.Sort(local) // the order of the mutations, whichever way they came here
+		slices.Sort(local) // back in the order of the mutations
 		s.write(ctx, mutations, local, outcomes)
 	}
 	return outcomes, nil
 }
 
-// send makes some of the mutations in the next store. It returns those that wait in the journal instead, as the next store has
-// not taken them now; their outcomes say why.
+// send makes some of the mutations in the next store. send returns the mutations that the next store has not taken, for the
+// journal; the outcomes say why.
 func (s *Store) send(ctx context.Context, mutations []store.Mutation, at []int, outcomes []store.Outcome) (local []int) {
 	if len(at) == 0 {
 		return nil
@@ -48,14 +48,14 @@ func (s *Store) send(ctx context.Context, mutations []store.Mutation, at []int, 
 	return local
 }
 
-// away says that an error of the next store means: not now, so the journal is the place to wait. A quota is no such error: the
-// journal must not become the way around it.
+// away says that an error of the next store means: not now, so the change goes into the journal. A quota is no such error: the
+// journal must not become a way around the quota.
 func away(err error) bool {
 	return errors.Is(err, store.ErrUnavailable) || (errors.Is(err, store.ErrFull) && !errors.Is(err, store.ErrQuota))
 }
 
-// settleConditional waits until the tickets of conditional mutations have nothing in the journal. Where that cannot be, it is
-// the outcome of these mutations.
+// settleConditional waits until the journal has no changes of the tickets of conditional mutations. A failed wait becomes the
+// outcome of these mutations.
 func (s *Store) settleConditional(ctx context.Context, mutations []store.Mutation, outcomes []store.Outcome) {
 	for i := range mutations {
 		m := &mutations[i]
@@ -69,17 +69,17 @@ func (s *Store) settleConditional(ctx context.Context, mutations []store.Mutatio
 }
 
 const (
-	// maxSettles is how often a request waits for what others change of its ticket meanwhile.
+	// maxSettles is how often a request waits again because other requests change its ticket meanwhile.
 	maxSettles = 3
-	// maxAhead is how many changes a request waits for: a long journal, of an outage, takes too long.
+	// maxAhead is how many changes a request waits for at most: a long journal, after an outage, takes too long.
 	maxAhead = 8 * maxReplay
-	// maxSettling bounds that wait; a half of the request's own time does, too.
+	// maxSettling bounds that wait, and so does half of the request's own time.
 	maxSettling = 500 * time.Millisecond
 )
 
-// settleRepeatable waits until the tickets of mutations that may repeat a request have nothing in the journal any more, where the
-// request is not known here: the next store may know it, and can only say so where the mutation does not queue in the journal. A
-// mutation for which that takes too long goes into the journal.
+// settleRepeatable concerns mutations with a request id that is unknown here: the next store may know the request, and is asked
+// only if the mutation does not queue in the journal. settleRepeatable waits until the journal has no changes of these mutations'
+// tickets. A mutation for which the wait takes too long goes into the journal.
 func (s *Store) settleRepeatable(ctx context.Context, mutations []store.Mutation) {
 	for range maxSettles {
 		ids := s.repeatable(mutations)
@@ -89,7 +89,7 @@ func (s *Store) settleRepeatable(ctx context.Context, mutations []store.Mutation
 	}
 }
 
-// settleSoon is settle within a limit, and within the half of the request's own time.
+// settleSoon is settle within a limit, and within half of the request's own time.
 func (s *Store) settleSoon(ctx context.Context, ids []ticket.ID, limit time.Duration) error {
 	if deadline, bounded := ctx.Deadline(); bounded {
 		limit = min(limit, time.Until(deadline)/2)
@@ -99,8 +99,8 @@ func (s *Store) settleSoon(ctx context.Context, ids []ticket.ID, limit time.Dura
 	return s.settle(ctx, ids)
 }
 
-// repeatable returns the tickets of mutations that would queue in the journal though the next store answers, and whose request
-// ids only that may know.
+// repeatable returns the tickets of mutations that would queue in the journal although the next store answers, and whose request
+// ids only the next store may know.
 func (s *Store) repeatable(mutations []store.Mutation) (ids []ticket.ID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -117,14 +117,14 @@ func (s *Store) repeatable(mutations []store.Mutation) (ids []ticket.ID) {
 	return ids
 }
 
-// soon says that the next store can be expected to take what waits of a ticket within the time of a request. The caller holds the
+// soon says that the next store will probably take a ticket's pending changes within the time of a request. The caller holds the
 // lock.
 func (s *Store) soon(l *lane, w *waiting) bool {
 	return w.stuck == nil && s.opts.Up(l.partition) && !l.failing && w.last-l.queue[0].sequence < maxAhead
 }
 
-// sort says which of the mutations go to the next store and which into the journal, of those that have no outcome yet. A create
-// goes to the next store whenever that answers: only it knows whether the id is free.
+// sort says which of the mutations without an outcome go to the next store and which into the journal. A create goes to the next
+// store whenever the next store answers: only the next store knows whether the id is free.
 func (s *Store) sort(mutations []store.Mutation, outcomes []store.Outcome) (direct, local []int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -145,7 +145,7 @@ func (s *Store) sort(mutations []store.Mutation, outcomes []store.Outcome) (dire
 	return direct, local
 }
 
-// asks says that whether the ticket exists is for the next store to say, and that it can. The caller holds the lock.
+// asks says that the next store must and can say whether the ticket exists. The caller holds the lock.
 func (s *Store) asks(l *lane, m *store.Mutation) bool {
 	return s.waiting.tickets[m.ID] == nil && s.opts.Up(l.partition) && !l.failing
 }
@@ -161,8 +161,8 @@ func pick(mutations []store.Mutation, at []int) []store.Mutation {
 	return picked
 }
 
-// remember keeps what requests came to, so that one that is repeated while the next store cannot be asked has the same outcome,
-// and which tickets were deleted, so that a change that is not to wait for the next store is refused.
+// remember keeps the outcomes of requests, so that a request repeated while the next store is unreachable has the same outcome,
+// and the deleted tickets, so that a change for the journal is refused.
 func (s *Store) remember(mutations []store.Mutation, at []int, outcomes []store.Outcome) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -177,14 +177,14 @@ func (s *Store) remember(mutations []store.Mutation, at []int, outcomes []store.
 	}
 }
 
-// unanswered notes that a write may still be under way to the partition of a ticket.
+// unanswered records that a write may still be on the way to the partition of a ticket.
 func (s *Store) unanswered(id ticket.ID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lane(id).fence = true
 }
 
-// write puts some of the mutations into the journal and returns when they are as durable as it promises.
+// write puts some of the mutations into the journal and returns when the records are as durable as the journal promises.
 func (s *Store) write(ctx context.Context, mutations []store.Mutation, at []int, outcomes []store.Outcome) {
 	s.mu.Lock()
 	end, err := s.append(mutations, at, outcomes)
@@ -203,7 +203,7 @@ func (s *Store) write(ctx context.Context, mutations []store.Mutation, at []int,
 	}
 }
 
-// noteRoom says when the journal becomes full, and when it takes changes again. The caller holds the lock.
+// noteRoom logs when the journal becomes full, and when the journal accepts changes again. The caller holds the lock.
 func (s *Store) noteRoom(err error) {
 	full := store.FullReason(err)
 	switch {
@@ -215,13 +215,13 @@ func (s *Store) noteRoom(err error) {
 	s.full = full
 }
 
-// append writes the records of those mutations that change something, each for itself, and returns the position of the last that
-// others rely on, and why the last that was refused has found no place. The caller holds the lock.
+// append writes a record for each mutation that makes a change. end is the position up to which the outcomes need the journal on
+// disk; refused is why the last refused mutation found no room. The caller holds the lock.
 func (s *Store) append(mutations []store.Mutation, at []int, outcomes []store.Outcome) (end wal.Position, refused error) {
 	for _, n := range at {
 		m := &mutations[n]
 		if outcome, decided := s.decided(m); decided {
-			outcomes[n], end = outcome, s.journal.End() // what it repeats may not be durable yet
+			outcomes[n], end = outcome, s.journal.End() // the repeated mutation may not be durable yet
 			continue
 		}
 		if l := s.lane(m.ID); l.failing || !s.opts.Up(l.partition) || errors.Is(outcomes[n].Err, store.ErrUnavailable) {
@@ -232,7 +232,7 @@ func (s *Store) append(mutations []store.Mutation, at []int, outcomes []store.Ou
 		written, err := s.appendEntry(&e)
 		if err != nil {
 			refused = err
-			if unsure := outcomes[n].Err; errors.Is(unsure, store.ErrUnavailable) { // the next store may have made it
+			if unsure := outcomes[n].Err; errors.Is(unsure, store.ErrUnavailable) { // the next store may have made the change
 				err = fmt.Errorf("%w: %w", store.ErrUnavailable, err)
 			}
 			outcomes[n] = store.Outcome{ID: m.ID, Err: err}
@@ -244,12 +244,13 @@ func (s *Store) append(mutations []store.Mutation, at []int, outcomes []store.Ou
 	return end, refused
 }
 
-// appendEntry writes the record of one mutation, if there is room for it. The caller holds the lock.
+// appendEntry writes the record of a mutation, or returns an error that says why the journal has no room. The caller holds the
+// lock.
 func (s *Store) appendEntry(e *entry) (wal.Position, error) {
 	if s.count >= s.opts.MaxEntries {
 		return wal.Position{}, fmt.Errorf("journal: %w", &store.FullError{
 			Bound:  "journal.max_entries",
-			Reason: fmt.Sprintf("%d changes wait for Redis; see that Redis takes them, or raise it", s.count),
+			Reason: fmt.Sprintf("%d changes are pending for Redis; make Redis accept changes, or raise the bound", s.count),
 		})
 	}
 	record := e.encode()
@@ -264,8 +265,8 @@ func (s *Store) appendEntry(e *entry) (wal.Position, error) {
 	return at, nil
 }
 
-// decided returns the outcome of a mutation that changes nothing: a repetition, or one that is refused for what is known here.
-// What the next store knows besides shows when the mutation is replayed.
+// decided returns the outcome of a mutation without a change: a repetition, or a mutation that the outbox can refuse by itself.
+// The next store may still refuse other mutations at the replay.
 func (s *Store) decided(m *store.Mutation) (store.Outcome, bool) {
 	if first, repeated := s.recent.find(m); repeated {
 		return first, true
@@ -293,10 +294,10 @@ func (s *Store) decided(m *store.Mutation) (store.Outcome, bool) {
 	return outcome, outcome.Err != nil
 }
 
-// refusedCreate says why a create cannot be made beside what waits of its id: one that is late may meet what was made by somebody
-// who was told the id. What MySQL says of that shows when the create is replayed.
+// refusedCreate says why a create cannot be made beside the pending changes of its id. A late create may meet the changes of a
+// client that received the id. MySQL is asked about the id when the create is replayed.
 func refusedCreate(m *store.Mutation, w *waiting, deleted bool) error {
-	since := m.Accepted // dated by this host's clock, as what waits here
+	since := m.Accepted // dated by this host's clock, like the pending changes
 	switch own := w != nil && since != 0 && w.born >= since; {
 	case own && w.gone != 0:
 		return store.ErrDeleted

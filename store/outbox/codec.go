@@ -11,18 +11,18 @@ import (
 	"github.com/ticketd/ticketd/store/wal/record"
 )
 
-// The kinds of the journal's records, each the record's first byte. Another format of a record is another kind. They are
-// none of those of the journal without Redis, whose records begin with 1.
+// The kinds of the journal's records; a record's first byte is its kind. A new format of a record gets a new kind. The records of
+// the journal without Redis begin with 1, which is no kind here.
 const (
 	recordMutation  = 0x20
 	recordConfirmed = 0x21
 	recordReplaced  = 0x2a
 )
 
-// entry is one change in the journal.
+// entry is a change in the journal.
 type entry struct {
-	// sequence grows from record to record and across restarts: together with the journal's id it names the entry for ever. It
-	// is below 2^53, which Redis' scripts can compare exactly.
+	// sequence grows from record to record and across restarts: sequence and the journal's id name the entry for ever. sequence is
+	// below 2^53, so that Redis' scripts compare exactly.
 	sequence uint64
 	revision ticket.Revision
 	mutation store.Mutation
@@ -39,17 +39,18 @@ func (e *entry) encode() []byte {
 	return w
 }
 
-// confirmed says that everything up to a sequence number has arrived, of those tickets that were in one of so many partitions.
+// confirmed says that all entries up to a sequence number have arrived, for the tickets in partition number partition of
+// partitions.
 type confirmed struct {
 	upTo                  uint64
 	partitions, partition int
-	// last is the sequence number of the newest entry of all partitions: the record of another partition that would tell may be in
-	// a segment that is given back, and a number that is used twice would be passed over by the next store.
+	// last is the sequence number of the newest entry of all partitions. The record of another partition with this number may be in
+	// a segment that was removed; and the next store would skip an entry with a number that is used twice.
 	last uint64
 }
 
-// encode writes a confirmation: its kind, and the sequence number; where there are several partitions, then their number, which
-// it is, and the newest sequence number.
+// encode writes a confirmation: its kind and the sequence number; with several partitions also the number of partitions, the
+// partition, and the newest sequence number.
 func (c confirmed) encode() []byte {
 	w := record.Writer{recordConfirmed}
 	w.Int(int64(c.upTo)) //nolint:gosec // below 2^53
@@ -63,7 +64,7 @@ func (c confirmed) encode() []byte {
 
 var errRecord = errors.New("a record of the journal is not what this version writes")
 
-// decode reads what encode wrote.
+// decode reads an entry's record.
 func decode(b []byte) (e entry, err error) {
 	r := record.NewReader(b)
 	kind, sequence, remember := r.Byte(), r.Int(), r.Int()
@@ -77,14 +78,14 @@ func decode(b []byte) (e entry, err error) {
 	return e, nil
 }
 
-// decodeConfirmed reads what encode wrote.
+// decodeConfirmed reads a confirmation's record.
 func decodeConfirmed(b []byte) (confirmed, error) {
 	r := record.NewReader(b)
 	kind, upTo := r.Byte(), r.Int()
 	partitions, partition, last := int64(1), int64(0), upTo
 	if r.Left() > 0 {
 		if partitions, partition, last = r.Int(), r.Int(), r.Int(); partitions == 1 {
-			r.Fail() // it would have been written without them
+			r.Fail() // encode leaves these numbers out for a single partition
 		}
 	}
 	if !r.Done() || kind != recordConfirmed || upTo < 0 || last < upTo || partition < 0 || partition >= partitions {
@@ -94,9 +95,9 @@ func decodeConfirmed(b []byte) (confirmed, error) {
 	return confirmed{upTo: uint64(upTo), partitions: int(partitions), partition: int(partition), last: uint64(last)}, nil
 }
 
-// replaced announces that the entries which follow it, under the next sequence numbers, replace all earlier ones of a ticket:
-// behind the other tickets' entries or, where to differs, under another id. It counts when all of them can be read; after a crash
-// that kept only some, the earlier ones count.
+// replaced announces that the following entries, under the next sequence numbers, replace all earlier entries of a ticket: behind
+// the other tickets' entries or, if to differs from from, under a new id. The replacement counts if all of its entries can be
+// read; if a crash kept only some, the earlier entries count.
 type replaced struct {
 	from, to ticket.ID
 	// upTo is the newest sequence number before the first of the entries.
@@ -105,7 +106,7 @@ type replaced struct {
 	at    time.Time
 }
 
-// encode writes a replacement: its kind, both ids, the sequence number, the count, and when it was made.
+// encode writes a replacement: its kind, the two ids, the sequence number, the count, and the time.
 func (r *replaced) encode() []byte {
 	w := record.Writer{recordReplaced}
 	w.Int(int64(r.from))
@@ -116,7 +117,7 @@ func (r *replaced) encode() []byte {
 	return w
 }
 
-// decodeReplaced reads what encode wrote.
+// decodeReplaced reads a replacement's record.
 func decodeReplaced(b []byte) (replaced, error) {
 	r := record.NewReader(b)
 	kind, from, to, upTo, count, at := r.Byte(), r.ID(), r.ID(), r.Int(), r.Int(), r.Time()

@@ -8,6 +8,8 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"bytes"
+
 	"github.com/ticketd/ticketd/internal/lifecycle"
 	"github.com/ticketd/ticketd/internal/logs"
 	"github.com/ticketd/ticketd/internal/ticket"
@@ -15,51 +17,51 @@ import (
 	"github.com/ticketd/ticketd/store/wal"
 )
 
-// Next is the store that the outbox stands in front of.
+// Next is the store behind the outbox.
 type Next interface {
 	store.Backend
-	// Replay makes the mutations, all of one partition, in their order, passing over those whose sequence number it has seen, and
-	// returns one outcome for each. It ends with the first create whose id is taken: what follows is not made. An error means that
-	// none of the outcomes is known; the same call may be repeated.
+	// Replay makes the mutations, all of the same partition, in order, skips mutations with a sequence number that has arrived, and
+	// returns an outcome for each. Replay ends with the first create whose id is taken; the mutations after this create are not
+	// made. An error means that no outcome is known; the same call may be repeated.
 	Replay(ctx context.Context, entries []store.Entry) ([]store.Outcome, error)
-	// Fence sees to it that no earlier Apply to a partition, of this process or of one before it on the same journal, is made from
-	// now on.
+	// Fence makes sure that from now on the partition makes no earlier Apply, of this process or of an earlier process with the same
+	// journal.
 	Fence(ctx context.Context, partition int) error
 }
 
 // Options of an outbox.
 type Options struct {
-	// MaxEntries bounds the changes that wait; above zero. The journal's own bound is that of its bytes.
+	// MaxEntries bounds the pending changes; above zero. The journal itself bounds the bytes.
 	MaxEntries int
-	// Gather is how long a change waits in the journal for others, so that they go to the next store in one round trip: those
-	// who have their answer must not pay for a round trip each. Zero: not at all. Nobody who waits for a change to arrive
-	// waits for this.
+	// Gather is how long a change waits in the journal for further changes, so that all go to the next store in a single round trip:
+	// acknowledged changes must not cost a round trip each. Zero: no wait. A caller that waits for a change to arrive ends the wait.
 	Gather time.Duration
-	// Partitions is how many parts the next store has, each of which may answer while others do not; 0 stands for 1.
+	// Partitions is how many independently reachable parts the next store has; 0 means 1.
 	Partitions int
 	// Up tells whether a partition of the next store is believed to answer.
 	Up func(partition int) bool
-	// NextID returns an id for a new ticket, for a create whose id turns out to be another ticket's when it is replayed. Without
-	// it, or while it fails, the create waits. Optional.
+	// NextID returns a new id for a create whose id turns out, at the replay, to belong to another ticket. Without NextID, or while
+	// NextID fails, the create stays pending. Optional.
 	NextID func(ctx context.Context) (ticket.ID, error)
-	// Moves is told of creates that get such an id. Optional.
+	// Moves receives the creates that get such an id. Optional.
 	Moves Moves
-	// Born says since when, at the latest, the place behind the next store knows tickets of these ids, alive or deleted; those that
-	// it does not know are left out. Without it, or while it fails, creates that meet a ticket wait. Optional.
+	// Born says since when, at the latest, the place behind the next store knows tickets of these ids, alive or deleted; unknown ids
+	// are left out. Without Born, or while Born fails, creates that meet a ticket stay pending. Optional.
 	Born func(ctx context.Context, ids []ticket.ID) (map[ticket.ID]ticket.Revision, error)
-	// Aside keeps a change that the next store refuses for good, with [store.ErrPredates], and that was acknowledged at that time:
-	// when it returns nil the change is on the disk, and leaves the journal. Without it, or while it fails, the change waits.
+	// Aside keeps a change that the next store refuses for good with [store.ErrPredates]; acknowledged is when the change was
+	// acknowledged. After nil the change is on the disk, and leaves the journal. Without Aside, or while Aside fails, the change
+	// stays pending.
 	Aside func(m *store.Mutation, acknowledged time.Time) error
-	// Wake is told when replayed changes are due in the next store. Optional.
+	// Wake receives the time at which replayed changes are due in the next store. Optional.
 	Wake func(due time.Time)
 	// Now is the wall clock.
 	Now func() time.Time
-	// Clock is told the revisions of changes that waited when the journal was opened.
+	// Clock observes the revisions of the journal's changes when the journal is opened.
 	Clock *ticket.Clock
 	Log   zerolog.Logger
 }
 
-// Store is a store whose changes go into a journal where the next store does not take them. Start and Stop are idempotent.
+// Store is a store with a journal for the changes that the next store does not take. Start and Stop are idempotent.
 type Store struct {
 	next    Next
 	journal *wal.Log
@@ -69,47 +71,49 @@ type Store struct {
 	mu      sync.Mutex
 	waiting *overlay
 	recent  *recent
-	lanes   []*lane // one per partition of the next store
-	count   int     // of the changes that wait, in all lanes
+	lanes   []*lane // by partition of the next store
+	count   int     // of the pending changes in all lanes
 	last    uint64  // the sequence number of the newest entry ever
 	// numbered is the journal's segment with the newest record that names a sequence number.
 	numbered uint64
 	highest  ticket.Revision
-	// moved is closed and replaced whenever entries have arrived or could not be brought.
+	// moved is closed and replaced whenever entries have arrived or a replay has failed.
 	moved    chan struct{}
 	replayed int64
-	tries    int64  // replays that have ended, in whatever way
-	full     string // why the last change found no room; empty where it found some
-	untold   []Move // those of which [Options].Moves has not been told
+	tries    int64  // ended replays, successful or failed
+	full     string // why the last change found no room; empty if the change found room
+	untold   []Move // moves that [Options].Moves has not kept yet
 	// recovering is the replacement whose entries are being read while the journal is opened; nil otherwise.
 	recovering *replacement
 
-	repeats zerolog.Logger // limited, for what may concern each change of a long outage
+	repeats zerolog.Logger // limited, for messages that may concern each change of a long outage
 }
 
-// lane is what waits for one partition of the next store. It is replayed on its own, so that a partition that is away holds up no
-// other; the order that must be kept is that of a ticket's changes, and a ticket is in one partition.
+// lane holds the pending changes of a partition of the next store. Lanes are replayed independently, so that an unreachable
+// partition holds up no other partition. Only the order of a ticket's changes must be kept, and all changes of a ticket are in
+// the same lane.
 type lane struct {
 	partition int
-	wake      chan struct{} // something waits
-	now       chan struct{} // and is to be brought at once
+	wake      chan struct{} // changes are pending
+	now       chan struct{} // replay at once
 	queue     []queued      // in the order of the journal
-	// failing says that the last replay failed: until one works, every change queues behind it.
+	// failing says that the last replay failed: until a replay works, every change goes into the queue.
 	failing bool
-	// away is when a change came last that waits because the next store did not take it: nothing was asked for it there.
+	// away is when the last change came that is pending because the next store did not take changes: the next store was not asked
+	// about such a change.
 	away time.Time
 	// fence says that a write to the partition went unanswered since the fence was raised.
 	fence bool
-	// written is up to where the journal must be on disk before the next replay: it takes the place of entries whose sequence
-	// numbers that replay uses up.
+	// written is up to where the journal must be on disk before the next replay, because the records up to here replace entries
+	// whose sequence numbers that replay uses up.
 	written wal.Position
-	// tried are the stuck tickets whose changes were tried since the last change that arrived.
+	// tried are the stuck tickets whose changes were retried since the last arrival of a change.
 	tried map[ticket.ID]bool
 }
 
 var _ store.Backend = (*Store)(nil)
 
-// queued is a change that waits, as the journal's record, which takes less memory than the change itself.
+// queued is a pending change as the journal's record, which takes less memory than the change itself.
 type queued struct {
 	sequence uint64
 	segment  uint64 // of the journal
@@ -117,14 +121,14 @@ type queued struct {
 	at       time.Time
 }
 
-// In each repeatPeriod the log tells of so many changes that Redis does not take as they are.
+// In each repeatPeriod the log names at most maxRepeats changes that Redis does not take unchanged.
 const (
 	maxRepeats   = 20
 	repeatPeriod = 10 * time.Second
 )
 
-// Open opens the journal in a folder, which it makes where it is missing, and takes up what waits in it. The journal's id
-// names it in the next store, which open returns for it.
+// Open opens the journal in a folder, makes the folder if missing, and loads the pending changes. open returns the next store for
+// the journal's id, which names the journal in the next store.
 func Open(dir string, o wal.Options, opts Options, open func(id string) (Next, error)) (*Store, wal.Report, error) {
 	s := &Store{
 		opts: opts, moved: make(chan struct{}), waiting: newOverlay(), recent: newRecent(opts.Now), lanes: newLanes(opts.Partitions),
@@ -140,14 +144,14 @@ func Open(dir string, o wal.Options, opts Options, open func(id string) (Next, e
 		return nil, report, errors.Join(err, log.Close())
 	}
 	if n := s.count; n > 0 {
-		opts.Log.Info().Int("changes", n).Msg("changes wait in the journal: they are replayed to Redis")
+		opts.Log.Info().Int("changes", n).Msg("changes are pending in the journal: the changes are replayed to Redis")
 	}
 	return s, report, nil
 }
 
-// firstSequence returns the number below which all entries are numbered that earlier processes have written, also those that a
-// loss of power took away: the next store may have seen them, and would pass over another entry of the same number. It is the
-// time in µs, as no journal takes an entry in each µs. A clock that is wrong by centuries is not believed.
+// firstSequence returns a number above the sequence numbers of all earlier processes, also of entries that a power loss removed:
+// the next store may have seen such an entry, and would skip a new entry with the same number. The number is the time in µs, as
+// no journal accepts an entry in each µs. A clock that is wrong by centuries is ignored.
 func firstSequence(now time.Time) uint64 {
 	const bound = 1 << 52
 	at := now.UnixMicro()
@@ -167,7 +171,7 @@ func newLanes(partitions int) []*lane {
 	return lanes
 }
 
-// recover takes up one record when the journal is opened.
+// recover loads a record when the journal is opened.
 func (s *Store) recover(at wal.Position, data []byte) error {
 	if len(data) > 0 && data[0] == recordConfirmed {
 		c, err := decodeConfirmed(data)
@@ -190,8 +194,8 @@ func (s *Store) recover(at wal.Position, data []byte) error {
 	return s.recoverEntry(at, &e, data)
 }
 
-// forget drops what has arrived, when the journal is opened. The journal may be from a time when the next store had other
-// partitions.
+// forget drops the entries that have arrived, when the journal is opened. The journal may be from a time with a different number
+// of partitions.
 func (s *Store) forget(c confirmed) error {
 	if c.partitions == len(s.lanes) {
 		l := s.lanes[c.partition]
@@ -225,7 +229,43 @@ func (s *Store) forget(c confirmed) error {
 	return nil
 }
 
-// Waiting opens the journal in a folder only to count the changes that wait in it.
+// recoverReplaced records, when the journal is opened, that a replacement follows. The replacement uses up its sequence numbers
+// even if the entries cannot be read.
+func (s *Store) recoverReplaced(at wal.Position, data []byte) error {
+	r, err := decodeReplaced(data)
+	if err != nil {
+		return err
+	}
+	s.recovering = &replacement{replaced: r}
+	s.last, s.numbered = max(s.last, r.upTo+uint64(r.count)), at.Segment //nolint:gosec // positive
+	return nil
+}
+
+// recoverEntry loads an entry when the journal is opened, or keeps the entry back until its replacement is complete.
+func (s *Store) recoverEntry(at wal.Position, e *entry, record []byte) error {
+	r := s.recovering
+	if r == nil || e.sequence != r.upTo+1+uint64(len(r.entries)) || e.mutation.ID != r.to {
+		s.recovering = nil // a crash has cut the replacement off
+		s.enqueue(e, at, bytes.Clone(record))
+		return nil
+	}
+	r.entries = append(r.entries, *e)
+	if len(r.entries) < r.count {
+		return nil
+	}
+	s.recovering = nil
+	l := s.lane(r.from)
+	old, rest, err := apart(l.queue, r.from)
+	if err != nil {
+		return err
+	}
+	r.since = acknowledgedAt(append(old, r.entries...)) // if the old entries are gone, Moves has kept the move already
+	s.void(l, old, rest)
+	s.queueAgain(at, r)
+	return nil
+}
+
+// Waiting opens the journal in a folder only to count the pending changes.
 func Waiting(dir string) (int, error) {
 	s := &Store{waiting: newOverlay(), recent: newRecent(time.Now), lanes: newLanes(1)}
 	log, _, err := wal.Open(dir, wal.Options{}, s.recover)
@@ -237,10 +277,10 @@ func Waiting(dir string) (int, error) {
 
 func (q *queued) entry() (entry, error) { return decode(q.record) }
 
-// lane is the one that a ticket's changes wait in.
+// lane returns the lane of a ticket's changes.
 func (s *Store) lane(id ticket.ID) *lane { return s.lanes[id.Partition(len(s.lanes))] }
 
-// enqueue takes up an entry that the journal has.
+// enqueue adds an entry that is in the journal to its lane.
 func (s *Store) enqueue(e *entry, at wal.Position, record []byte) {
 	l := s.lane(e.mutation.ID)
 	l.queue = append(l.queue, queued{sequence: e.sequence, segment: at.Segment, record: record, at: changedAt(&e.mutation)})
@@ -257,31 +297,30 @@ func (s *Store) Start(ctx context.Context) {
 	s.loop.Start(ctx, s.run)
 }
 
-// Stop ends replaying and waits for a replay that is under way, until ctx ends, and stops the next store. What waits stays in the
-// journal.
+// Stop ends replaying, waits for a running replay until ctx ends, and stops the next store. Pending changes stay in the journal.
 func (s *Store) Stop(ctx context.Context) error {
 	return errors.Join(s.loop.Stop(ctx, "outbox"), s.next.Stop(ctx))
 }
 
-// Close closes the journal. Nothing may be applied any more.
+// Close closes the journal. No Apply may follow.
 func (s *Store) Close() error { return errors.Join(s.next.Close(), s.journal.Close()) }
 
-// Nudge has the outbox bring now what waits, without waiting for more or for the pause after a failure to end.
+// Nudge makes the outbox replay now, without gathering changes and without the pause after a failure.
 func (s *Store) Nudge() {
 	for _, l := range s.lanes {
 		l.nudge()
 	}
 }
 
-// wakeUp tells the lane's loop that something waits.
+// wakeUp tells the lane's loop that changes are pending.
 func (l *lane) wakeUp() {
 	select {
 	case l.wake <- struct{}{}:
-	default: // it is awake already
+	default: // the loop is awake already
 	}
 }
 
-// nudge tells it not to wait for more.
+// nudge tells the lane's loop not to gather changes.
 func (l *lane) nudge() {
 	select {
 	case l.now <- struct{}{}:
@@ -289,7 +328,7 @@ func (l *lane) nudge() {
 	}
 }
 
-// oldestAt is when the oldest change that waits was accepted; zero where none does. The caller holds the lock.
+// oldestAt is when the oldest pending change was accepted; zero without pending changes. The caller holds the lock.
 func (s *Store) oldestAt() time.Time {
 	var oldest time.Time
 	for _, l := range s.lanes {

@@ -9,26 +9,26 @@ import (
 	"github.com/ticketd/ticketd/store"
 )
 
-// overlay is what waits in the journal, by ticket: what readers must see over the next store's state.
+// overlay holds the pending changes in the journal by ticket, for reads that cannot wait until the next store has these changes.
 type overlay struct{ tickets map[ticket.ID]*waiting }
 
-// waiting is one ticket's changes that wait.
+// waiting are a ticket's pending changes.
 type waiting struct {
 	entries  int
-	arrived  int             // entries that were taken away again
+	arrived  int             // entries that were removed again
 	last     uint64          // the sequence number of the newest entry
-	born     ticket.Revision // when the first entry was accepted that made something wait, by the clocks
-	since    time.Time       // when it came to this host
+	born     ticket.Revision // when the first pending entry was accepted, by the clocks
+	since    time.Time       // when that entry came to this host
 	revision ticket.Revision
-	created  ticket.Revision // of a create that waits, as in [store.Claim]; zero where there is none
+	created  ticket.Revision // of a pending create, as in [store.Claim]; zero without a create
 	made     ticket.Revision // when that create was acknowledged, by the clocks
-	full     bool            // made by a create that waits
-	stuck    error           // why the next store does not take its changes; nil where it does
-	gone     ticket.Revision // the revision that deletes it, or zero
+	full     bool            // made by a pending create
+	stuck    error           // why the next store does not take the changes; nil if not stuck
+	gone     ticket.Revision // the revision that deletes the ticket, or zero
 	changes  []change
 }
 
-// change is the newest value of one field.
+// change is the newest value of a field.
 type change struct {
 	field    ticket.Field
 	revision ticket.Revision
@@ -39,7 +39,7 @@ func newOverlay() *overlay {
 	return &overlay{tickets: make(map[ticket.ID]*waiting)}
 }
 
-// add puts an entry over the ticket.
+// add adds an entry to the pending changes of its ticket.
 func (o *overlay) add(e *entry) {
 	m := &e.mutation
 	w := o.tickets[m.ID]
@@ -81,7 +81,7 @@ func (w *waiting) put(c change) {
 	w.changes = append(w.changes, c)
 }
 
-// remove takes the oldest entry of its ticket away: it has arrived. What later entries changed stays.
+// remove removes the oldest entry of its ticket, which has arrived. The changes of later entries stay.
 func (o *overlay) remove(e *entry) {
 	w := o.tickets[e.mutation.ID]
 	w.arrived++
@@ -90,7 +90,7 @@ func (o *overlay) remove(e *entry) {
 		return
 	}
 	if e.mutation.Kind.Creates() {
-		w.full, w.created, w.made = false, 0, 0 // the next store has it
+		w.full, w.created, w.made = false, 0, 0 // the next store has the create
 	}
 	kept := w.changes[:0]
 	for _, c := range w.changes {
@@ -102,15 +102,16 @@ func (o *overlay) remove(e *entry) {
 	w.changes = kept
 }
 
-// over puts what waits over a record of the next store. The next store may still make other changes below the revision that the
-// record gets, so the record is behind, unless a create or a deletion waits: then there are no other changes.
+// over puts the pending changes over a record of the next store. The next store may still make other changes below the revision
+// that the record gets, so the record is Behind. With a pending create or deletion the next store has no other changes to make,
+// and the record is not Behind.
 func (w *waiting) over(r *store.Record) {
-	if w.created != 0 && r.Held() && r.Born <= w.created { // another ticket, so that the create will get another id
+	if w.created != 0 && r.Held() && r.Born <= w.created { // a different ticket, so that the create will get a new id
 		*r = store.Record{ID: r.ID, Err: r.Err}
 	}
 	whole := r.Full
 	r.Behind = true
-	if w.full { // what the next store seems to hold is from before the create, which is nothing
+	if w.full { // the ticket did not exist before the create
 		r.Full, r.Behind = true, false
 	}
 	if w.gone != 0 {

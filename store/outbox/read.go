@@ -10,14 +10,15 @@ import (
 	"github.com/ticketd/ticketd/store"
 )
 
-// maxReadSettling bounds how long a read waits for the next store to take what waits: with the time-out of the read itself it
-// must leave the client some of its second.
+// maxReadSettling bounds how long a read waits for the next store to take pending changes: this wait and the timeout of the read
+// itself must end well within the client's one second.
 const maxReadSettling = 250 * time.Millisecond
 
-// Get implements [store.Tickets]. Only the next store knows which fields a revision stands for: below the revision that the
-// journal gave to a waiting change it may still make changes from elsewhere, and the waiting change keeps its revision. So a read
-// first waits until the next store has the changes that were accepted before the read; later ones come after the read. Where the
-// next store does not take them in time, the read puts them over the next store's answer, and marks the records Behind.
+// Get implements [store.Tickets]. Only the next store knows the fields at a revision: a pending change keeps the revision that
+// the journal gave, and below that revision the next store may still make changes from other hosts. So a read first waits until
+// the next store has the changes that were accepted before the read; later changes come after the read. If the next store does
+// not take these changes in time, the read puts the ticket's pending changes over the next store's answer and marks the record
+// Behind, except with a pending create or deletion.
 func (s *Store) Get(ctx context.Context, ids []ticket.ID) ([]store.Record, error) {
 	accepted := s.accepted(ids)
 	s.settleRead(ctx, ids, accepted)
@@ -33,13 +34,13 @@ func (s *Store) Get(ctx context.Context, ids []ticket.ID) ([]store.Record, error
 	}
 }
 
-// acceptance is one ticket's changes in the journal, and how many were ever accepted there since the first of them.
+// acceptance is a ticket's changes in the journal, and how many changes the journal has accepted since the first of these.
 type acceptance struct {
 	ticket *waiting
 	count  int
 }
 
-// accepted remembers what waits of the tickets when a read begins; nil where nothing does.
+// accepted remembers the tickets' pending changes when a read begins; nil without pending changes.
 func (s *Store) accepted(ids []ticket.ID) (all []acceptance) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -54,7 +55,8 @@ func (s *Store) accepted(ids []ticket.ID) (all []acceptance) {
 	return all
 }
 
-// settleRead waits until the next store has what was accepted of the tickets, as far as it can be expected to take it soon.
+// settleRead waits until the next store has the tickets' accepted changes, if the next store will probably take these changes
+// soon.
 func (s *Store) settleRead(ctx context.Context, ids []ticket.ID, accepted []acceptance) {
 	var soon []ticket.ID
 	s.mu.Lock()
@@ -65,11 +67,11 @@ func (s *Store) settleRead(ctx context.Context, ids []ticket.ID, accepted []acce
 	}
 	s.mu.Unlock()
 	if len(soon) > 0 {
-		_ = s.settleSoon(ctx, soon, maxReadSettling) // what has not arrived is put over the answer
+		_ = s.settleSoon(ctx, soon, maxReadSettling) // changes that have not arrived are put over the answer
 	}
 }
 
-// ask reads what the next store holds. What a partition holds that does not answer is unknown, and the others' is not.
+// ask reads from the next store. If a partition does not answer, only the records of its tickets are unknown.
 func (s *Store) ask(ctx context.Context, ids []ticket.ID) ([]store.Record, error) {
 	records, err := s.next.Get(ctx, ids)
 	if !errors.Is(err, store.ErrUnavailable) {
@@ -103,20 +105,20 @@ func (s *Store) ask(ctx context.Context, ids []ticket.ID) ([]store.Record, error
 	return records, nil
 }
 
-// arrival is one ticket's changes in the journal, and how many of them had arrived in the next store.
+// arrival is a ticket's changes in the journal, and how many of these changes had arrived in the next store.
 type arrival struct {
 	ticket  *waiting
 	arrived int
 }
 
-// arrivals remembers which tickets still have changes in the journal that were accepted before the read, and how many of each had
-// arrived; nil where all have.
+// arrivals remembers which tickets still have changes in the journal that were accepted before the read, and how many of each
+// ticket's changes had arrived; nil if all have.
 func (s *Store) arrivals(ids []ticket.ID, accepted []acceptance) (before []arrival) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range accepted {
 		w := s.waiting.tickets[ids[i]]
-		// What is stuck was put behind the others, which made the ticket's waiting anew.
+		// Stuck changes went to the end of the queue, which replaced the ticket's waiting.
 		if w == nil || w.stuck == nil && (w != accepted[i].ticket || w.arrived >= accepted[i].count) {
 			continue
 		}
@@ -128,9 +130,10 @@ func (s *Store) arrivals(ids []ticket.ID, accepted []acceptance) (before []arriv
 	return before
 }
 
-// cover puts what waits over the records of the tickets in before. False where some of it arrived in the next store while that
-// was asked: it may be in neither, or be newer there than here.
-// A ticket that lives there has no tombstone here: its deletion was given up, maybe by another host. burials is of before.
+// cover puts the pending changes over the records of the tickets in before. cover returns false if some of these changes arrived
+// while the next store was asked: such a change may be missing in the records, or the records may be newer than the change. A
+// ticket that is alive in the next store loses its tombstone here: the deletion was given up, maybe by another host. burials is
+// the count from before the next store was asked.
 func (s *Store) cover(records []store.Record, before []arrival, burials uint64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -143,7 +146,7 @@ func (s *Store) cover(records []store.Record, before []arrival, burials uint64) 
 		switch r := &records[i]; {
 		case r.Deleted:
 			s.recent.saw(r.ID, r.Revision)
-		case r.Held() && r.Err == nil && s.waiting.tickets[r.ID] == nil: // else its deletion may be on the way
+		case r.Held() && r.Err == nil && s.waiting.tickets[r.ID] == nil: // else a deletion may be on the way
 			s.recent.revived(r.ID, burials)
 		}
 		if before != nil && before[i].ticket != nil {
@@ -160,9 +163,9 @@ func (s *Store) Fill(ctx context.Context, rows []store.Record, bases []ticket.Re
 	defer s.mu.Unlock()
 	for i := range rows {
 		switch {
-		case rows[i].Deleted: // also while the next store is away, which is when it is needed here
+		case rows[i].Deleted: // also while the next store is unreachable, when the outbox needs the tombstone
 			s.recent.bury(rows[i].ID)
-		case err == nil && bases[i] == 0: // somebody has revived the row
+		case err == nil && bases[i] == 0: // another program has revived the row
 			s.recent.forget(rows[i].ID)
 		}
 	}
@@ -179,12 +182,12 @@ func (s *Store) Bury(ctx context.Context, ids []ticket.ID) error {
 	return s.next.Bury(ctx, ids)
 }
 
-// Claim implements [store.Queue]: what waits in the journal is not the flusher's yet.
+// Claim implements [store.Queue]. Changes in the journal are not claimed before they are in the next store.
 func (s *Store) Claim(ctx context.Context, now time.Time, limit int, lease time.Duration) ([]store.Claim, error) {
 	return s.next.Claim(ctx, now, limit, lease)
 }
 
-// ClaimIDs implements [store.Queue]. Changes of these tickets that were accepted before the call are claimed too.
+// ClaimIDs implements [store.Queue]. ClaimIDs also claims changes of these tickets that the journal accepted before the call.
 func (s *Store) ClaimIDs(
 	ctx context.Context, now time.Time, ids []ticket.ID, lease time.Duration,
 ) ([]store.Claim, error) {
@@ -198,7 +201,7 @@ func (s *Store) ClaimIDs(
 // Ack implements [store.Queue].
 func (s *Store) Ack(ctx context.Context, receipts []store.Receipt) error {
 	s.mu.Lock()
-	for _, r := range receipts { // so that what is accepted here from now on is above what MySQL has
+	for _, r := range receipts { // later changes get revisions above MySQL's
 		s.highest = max(s.highest, r.Revision)
 	}
 	s.mu.Unlock()
@@ -215,7 +218,7 @@ func (s *Store) Park(ctx context.Context, letters []ticket.Letter) error {
 	return s.next.Park(ctx, letters)
 }
 
-// DirtyIDs implements [store.Queue]. What was accepted before the call is in the next store first.
+// DirtyIDs implements [store.Queue]. DirtyIDs waits until the next store has the changes that were accepted before the call.
 func (s *Store) DirtyIDs(ctx context.Context) ([]ticket.ID, error) {
 	if err := s.settle(ctx, nil); err != nil {
 		return nil, err
@@ -223,8 +226,8 @@ func (s *Store) DirtyIDs(ctx context.Context) ([]ticket.ID, error) {
 	return s.next.DirtyIDs(ctx)
 }
 
-// Backlog implements [store.Queue]. It answers while the next store is away, with what waits here. A ticket that waits in both is
-// counted twice.
+// Backlog implements [store.Queue]. While the next store is unreachable Backlog counts the journal alone. A ticket with pending
+// changes in the journal and in the next store is counted twice.
 func (s *Store) Backlog(ctx context.Context) (store.Backlog, error) {
 	backlog, err := s.next.Backlog(ctx)
 	if err != nil && !errors.Is(err, store.ErrUnavailable) {
@@ -249,7 +252,7 @@ func (s *Store) Retry(ctx context.Context, now time.Time, ids []ticket.ID) (int,
 	return s.next.Retry(ctx, now, ids)
 }
 
-// Drop implements [store.DeadLetters]. A deletion that is given up leaves no tombstone here either.
+// Drop implements [store.DeadLetters]. A dropped deletion leaves no tombstone in the outbox either.
 func (s *Store) Drop(ctx context.Context, ids []ticket.ID) (int, error) {
 	refused, err := s.waitingDeletions(ctx, ids)
 	if err != nil {
@@ -262,7 +265,7 @@ func (s *Store) Drop(ctx context.Context, ids []ticket.ID) (int, error) {
 	seen := s.burials()
 	records, err := s.next.Get(ctx, refused)
 	if err != nil {
-		return n, nil // they are dropped; the next read of the tickets forgets the tombstones
+		return n, nil // the letters are dropped; the next read of the tickets forgets the tombstones
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -274,7 +277,7 @@ func (s *Store) Drop(ctx context.Context, ids []ticket.ID) (int, error) {
 	return n, nil
 }
 
-// waitingDeletions returns those of the tickets whose deletion waits in the next store and is known here.
+// waitingDeletions returns the tickets with a deletion that is pending in the next store and known in the outbox.
 func (s *Store) waitingDeletions(ctx context.Context, ids []ticket.ID) ([]ticket.ID, error) {
 	s.mu.Lock()
 	known := slices.DeleteFunc(slices.Clone(ids), func(id ticket.ID) bool { return !s.recent.graves.Has(id) })
@@ -295,7 +298,7 @@ func (s *Store) waitingDeletions(ctx context.Context, ids []ticket.ID) ([]ticket
 	return waiting, nil
 }
 
-// burials is what [recent.revived] compares: it is asked before the next store is.
+// burials is the count that [recent.revived] compares, read before the next store is asked.
 func (s *Store) burials() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()

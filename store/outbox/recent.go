@@ -11,8 +11,9 @@ import (
 	"github.com/ticketd/ticketd/store/requests"
 )
 
-// The next store remembers all requests and the revisions of all deletions: what is remembered here is for what comes while the
-// next store cannot be asked, or is not to be waited for. Beyond these bounds the oldest is forgotten.
+// The next store remembers all requests and the revisions of all deletions. The outbox remembers the latest for changes that come
+// while the next store is unreachable, or that must not wait for the next store. Beyond these bounds the outbox forgets the
+// oldest.
 const (
 	// maxRequests bounds the requests, about 75 bytes each.
 	maxRequests = 262_144
@@ -20,8 +21,8 @@ const (
 	maxDeleted = 65_536
 )
 
-// recent remembers the latest requests' outcomes, each for as long as it asks for, all deletions that were seen, and the
-// revisions of the latest of them.
+// recent remembers the outcomes of the latest requests, each for the time that the request asks for, all deletions that were
+// seen, and the revisions of the latest deletions.
 type recent struct {
 	now      func() time.Time
 	requests requests.Table
@@ -34,7 +35,7 @@ func newRecent(now func() time.Time) *recent {
 	return &recent{now: now, deleted: newBounded[ticket.ID, ticket.Revision]()}
 }
 
-// add remembers what a mutation came to.
+// add remembers the outcome of a mutation.
 func (r *recent) add(m *store.Mutation, outcome store.Outcome) {
 	if m.RequestID != "" {
 		now := r.now()
@@ -48,12 +49,12 @@ func (r *recent) add(m *store.Mutation, outcome store.Outcome) {
 	}
 	if m.Kind == store.Delete {
 		r.bury(m.ID)
-		r.deleted.put(m.ID, max(r.deleted.values[m.ID], outcome.Revision)) // one that is stuck comes again
+		r.deleted.put(m.ID, max(r.deleted.values[m.ID], outcome.Revision)) // a stuck deletion comes again
 	}
 }
 
-// saw notes that the next store has a deletion. Its revision there may be above the acknowledged one, where it did not hold the
-// ticket, and who has seen it must not be told a lower one.
+// saw records that the next store has a deletion. The deletion's revision in the next store may be above the acknowledged
+// revision if the next store did not hold the ticket, and a client that has seen the higher revision must not get the lower.
 func (r *recent) saw(id ticket.ID, revision ticket.Revision) {
 	r.bury(id)
 	if known, there := r.deleted.values[id]; there && known < revision {
@@ -61,28 +62,28 @@ func (r *recent) saw(id ticket.ID, revision ticket.Revision) {
 	}
 }
 
-// bury notes that a ticket was deleted.
+// bury records that a ticket was deleted.
 func (r *recent) bury(id ticket.ID) {
 	r.graves.Add(id)
 	r.burials++
 }
 
-// revived notes that the next store shows a living ticket, or none, where a deletion was known here. An answer that may be from
-// before a deletion says nothing: burials is what it was when the next store was asked.
+// revived records that the next store shows no deletion of a ticket whose deletion was known here. An answer that may be older
+// than a deletion does not count: burials is the count from before the next store was asked.
 func (r *recent) revived(id ticket.ID, burials uint64) {
 	if r.burials == burials && r.graves.Has(id) {
 		r.forget(id)
 	}
 }
 
-// forget notes that a ticket was not deleted after all.
+// forget records that a ticket is not deleted after all.
 func (r *recent) forget(id ticket.ID) {
 	r.graves.Remove(id)
 	r.deleted.remove(id)
 }
 
-// find returns the outcome of a mutation whose request id is remembered, that of the first request or [store.ErrReused]; false
-// where it is not remembered.
+// find returns the outcome of a mutation with a remembered request id: the first request's outcome or [store.ErrReused]; false if
+// the id is not remembered.
 func (r *recent) find(m *store.Mutation) (store.Outcome, bool) {
 	if m.RequestID == "" {
 		return store.Outcome{}, false
@@ -94,7 +95,7 @@ func (r *recent) find(m *store.Mutation) (store.Outcome, bool) {
 	return store.Outcome{ID: first.Ticket, Revision: first.Revision}, there
 }
 
-// bounded is a map that forgets its oldest entries beyond maxDeleted.
+// bounded is a map that forgets the oldest entries beyond maxDeleted.
 type bounded[K comparable, V any] struct {
 	values map[K]V
 	order  []K
@@ -113,7 +114,7 @@ func (b *bounded[K, V]) put(key K, value V) {
 	}
 }
 
-// remove forgets a value; it is rare.
+// remove forgets a value; the linear search is fine, as removals are rare.
 func (b *bounded[K, V]) remove(key K) {
 	if _, known := b.values[key]; known {
 		delete(b.values, key)

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 
+	"time"
+
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/store/requests"
@@ -17,11 +19,11 @@ func (s *Store) Apply(_ context.Context, mutations []store.Mutation) ([]store.Ou
 	return outcomes, nil // an error is in the outcomes
 }
 
-// ApplyLogged is Apply for a store that is the index of a log: before a mutation changes anything, log is called with it and its
-// outcome. It returns the segment that holds the record, see [Store.Oldest]. A mutation that finds no room, here or in the log,
-// has that as its outcome, and the others go on; any other error of the log is that of all that would have changed something
-// after it, too. The error that is returned is the last of these outcomes'. For a mutation that changes nothing (a repetition, a
-// refusal) log is not called.
+// ApplyLogged is Apply for the index of a log: before ApplyLogged makes a mutation, it calls log with the mutation and the
+// outcome; log returns the segment of the record, see [Store.Oldest]. If a mutation finds no room, in memory or in the log, the
+// error is this mutation's outcome, and the other mutations go on; any other error of log is also the outcome of all later
+// mutations that would make a change. refused is the last such error. For a mutation without a change (a repetition, a refusal)
+// log is not called.
 func (s *Store) ApplyLogged(
 	mutations []store.Mutation, log func(*store.Mutation, store.Outcome) (segment uint64, err error),
 ) (outcomes []store.Outcome, refused error) {
@@ -56,16 +58,16 @@ func (s *Store) ApplyLogged(
 	return outcomes, refused
 }
 
-// room says whether there is room for a mutation that changes something.
+// room returns an error if the store has no room for a mutation that makes a change.
 func (s *Store) room(m *store.Mutation) error {
 	e := s.tickets[m.ID]
 	switch clean := e == nil || !e.dirty(); {
 	case clean && s.opts.Quota > 0 && s.dirty.length >= s.opts.Quota:
-		return fmt.Errorf("%d tickets wait: %w", s.dirty.length, store.ErrQuota)
+		return fmt.Errorf("%d tickets are pending: %w", s.dirty.length, store.ErrQuota)
 	case clean && s.opts.MaxDirty > 0 && s.dirty.length >= s.opts.MaxDirty:
 		return &store.FullError{
 			Bound:  "journal.max_entries",
-			Reason: fmt.Sprintf("%d tickets wait for MySQL; see that MySQL takes them, or raise it", s.dirty.length),
+			Reason: fmt.Sprintf("%d tickets are pending for MySQL; make MySQL accept the tickets, or raise the bound", s.dirty.length),
 		}
 	}
 	if m.RequestID == "" {
@@ -74,13 +76,13 @@ func (s *Store) room(m *store.Mutation) error {
 	if s.requests.Expire(s.opts.Now()); s.requests.Len() >= s.opts.MaxRequests {
 		return &store.FullError{
 			Bound: "journal.max_requests", Reason: fmt.Sprintf("%d request ids are remembered, each for as long as its request asked "+
-				"(a day unless it said less); raise it, or choose no request ids where none are needed", s.requests.Len()),
+				"(a day by default); raise the bound, or send request ids only where necessary", s.requests.Len()),
 		}
 	}
 	return nil
 }
 
-// decide returns what becomes of a mutation and whether it changes anything.
+// decide returns a mutation's outcome and whether the mutation makes a change.
 func (s *Store) decide(m *store.Mutation) (outcome store.Outcome, changes bool) {
 	if m.RequestID != "" {
 		r, known := s.requests.Find(s.opts.Now(), requests.KeyOf(m.RequestID))
@@ -104,14 +106,14 @@ func (s *Store) decide(m *store.Mutation) (outcome store.Outcome, changes bool) 
 	if outcome.Err = s.refusal(m, e); outcome.Err != nil {
 		return outcome, false
 	}
-	if e != nil && e.gone { // deleted once more, which changes nothing but what is known of the request
+	if e != nil && e.gone { // deleted once more: only the request is new
 		return outcome, m.RequestID != ""
 	}
 	outcome.Revision = max(have+1, m.Proposed, s.highest+1)
 	return outcome, true
 }
 
-// refusal says why a mutation cannot be made of a ticket as it is held, or was; nil where it can.
+// refusal says why a mutation of a ticket cannot be made, present or deleted; nil if the mutation can be made.
 func (s *Store) refusal(m *store.Mutation, e *entry) error {
 	deleted := s.graves.Has(m.ID)
 	if e != nil {
@@ -134,14 +136,14 @@ func (s *Store) refusal(m *store.Mutation, e *entry) error {
 	return nil
 }
 
-// ahead says that revisions are ahead of the host's clock, as it was when the mutation came.
+// ahead says that revisions are ahead of the host's clock at the time of the mutation.
 func (s *Store) ahead(m *store.Mutation) bool {
 	return s.highest > cmp.Or(m.At, m.Proposed)+store.AheadBy
 }
 
-// refusedCreate is refusal for a create: a late one may meet its own ticket, made by another client that received the id. One
-// clock has dated both, this host's: so a ticket that is older is another one, without an allowance for clocks that differ. ahead
-// is as in [store.Mutation.Free].
+// refusedCreate is refusal for a create: a late create may meet its own ticket, made by a client that received the id. This
+// host's clock has dated the create and the ticket: so an older ticket is a different ticket, without an allowance for clocks
+// that differ. ahead is as in [store.Mutation.Free].
 func refusedCreate(m *store.Mutation, e *entry, deleted, ahead bool) error {
 	if e == nil && !deleted {
 		return m.Free(ahead)
@@ -157,7 +159,7 @@ func refusedCreate(m *store.Mutation, e *entry, deleted, ahead bool) error {
 	return err
 }
 
-// make merges a mutation that has been accepted.
+// make merges an accepted mutation into the ticket.
 func (s *Store) make(m *store.Mutation, revision ticket.Revision, segment uint64) {
 	e := s.begin(m, revision)
 	s.highest = max(s.highest, revision)
@@ -174,17 +176,19 @@ func (s *Store) make(m *store.Mutation, revision ticket.Revision, segment uint64
 		e.bury(revision)
 		s.bury(e.id, segment)
 	}
-	for _, f := range m.Fields { // the request that they are parts of must not stay in memory with them
+	for _, f := range m.Fields { // a clone, as a part would keep the whole request in memory
 		e.set(field{name: s.name(f.Name), value: f.Value.Clone(), changed: revision})
 	}
 	s.settle(e)
 }
 
-// begin notes at which revision a mutation makes the entry of its ticket, and that the next place does not have a create.
+func (e *entry) queued() bool { return e.dirty() && e.letter == nil }
+
+// begin records at which revision a mutation makes its ticket's entry, and that the next place does not have a create.
 func (s *Store) begin(m *store.Mutation, revision ticket.Revision) *entry {
 	e := s.entry(m.ID)
 	if e.revision == 0 {
-		e.born = min(m.Dated(), revision) // not when it came here
+		e.born = min(m.Dated(), revision) // not when the mutation arrived here
 	} else if m.Accepted != 0 && m.Kind.Creates() {
 		e.born = min(m.Dated(), e.born)
 	}
@@ -196,7 +200,8 @@ func (s *Store) begin(m *store.Mutation, revision ticket.Revision) *entry {
 }
 
 // createdOf is [store.Claim].Created of a create: another host, whose client received the id, may have changed the ticket
-// already. Where revisions are ahead of the clocks, what ticketd did in minutes lies within the allowance, so that none is given.
+// already. If revisions are ahead of the clocks, minutes of changes lie within the allowance for clocks, so createdOf gives no
+// allowance.
 func createdOf(m *store.Mutation, e *entry, revision ticket.Revision) ticket.Revision {
 	switch since := m.Since(false); {
 	case since != 0:
@@ -206,4 +211,17 @@ func createdOf(m *store.Mutation, e *entry, revision ticket.Revision) ticket.Rev
 	default:
 		return max(revision-store.LateSkew, 1)
 	}
+}
+
+// Memory is how long a mutation's request id is remembered.
+func Memory(m *store.Mutation) time.Duration {
+	return min(cmp.Or(m.Remember, store.RequestMemory), store.RequestMemory)
+}
+
+// remember keeps the outcome of a mutation with a request id. The caller holds the lock.
+func (s *Store) remember(m *store.Mutation, outcome store.Outcome, expires time.Time, segment uint64) {
+	s.requests.Put(s.opts.Now(), requests.Request{
+		Key: requests.KeyOf(m.RequestID), Ticket: outcome.ID, Revision: outcome.Revision, Digest: requests.DigestOf(m.Digest),
+		Expires: expires,
+	}, segment)
 }

@@ -1,6 +1,6 @@
 package pending
 
-// chain is a list whose links are in its items, so that membership costs nothing but them.
+// chain is a list with the links in the items, so that membership needs no other memory.
 type chain[T any] struct {
 	first, last *T
 	length      int

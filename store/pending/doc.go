@@ -1,3 +1,3 @@
-// Package pending is the store without a server: what waits, indexed in this process' memory. It keeps the whole contract of
-// [store.Store] but durability, so it serves where something else makes the writes durable, and in tests.
+// Package pending indexes pending tickets in this process' memory. Its Store keeps the whole contract of [store.Store] except
+// durability, and serves as the index of a log that makes the writes durable, and in tests.
 package pending

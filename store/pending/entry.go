@@ -10,15 +10,15 @@ import (
 	"github.com/ticketd/ticketd/store"
 )
 
-// entry is one ticket. Times are in µs since 1970.
+// entry is a ticket. Times are in µs since 1970.
 type entry struct {
 	id       ticket.ID
 	revision ticket.Revision
 	fields   []field         // by name
-	deleted  ticket.Revision // the revision that deleted the ticket, while the next place has not got it
-	born     ticket.Revision // when a mutation was accepted that made the entry, by the clocks; 0: a row did
-	made     bool            // a create made the ticket, when born says
-	created  ticket.Revision // see [store.Claim].Created, while the next place has not got it
+	deleted  ticket.Revision // the revision that deleted the ticket, while the next place does not have the deletion
+	born     ticket.Revision // when the mutation that made the entry was accepted, by the clocks; 0: a row did
+	made     bool            // a create made the ticket, at born
+	created  ticket.Revision // see [store.Claim].Created, while the next place does not have the create
 	since    int64
 	due      int64
 	letter   *ticket.Letter
@@ -33,11 +33,11 @@ type entry struct {
 	weight         int64
 }
 
-// field is one field of a ticket. A NULL value was set to NULL or read as NULL.
+// field is a field of a ticket. A NULL value was set to NULL or read as NULL.
 type field struct {
 	name    string
 	value   ticket.Value
-	changed ticket.Revision // the revision that last changed it, while the next place has not got that; 0: clean
+	changed ticket.Revision // the revision that last changed the field, while the next place does not have it; 0: clean
 }
 
 func (f *field) dirty() bool { return f.changed != 0 }
@@ -50,8 +50,6 @@ func (e *entry) dirty() bool {
 	return e.deleted != 0 || slices.ContainsFunc(e.fields, func(f field) bool { return f.changed != 0 })
 }
 
-func (e *entry) queued() bool { return e.dirty() && e.letter == nil }
-
 // set changes a field.
 func (e *entry) set(f field) {
 	at, there := slices.BinarySearchFunc(e.fields, f.name, func(f field, name string) int { return cmp.Compare(f.name, name) })
@@ -62,19 +60,14 @@ func (e *entry) set(f field) {
 	}
 }
 
-// bury forgets all that was changed before a deletion: no place may receive it any more.
+// bury forgets all changes before a deletion: no place may receive these changes any more.
 func (e *entry) bury(revision ticket.Revision) {
 	e.gone, e.deleted, e.full = true, revision, false
 	clear(e.fields)
 	e.fields = e.fields[:0]
 }
 
-// forgetClean forgets fields that are clean.
-func (e *entry) forgetClean() {
-	e.fields = slices.DeleteFunc(e.fields, func(f field) bool { return f.changed == 0 })
-}
-
-// values returns the fields that which says, by name.
+// values returns the fields that which selects, by name.
 func (e *entry) values(which func(*field) bool) ticket.Fields {
 	values := make(ticket.Fields, 0, len(e.fields))
 	for i := range e.fields {
@@ -86,7 +79,7 @@ func (e *entry) values(which func(*field) bool) ticket.Fields {
 }
 
 func (e *entry) claim() store.Claim {
-	if e.deleted != 0 { // an earlier version left what was changed before the deletion beside it
+	if e.deleted != 0 { // an earlier version kept the changes from before the deletion
 		e.fields = slices.DeleteFunc(e.fields, func(f field) bool { return f.changed < e.deleted })
 	}
 	changed, clean, full := e.values((*field).dirty), e.values((*field).clean), e.full
@@ -98,5 +91,5 @@ func (e *entry) claim() store.Claim {
 	}
 }
 
-// sinceOf is when a change was made, as the stores tell it: to the millisecond.
+// sinceOf is when a change was made, to the millisecond, as in all stores.
 func sinceOf(proposed ticket.Revision) int64 { return int64(proposed) / 1000 * 1000 }

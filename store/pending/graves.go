@@ -13,7 +13,7 @@ type Grave struct {
 	Bits   graves.Bitmap
 }
 
-// graveWeight is about what a bucket takes in a log, in bytes.
+// graveWeight is about how many bytes a bucket takes in a log.
 const graveWeight = 96
 
 // grave says where in a log a bucket's tombstones are.
@@ -29,8 +29,7 @@ func (s *Store) Bury(_ context.Context, ids []ticket.ID) error {
 	return nil
 }
 
-// NewGraves is Bury for a store that is the index of a log: it returns the buckets that have changed, for the log to keep; see
-// [Store.Graves].
+// NewGraves is Bury for the index of a log, and returns the changed buckets for the log; see [Store.Graves].
 func (s *Store) NewGraves(ids []ticket.ID) []Grave {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -47,7 +46,7 @@ func (s *Store) NewGraves(ids []ticket.ID) []Grave {
 	return buckets
 }
 
-// Graves puts buckets of tombstones back, or notes that they are in this segment of the log.
+// Graves puts buckets of tombstones back, or records that the buckets are in this segment of the log.
 func (s *Store) Graves(buckets []Grave, segment uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -57,14 +56,14 @@ func (s *Store) Graves(buckets []Grave, segment uint64) {
 	}
 }
 
-// bury notes a deletion that the log has in this segment.
+// bury records a deletion that the log has in this segment.
 func (s *Store) bury(id ticket.ID, segment uint64) {
 	s.graves.Add(id)
 	s.engrave(graves.Number(id), segment)
 }
 
-// engrave notes that the log has tombstones of a bucket in a segment. What it has in earlier segments is needed as before. No
-// segment of a log is 0, which stands for none.
+// engrave records that the log has tombstones of a bucket in a segment. Tombstones of the bucket in earlier segments stay needed.
+// Segment 0 means: not in a log.
 func (s *Store) engrave(number, segment uint64) {
 	if segment == 0 || s.engraved[number] != nil {
 		return
@@ -83,7 +82,7 @@ func (s *Store) oldestGraves(segment uint64, limit int) []Grave {
 	return buckets
 }
 
-// movedGraves notes that what oldestGraves has returned is in a later segment.
+// movedGraves records that the buckets that oldestGraves returned are in a later segment.
 func (s *Store) movedGraves(buckets []Grave, segment uint64) {
 	for i := range buckets {
 		if g := s.engraved[buckets[i].Number]; g != nil {

@@ -2,14 +2,14 @@ package pending
 
 import "container/heap"
 
-// order keeps items by less; each item remembers its place, so that it can move and leave.
+// order keeps items ordered by less; each item remembers its place, so that the item can be moved and removed.
 type order[T any] struct {
 	items []T
 	less  func(a, b T) bool
-	place func(T) *int // one-based; 0: not in here
+	place func(T) *int // counts from 1; 0: not in this order
 }
 
-// put takes an item in, or moves it to where it belongs now.
+// put adds an item, or moves the item to its new place.
 func (o *order[T]) put(item T) {
 	if at := *o.place(item); at > 0 {
 		heap.Fix((*ordering[T])(o), at-1)
@@ -18,7 +18,7 @@ func (o *order[T]) put(item T) {
 	heap.Push((*ordering[T])(o), item)
 }
 
-// remove takes an item out, if it is in here.
+// remove removes an item, if present.
 func (o *order[T]) remove(item T) {
 	if at := *o.place(item); at > 0 {
 		heap.Remove((*ordering[T])(o), at-1)
@@ -45,7 +45,7 @@ func (o *ordering[T]) Swap(i, j int) {
 }
 
 func (o *ordering[T]) Push(x any) {
-	item := x.(T) //nolint:forcetypeassert // heap.Push is called above alone
+	item := x.(T) //nolint:forcetypeassert // only put calls heap.Push
 	o.items = append(o.items, item)
 	*o.place(item) = len(o.items)
 }

@@ -15,34 +15,34 @@ import (
 
 // Options of a store.
 type Options struct {
-	// Now is the clock by which request ids are forgotten; [time.Now] where it is nil.
+	// Now is the clock by which request ids are forgotten; nil means [time.Now].
 	Now func() time.Time
-	// MaxDirty bounds the dirty tickets; beyond it a change of a clean one fails with [store.ErrFull]. 0: no bound.
+	// MaxDirty bounds the dirty tickets; beyond MaxDirty a change of a clean ticket fails with [store.ErrFull]. 0: no bound.
 	MaxDirty int
-	// Quota bounds them likewise, with [store.ErrQuota]. 0: no bound.
+	// Quota is a second bound on the dirty tickets, with [store.ErrQuota]. 0: no bound.
 	Quota int
-	// MaxClean bounds the clean tickets; those read or changed longest ago are forgotten first. 10,000 where it is 0.
+	// MaxClean bounds the clean tickets; the least recently used tickets are forgotten first. 0 means 10,000.
 	MaxClean int
-	// MaxRequests bounds the remembered request ids; beyond it a change with another one fails with [store.ErrFull], until the time
-	// of one is over. [MaxRequests] where it is 0.
+	// MaxRequests bounds the remembered request ids; beyond MaxRequests a change with a new request id fails with [store.ErrFull],
+	// until a remembered id expires. 0 means [MaxRequests].
 	MaxRequests int
 }
 
 // MaxRequests is the default of [Options].MaxRequests.
 const MaxRequests = 4_000_000
 
-// Store keeps tickets in memory. It is safe for concurrent use; the zero value is not usable, see [New].
+// Store keeps tickets in memory. Store is safe for concurrent use; the zero value is not usable, see [New].
 type Store struct {
 	opts Options
 
 	mu       sync.Mutex
 	tickets  map[ticket.ID]*entry
-	names    map[string]string // each field name once
+	names    map[string]string // a single copy of each field name
 	highest  ticket.Revision   // the highest revision assigned or seen
 	dirty    chain[entry]      // by pin
 	clean    chain[entry]      // by use, the latest last
-	byDue    order[*entry]     // what is queued
-	bySince  order[*entry]     // the same
+	byDue    order[*entry]     // the queued entries
+	bySince  order[*entry]     // the queued entries
 	dead     map[ticket.ID]*entry
 	requests requests.Table
 	weight   int64 // of the dirty entries
@@ -137,7 +137,7 @@ func (s *Store) fill(row *store.Record, base ticket.Revision) {
 	s.settle(e)
 }
 
-// entry returns the entry of a ticket, a new one where there is none. It is in no index before settle.
+// entry returns the entry of a ticket, or makes an entry, which is in no index before settle.
 func (s *Store) entry(id ticket.ID) *entry {
 	e := s.tickets[id]
 	if e == nil {
@@ -147,22 +147,22 @@ func (s *Store) entry(id ticket.ID) *entry {
 	return e
 }
 
-// name returns the one copy of a field name that all tickets share.
+// name returns the copy of a field name that all tickets share.
 func (s *Store) name(name string) string {
 	if known, is := s.names[name]; is {
 		return known
 	}
-	name = strings.Clone(name) // it may be a part of a whole request
+	name = strings.Clone(name) // the name may be a part of a request, which must not stay in memory
 	if len(s.names) < maxNames {
 		s.names[name] = name
 	}
 	return name
 }
 
-// maxNames bounds the shared names: far above the columns of any table.
+// maxNames bounds the shared names, far above the number of any table's columns.
 const maxNames = 10_000
 
-// settle brings the indexes in line with an entry that has changed.
+// settle updates the indexes for an entry that has changed.
 func (s *Store) settle(e *entry) {
 	dirty := e.dirty()
 	if dirty && e.letter == nil {
@@ -199,14 +199,14 @@ func (s *Store) move(e *entry, home *chain[entry]) {
 	home.push(e)
 }
 
-// used notes that a ticket was read.
+// used records that a ticket was read.
 func (s *Store) used(e *entry) {
 	if e.home == &s.clean {
 		s.move(e, &s.clean)
 	}
 }
 
-// forget removes a ticket with all that is known of it.
+// forget removes a ticket from the store and all indexes.
 func (s *Store) forget(e *entry) {
 	s.byDue.remove(e)
 	s.bySince.remove(e)
@@ -216,7 +216,7 @@ func (s *Store) forget(e *entry) {
 	delete(s.tickets, e.id)
 }
 
-// weigh keeps account of what the dirty tickets take in a log.
+// weigh counts the bytes that the dirty tickets need in a log.
 func (s *Store) weigh(e *entry, dirty bool) {
 	weight := int64(0)
 	if dirty {
@@ -232,8 +232,8 @@ func (s *Store) weigh(e *entry, dirty bool) {
 	e.weight = weight
 }
 
-// What a log needs around the texts, in bytes. Were these an eighth too small, a log that is nearly full would be written once
-// more for ever; the larger they are, the more of it is taken for needed.
+// The bytes that a log needs beside the texts. If these numbers were an eighth too small, a nearly full log would be rewritten
+// for ever; the larger the numbers, the more of the log counts as needed.
 const (
 	entryWeight   = 52
 	fieldWeight   = 12

@@ -4,6 +4,9 @@ import (
 	"context"
 	"time"
 
+	"maps"
+	"slices"
+
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
 )
@@ -64,7 +67,7 @@ func (s *Store) Ack(_ context.Context, receipts []store.Receipt) error {
 			s.forget(e)
 			continue
 		}
-		if r.Ahead { // What is clean may be older than what the next place has.
+		if r.Ahead { // Clean fields may be older than the next place's.
 			e.full = false
 			e.forgetClean()
 		}
@@ -73,7 +76,12 @@ func (s *Store) Ack(_ context.Context, receipts []store.Receipt) error {
 	return nil
 }
 
-// arrived removes the marks up to a revision.
+// forgetClean forgets fields that are clean.
+func (e *entry) forgetClean() {
+	e.fields = slices.DeleteFunc(e.fields, func(f field) bool { return f.changed == 0 })
+}
+
+// arrived removes the dirty marks up to a revision.
 func (e *entry) arrived(revision ticket.Revision) {
 	oldest := ticket.Revision(0)
 	for i := range e.fields {
@@ -134,7 +142,7 @@ func (s *Store) DirtyIDs(context.Context) ([]ticket.ID, error) {
 	return ids, nil
 }
 
-// Backlog implements [store.Queue]. Its cost does not depend on how much waits.
+// Backlog implements [store.Queue]. The cost does not depend on the size of the backlog.
 func (s *Store) Backlog(context.Context) (store.Backlog, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -146,4 +154,56 @@ func (s *Store) Backlog(context.Context) (store.Backlog, error) {
 		b.NextDue = time.UnixMicro(first.due)
 	}
 	return b, nil
+}
+
+// Letters implements [store.DeadLetters].
+func (s *Store) Letters(_ context.Context, after ticket.ID, limit int) ([]ticket.Letter, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var letters []ticket.Letter
+	for _, id := range slices.Sorted(maps.Keys(s.dead)) {
+		if id <= after {
+			continue
+		}
+		if len(letters) == limit {
+			break
+		}
+		e := s.dead[id]
+		l := *e.letter
+		l.Fields, l.Deleted = e.values((*field).dirty), e.deleted != 0
+		letters = append(letters, l)
+	}
+	return letters, nil
+}
+
+// Retry implements [store.DeadLetters].
+func (s *Store) Retry(_ context.Context, now time.Time, ids []ticket.ID) (int, error) {
+	return s.eachDead(ids, func(e *entry) {
+		e.letter, e.due = nil, now.UnixMicro()
+		s.settle(e)
+	}), nil
+}
+
+// Drop implements [store.DeadLetters].
+func (s *Store) Drop(_ context.Context, ids []ticket.ID) (int, error) {
+	return s.eachDead(ids, func(e *entry) {
+		if e.deleted != 0 { // the next place still has the ticket
+			s.graves.Remove(e.id)
+		}
+		s.forget(e)
+	}), nil
+}
+
+// eachDead calls do for the tickets that are dead letters, and counts these tickets.
+func (s *Store) eachDead(ids []ticket.ID, do func(*entry)) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for _, id := range ids {
+		if e := s.dead[id]; e != nil {
+			do(e)
+			n++
+		}
+	}
+	return n
 }

@@ -8,26 +8,26 @@ import (
 	"github.com/ticketd/ticketd/store/requests"
 )
 
-// State is all that the store knows of a dirty ticket: what a log that gives back space writes once more.
+// State is a dirty ticket's whole state, which a log writes once more before the log removes a segment.
 type State struct {
 	ID         ticket.ID
 	Revision   ticket.Revision
 	Full, Gone bool
-	// Deleted is the revision that deleted the ticket, where the next place has not got that.
+	// Deleted is the revision that deleted the ticket, if the next place does not have this deletion yet.
 	Deleted ticket.Revision
-	// Born is the revision at which a mutation made the entry, Created that of a create which the next place has not got; zero:
-	// none.
+	// Born is the revision at which a mutation made the entry, Created the revision of a create that the next place does not have
+	// yet; zero: no such mutation.
 	Born, Created ticket.Revision
 	Since, Due    time.Time
-	Letter        *ticket.Letter // nil: none
+	Letter        *ticket.Letter // nil: not a dead letter
 	Fields        []FieldState
 }
 
-// FieldState is one field of a State.
+// FieldState is a field of a State.
 type FieldState struct {
 	Name  string
 	Value ticket.Value
-	// Changed is the revision that changed it, where the next place has not got that; otherwise zero.
+	// Changed is the revision that changed the field, if the next place does not have this change yet; otherwise zero.
 	Changed ticket.Revision
 }
 
@@ -42,7 +42,7 @@ func (e *entry) state() State {
 	return s
 }
 
-// Replay makes a mutation whose outcome is known, as a log tells it. Its request id is remembered until expires.
+// Replay makes a mutation with a known outcome, read from a log. The request id is remembered until expires.
 func (s *Store) Replay(m *store.Mutation, outcome store.Outcome, expires time.Time, segment uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -52,8 +52,8 @@ func (s *Store) Replay(m *store.Mutation, outcome store.Outcome, expires time.Ti
 	}
 }
 
-// Restore puts a dirty ticket's state in the place of what is known of it. Where it is known already, fields that the state
-// does not name stay, so that a large state may come in parts.
+// Restore replaces a dirty ticket's state. Fields of a known ticket that the new state does not name stay, so that a large state
+// may come in parts.
 func (s *Store) Restore(state *State, segment uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -72,7 +72,7 @@ func (s *Store) Restore(state *State, segment uint64) {
 	s.pin(e, segment)
 }
 
-// Remember puts remembered requests back, as a log tells them.
+// Remember puts remembered requests back that were read from a log.
 func (s *Store) Remember(remembered []requests.Request, segment uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -81,16 +81,16 @@ func (s *Store) Remember(remembered []requests.Request, segment uint64) {
 	}
 }
 
-// Needs is what a segment of a log is needed for.
+// Needs is the content that a segment of a log is needed for.
 type Needs struct {
 	States   []State
 	Requests []requests.Request
 	Graves   []Grave
 }
 
-// Oldest returns what the segment of a log is needed for that was written first among those that are needed: up to limit
-// dirty tickets, but few that are large, up to limit remembered requests, and up to limit buckets of tombstones. It returns the
-// number of that segment, or false where none is needed.
+// Oldest returns the content that a log's oldest needed segment is needed for: up to limit dirty tickets, but few large tickets,
+// up to limit remembered requests, and up to limit buckets of tombstones. segment is the number of that segment; some is false if
+// no segment is needed.
 func (s *Store) Oldest(limit int) (needs Needs, segment uint64, some bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -109,7 +109,7 @@ func (s *Store) Oldest(limit int) (needs Needs, segment uint64, some bool) {
 // maxOldest is how many bytes of tickets Oldest collects before it stops.
 const maxOldest = 1 << 20
 
-// Needed returns the number of the first segment that is still needed, or false where none is.
+// Needed returns the number of the first segment that is still needed, or false if no segment is needed.
 func (s *Store) Needed() (segment uint64, some bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -130,7 +130,8 @@ func (s *Store) needed() (segment uint64, some bool) {
 	return segment, some
 }
 
-// Moved notes that what Oldest has returned has been written to a later segment. What has changed since is left alone.
+// Moved records that the content that Oldest returned has been written to a later segment. Moved skips tickets that have changed
+// since.
 func (s *Store) Moved(needs Needs, segment uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -144,7 +145,7 @@ func (s *Store) Moved(needs Needs, segment uint64) {
 	s.requests.Moved(needs.Requests, segment)
 }
 
-// pin moves a dirty ticket to a later segment. Segments only grow, so the chain stays in their order.
+// pin moves a dirty ticket to a later segment. Segment numbers only grow, so the chain stays ordered by segment.
 func (s *Store) pin(e *entry, segment uint64) {
 	if e.home == &s.dirty {
 		e.pin = segment
@@ -152,19 +153,19 @@ func (s *Store) pin(e *entry, segment uint64) {
 	}
 }
 
-// Size is what the store holds for a log.
+// Size are the store's counts for a log.
 type Size struct {
 	// Dirty counts the dirty tickets, dead letters included; Requests the remembered requests.
 	Dirty, Requests int
 	// Buried counts the tombstones.
 	Buried int
-	// Bytes is about what they take in a log.
+	// Bytes is about how many bytes tickets, requests and tombstones take in a log.
 	Bytes int64
 	// Highest is the highest revision assigned or seen.
 	Highest ticket.Revision
 }
 
-// Size returns what the store holds.
+// Size returns the store's counts.
 func (s *Store) Size() Size {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -181,8 +182,8 @@ func (s *Store) Raise(floor ticket.Revision) {
 	s.highest = max(s.highest, floor)
 }
 
-// Lift makes the revisions of all changes that wait and were made at revision from or later greater than floor, in their
-// order, and those of later changes too. It returns the tickets that have other revisions now.
+// Lift raises the revisions of all pending changes from revision from on above floor, in the same order; later changes get higher
+// revisions still. Lift returns the tickets with new revisions.
 func (s *Store) Lift(from, floor ticket.Revision) []State {
 	s.mu.Lock()
 	defer s.mu.Unlock()

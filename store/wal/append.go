@@ -7,8 +7,8 @@ import (
 	"github.com/ticketd/ticketd/store"
 )
 
-// Append writes records, in their order. Where it returns nil all of them have been written, otherwise none: [ErrFull] where
-// there was no room, [ErrRecord], [ErrClosed] or what the disk said. The position is the end of the last one.
+// Append writes records, in the given order: all records, or on an error no record. The error is [ErrFull] without room,
+// [ErrRecord], [ErrClosed], [ErrGone] or the disk's error. The position is the end of the last record.
 func (l *Log) Append(records ...[]byte) (Position, error) {
 	need := int64(0)
 	for _, r := range records {
@@ -29,7 +29,7 @@ func (l *Log) Append(records ...[]byte) (Position, error) {
 		return Position{}, l.gone
 	case l.opts.MaxBytes > 0 && l.total+need > l.opts.MaxBytes:
 		return Position{}, fmt.Errorf("%w: %w", ErrFull, &store.FullError{
-			Bound: "journal.max_bytes", Reason: fmt.Sprintf("%d of %d bytes are used; raise it", l.total, l.opts.MaxBytes),
+			Bound: "journal.max_bytes", Reason: fmt.Sprintf("%d of %d bytes are used; raise the bound", l.total, l.opts.MaxBytes),
 		})
 	}
 	if l.mustRotate() {
@@ -46,12 +46,12 @@ func (l *Log) Append(records ...[]byte) (Position, error) {
 	return l.end(), nil
 }
 
-// mustRotate says whether the active segment takes no more records.
+// mustRotate says whether the active segment accepts no more records.
 func (l *Log) mustRotate() bool {
 	return l.failed || l.segments[len(l.segments)-1].Bytes > l.opts.SegmentBytes
 }
 
-// write appends records to the active segment in one write, or leaves it as it was.
+// write appends records to the active segment in a single write, or leaves the segment unchanged.
 func (l *Log) write(records [][]byte) error {
 	l.buf = l.buf[:0]
 	for _, r := range records {
@@ -59,7 +59,7 @@ func (l *Log) write(records [][]byte) error {
 	}
 	last := &l.segments[len(l.segments)-1]
 	if _, err := l.active.WriteAt(l.buf, last.Bytes); err != nil {
-		// Where the file cannot be cut back it is given up, and readers do not look behind what its successor says.
+		// A file that cannot be cut back is given up, and readers do not read behind the end that its successor names.
 		if cut := l.active.Truncate(last.Bytes); cut != nil || !isFull(err) {
 			l.fail(err)
 		}
@@ -83,10 +83,10 @@ const maxKept = 256 << 10
 func (l *Log) fail(err error) {
 	l.failed = true
 	l.opts.Log.Error().Err(err).Uint64("segment", l.segments[len(l.segments)-1].Number).
-		Msg("a segment of the journal cannot be relied on: the next write begins a new one")
+		Msg("a segment of the journal cannot be relied on: the next write begins a new segment")
 }
 
-// Rotate closes the active segment and begins a new one, unless it is empty.
+// Rotate closes the active segment and begins a new segment, unless the active segment is empty.
 func (l *Log) Rotate() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -100,14 +100,14 @@ func (l *Log) Rotate() error {
 	return l.rotate()
 }
 
-// rotate begins a new segment when the active one is on disk. Records of which that is not known are written once more, at the
-// beginning of the new segment, and no longer count in the old. No fdatasync is under way but the caller's.
+// rotate begins a new segment after the active segment is on disk. Unconfirmed records are written once more, at the beginning of
+// the new segment, and no longer count in the old segment. No fdatasync except the caller's may be running.
 func (l *Log) rotate() error {
 	old := l.segments[len(l.segments)-1]
 	counts := old.Bytes
 	if l.opts.Sync != Never {
 		if !l.failed && l.unconfirmed() {
-			_ = l.datasync() // a failure is logged, and what follows makes up for it
+			_ = l.datasync() // a failure is logged, and the new segment gets the records
 		}
 		if l.failed {
 			counts = l.synced
@@ -122,7 +122,7 @@ func (l *Log) rotate() error {
 		}
 	}
 	if err != nil {
-		// Where it is in its place all the same, what is written behind the old one's end as it says would not be read.
+		// If the new segment is at its path nevertheless, readers would ignore records written to the old segment from now on.
 		if _, absent := os.Lstat(path); absent == nil && !l.failed {
 			l.fail(err)
 		}

@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Check reads a log as Open would, and changes nothing in its folder, so that any user who may read it can look. The error is a
-// [CorruptError] where Open would give one, and [ErrLocked] while a process has the log open: it has found it whole then. A
-// folder that is missing or empty holds no log, which is fine.
+// Check reads a log like Open, without a change in the folder, so that any user with read access can check. The error is a
+// [CorruptError] if Open would return a CorruptError, and [ErrLocked] while a process has the log open: that process has found
+// the log undamaged. A missing or empty folder is no error.
 func Check(dir string) error {
 	if err := private(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("check the journal: %w", err)
@@ -24,7 +24,7 @@ func Check(dir string) error {
 	if err != nil {
 		return fmt.Errorf("check the journal: %w", err)
 	}
-	defer func() { _ = held.Close() }() // with which the lock goes
+	defer func() { _ = held.Close() }() // also unlocks
 	if err := unix.Flock(int(held.Fd()), unix.LOCK_SH|unix.LOCK_NB); err != nil {
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			return fmt.Errorf("%s: %w", dir, ErrLocked)
@@ -32,7 +32,7 @@ func Check(dir string) error {
 		return fmt.Errorf("check the journal: %w", err)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "id")); errors.Is(err, fs.ErrNotExist) {
-		return nil // loadID would make one: nothing was written yet, or the segments tell it when it is opened
+		return nil // loadID would make the file: the log has no records yet, or Open reads the id from the segments
 	}
 	id, err := loadID(dir)
 	if err != nil {

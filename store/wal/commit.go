@@ -6,16 +6,16 @@ import (
 	"time"
 )
 
-// flight is one fdatasync that is under way, and who waits for it.
+// flight is a running fdatasync, for which callers wait.
 type flight struct {
-	end  Position // what is durable when it has succeeded
+	end  Position // durable up to here after success
 	done chan struct{}
-	err  error // to be read when done is closed
+	err  error // to be read after done is closed
 }
 
-// Commit waits until everything up to a position is as durable as Sync promises. Under [Always] that is an fdatasync, which
-// all who wait at the time share; otherwise it returns at once. An error means that it is not known to be on disk; the log
-// goes on, and a later Commit of the same position tries again in a new segment. It ends with ctx, too.
+// Commit waits until all records up to a position are as durable as Sync promises. Under [Always] Commit waits for an fdatasync,
+// which all waiting callers share; otherwise Commit returns at once. After an error the records may not be on disk; the log goes
+// on, and a later Commit of the same position tries again in a new segment. Commit also ends with ctx.
 func (l *Log) Commit(ctx context.Context, p Position) error {
 	if l.opts.Sync != Always {
 		return nil
@@ -23,8 +23,8 @@ func (l *Log) Commit(ctx context.Context, p Position) error {
 	return l.commit(ctx, p)
 }
 
-// Persist returns when everything up to a position is on disk, also where Sync promises that only after an interval; Never stays
-// what it is. Errors are those of Commit.
+// Persist waits until all records up to a position are on disk, also under [Interval]; under [Never] Persist returns at once.
+// Errors are as for Commit.
 func (l *Log) Persist(ctx context.Context, p Position) error {
 	if l.opts.Sync == Never {
 		return nil
@@ -64,15 +64,15 @@ func (l *Log) commit(ctx context.Context, p Position) error {
 	}
 }
 
-// durable is the position up to which all is known to be on disk.
+// durable is the position up to which all records are known to be on disk.
 func (l *Log) durable() Position {
 	return Position{Segment: l.segments[len(l.segments)-1].Number, Offset: l.synced}
 }
 
 func (l *Log) unconfirmed() bool { return l.durable().Less(l.end()) }
 
-// takeOff begins an fdatasync for all that has been written by now. It has a goroutine of its own, which ends with it, so that
-// whoever comes first need not wait longer than its context either.
+// takeOff begins an fdatasync for all records so far. The fdatasync runs on its own goroutine, so that the first caller, too,
+// waits no longer than the caller's context.
 func (l *Log) takeOff() {
 	f := &flight{end: l.end(), done: make(chan struct{})}
 	l.flight = f
@@ -95,12 +95,12 @@ func (l *Log) takeOff() {
 	}()
 }
 
-// datasync brings the active segment to disk while nobody else can write.
+// datasync syncs the active segment to disk. The caller holds the lock, so no other call can write.
 func (l *Log) datasync() error {
 	return l.arrived(l.end().Offset, l.active.Datasync())
 }
 
-// arrived notes how an fdatasync of the active segment up to an offset went.
+// arrived records the result of an fdatasync of the active segment up to an offset.
 func (l *Log) arrived(offset int64, err error) error {
 	l.syncs++
 	if err != nil {
@@ -117,7 +117,7 @@ func (l *Log) arrived(offset int64, err error) error {
 	return nil
 }
 
-// landed waits until no fdatasync is under way. The lock is given back meanwhile.
+// landed waits until no fdatasync is running. landed releases the lock meanwhile.
 func (l *Log) landed() {
 	for l.flight != nil {
 		f := l.flight
@@ -134,7 +134,7 @@ func (l *Log) signal() {
 	}
 }
 
-// syncEvery brings to disk what was written, the interval after the first write that is not there yet.
+// syncEvery syncs records to disk, the interval after the first write that is not on disk yet.
 func (l *Log) syncEvery(ctx context.Context) {
 	timer := time.NewTimer(0)
 	<-timer.C

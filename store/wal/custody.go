@@ -11,14 +11,14 @@ import (
 	"time"
 )
 
-// lookEvery is how often the log looks whether its files stand where they stood.
+// lookEvery is how often the log checks whether its files are still at their paths.
 const lookEvery = 500 * time.Millisecond
 
 // ErrGone refuses records while the log's folder is gone and cannot be made again.
 var ErrGone = errors.New("the journal's folder is gone")
 
-// hold opens a segment for reading. Linux does not report that an open file has lost its name: its bytes can still be read, and
-// the log is written again from them.
+// hold opens a segment for reading. Linux does not report that an open file has lost its name, but the bytes can still be read,
+// and the log is written again from these bytes.
 func (l *Log) hold(number uint64) error {
 	f, err := openRegular(segmentPath(l.dir, number), os.O_RDONLY)
 	if err != nil {
@@ -32,7 +32,7 @@ func (l *Log) hold(number uint64) error {
 // letGo closes a segment that is no longer needed.
 func (l *Log) letGo(number uint64) {
 	if f := l.held[number]; f != nil {
-		_ = f.Close() // nothing was written through it
+		_ = f.Close() // opened for reading only
 	}
 	delete(l.held, number)
 }
@@ -43,7 +43,7 @@ func (l *Log) letGoAll() {
 	}
 }
 
-// watch looks after the log's files until ctx ends.
+// watch checks the log's files until ctx ends.
 func (l *Log) watch(ctx context.Context) {
 	ticker := time.NewTicker(lookEvery)
 	defer ticker.Stop()
@@ -59,8 +59,8 @@ func (l *Log) watch(ctx context.Context) {
 	}
 }
 
-// look finds out whether the log's files stand where they stood, and writes them there again where not. While that fails the log
-// takes no records. It says whether it has written them.
+// look checks whether the log's files are still at their paths, and writes missing files again. While this fails the log refuses
+// records. restored says that look has written files.
 func (l *Log) look() (restored bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -83,18 +83,18 @@ func (l *Log) look() (restored bool) {
 	if err == nil {
 		l.gone = nil
 		l.opts.Log.Error().Err(missing).Str("journal", l.dir).Int("segments", len(l.segments)).
-			Msg("files of the journal were gone: all that waits in it has been written again; find out who removed them")
+			Msg("files of the journal were gone: all pending changes have been written again; find out which program removed the files")
 		return true
 	}
 	err = fmt.Errorf("%w (%w) and cannot be made again: %w", ErrGone, missing, noRoom(err))
 	if l.gone == nil || l.gone.Error() != err.Error() {
-		l.opts.Log.Error().Err(err).Str("journal", l.dir).Msg("the journal takes no changes; what waits in it is in memory alone")
+		l.opts.Log.Error().Err(err).Str("journal", l.dir).Msg("the journal accepts no changes; its pending changes are in memory alone")
 	}
 	l.gone = err
 	return false
 }
 
-// missing says what does not stand where it stood; nil where everything does.
+// missing names a file that is not at its path any more; nil if all files are.
 func (l *Log) missing() error {
 	if err := isAt(filepath.Join(l.dir, lockName), l.lock); err != nil {
 		return err
@@ -107,7 +107,7 @@ func (l *Log) missing() error {
 	return nil
 }
 
-// isAt says why an open file does not stand at a path.
+// isAt says why an open file is not at a path; nil if the file is.
 func isAt(path string, f *os.File) error {
 	there, err := os.Lstat(path)
 	if err != nil {
@@ -121,13 +121,13 @@ func isAt(path string, f *os.File) error {
 		return err
 	}
 	if !os.SameFile(there, open) {
-		return fmt.Errorf("%s is another file than before", path)
+		return fmt.Errorf("%s is not the same file as before", path)
 	}
 	return nil
 }
 
-// restore makes the folder where it is missing and writes into it all segments that do not stand there, in their order, so that a
-// crash leaves no gap. Another journal's folder is left alone. No fdatasync is under way.
+// restore makes the folder if missing, and writes all missing segments, in order, so that a crash leaves no gap. restore does not
+// touch another journal's folder. No fdatasync may be running.
 func (l *Log) restore() error {
 	if err := os.MkdirAll(l.dir, 0o700); err != nil {
 		return err
@@ -152,24 +152,24 @@ func (l *Log) restore() error {
 	return syncDir(filepath.Dir(l.dir))
 }
 
-// lockAgain takes the folder that stands at the path, where it is another one, or has another lock.
+// lockAgain locks the folder at the path if the folder or its lock file is new.
 func (l *Log) lockAgain() error {
 	if isAt(filepath.Join(l.dir, lockName), l.lock) == nil {
 		return nil
 	}
 	held, err := lock(l.dir)
-	if errors.Is(err, ErrLocked) && l.lockedHere() { // it is the folder from before, back
+	if errors.Is(err, ErrLocked) && l.lockedHere() { // a former folder is back
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	l.former = append(l.former, l.lock) // nobody else may use a folder that was moved away while it may come back
+	l.former = append(l.former, l.lock) // a folder that was moved away may come back, so its lock is kept
 	l.lock = held
 	return nil
 }
 
-// lockedHere takes a former lock, where it is the one at the path.
+// lockedHere returns to a former lock if that lock's file is at the path.
 func (l *Log) lockedHere() bool {
 	at := slices.IndexFunc(l.former, func(f *os.File) bool { return isAt(filepath.Join(l.dir, lockName), f) == nil })
 	if at < 0 {
@@ -179,7 +179,7 @@ func (l *Log) lockedHere() bool {
 	return true
 }
 
-// claim sees to it that the folder is this journal's, and removes from it what the log does not count any more.
+// claim makes sure that the folder is this journal's, and removes files that the log does not count any more.
 func (l *Log) claim() error {
 	id, err := readRegular(filepath.Join(l.dir, idName))
 	if err != nil && !os.IsNotExist(err) {
@@ -220,7 +220,7 @@ func (l *Log) claim() error {
 	return nil
 }
 
-// writeAgain writes a segment from what is held of it. Of the active one, what is not known to be on disk is kept in memory.
+// writeAgain writes a segment from its open file. For the active segment the unconfirmed records come from memory.
 func (l *Log) writeAgain(i int) error {
 	s := l.segments[i]
 	size, tail, isActive := s.Bytes, []byte(nil), i == len(l.segments)-1
@@ -246,7 +246,7 @@ func (l *Log) writeAgain(i int) error {
 	if !isActive {
 		return f.Close()
 	}
-	_ = l.active.Close() // its file has no name, or is another one's by now
+	_ = l.active.Close() // the old file has no name any more
 	l.active, l.failed, l.synced, l.tail = f, false, s.Bytes, nil
 	return nil
 }

@@ -131,7 +131,7 @@ func TestFolderCannotBeMade(t *testing.T) {
 		}, "of another journal"},
 		"open to all": {func(dir string) error {
 			return errors.Join(os.Mkdir(dir, 0o700), os.Chmod(dir, 0o777))
-		}, "written to by others"},
+		}, "other users may write"},
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()

@@ -9,18 +9,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// File is what a segment is written through.
+// File is a segment's file, open for writing.
 type File interface {
 	WriteAt(p []byte, offset int64) (int, error)
 	Truncate(size int64) error
-	// Datasync returns when what was written is on disk (fdatasync).
+	// Datasync returns when all written bytes are on disk (fdatasync).
 	Datasync() error
 	Close() error
 }
 
 type osFile struct{ *os.File }
 
-// OpenFile opens a file for writing and makes it where it does not exist: what [Options.OpenFile] is unless a test replaces it.
+// OpenFile opens a file for writing, and makes the file if missing: the default of [Options].OpenFile.
 func OpenFile(path string) (File, error) {
 	f, err := openRegular(path, os.O_RDWR|os.O_CREATE)
 	if err != nil {
@@ -29,7 +29,7 @@ func OpenFile(path string) (File, error) {
 	return osFile{f}, nil
 }
 
-// Datasync implements [File]. Close on another goroutine waits for it.
+// Datasync implements [File]. Close on another goroutine waits for Datasync.
 func (f osFile) Datasync() error {
 	raw, err := f.SyscallConn()
 	if err != nil {
@@ -52,7 +52,7 @@ func (f osFile) Datasync() error {
 	return nil
 }
 
-// syncDir makes what was created, renamed or removed in a folder durable.
+// syncDir makes creations, renames and removals in a folder durable.
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
@@ -65,11 +65,11 @@ func syncDir(dir string) error {
 	return err
 }
 
-// writeWhole makes a file that is, after a crash at any moment, either there with all of its contents or not there. It replaces
-// one of the same name.
+// writeWhole makes a file atomically: after a crash at any moment the file is complete or does not exist. writeWhole replaces a
+// file with the same name.
 func writeWhole(open func(string) (File, error), path string, contents ...[]byte) (File, error) {
 	tmp := path + tmpSuffix
-	// A file that a failed try has left is not written over: the kernel may have given up its pages.
+	// The file of a failed try is not overwritten: the kernel may have dropped its pages.
 	if err := os.Remove(tmp); err != nil && !os.IsNotExist(err) {
 		return nil, err
 	}
@@ -109,7 +109,7 @@ const (
 	idName   = "id"
 )
 
-// lock takes the folder for this process; the kernel gives it back when the process ends, however it ends.
+// lock locks the folder for this process; the kernel unlocks the folder when the process ends, also after a crash.
 func lock(dir string) (*os.File, error) {
 	f, err := openRegular(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE)
 	if err != nil {
@@ -125,7 +125,7 @@ func lock(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// unlock gives the folder back. It does not leave that to Close: a process that is just being started may still share the file.
+// unlock unlocks the folder. Close alone is not enough: a process that is just being started may still share the file.
 func unlock(f *os.File) error {
 	return errors.Join(unix.Flock(int(f.Fd()), unix.LOCK_UN), f.Close())
 }

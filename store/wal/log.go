@@ -15,30 +15,30 @@ import (
 	"github.com/ticketd/ticketd/internal/lifecycle"
 )
 
-// Sync says when records are on disk, where they outlive a loss of power; a killed process loses none in any case.
+// Sync says when records are on disk and so survive a power loss; a killed process never loses a record.
 type Sync string
 
 // The values of Sync.
 const (
-	Always   Sync = "always"   // Commit waits for an fdatasync that it shares with all who wait
+	Always   Sync = "always"   // Commit waits for an fdatasync, shared by all waiting callers
 	Interval Sync = "interval" // an fdatasync follows each write within the interval; Commit does not wait
 	Never    Sync = "never"    // the kernel decides
 )
 
 // Options of a log.
 type Options struct {
-	// Sync is Always where it is empty.
+	// Sync is Always if empty.
 	Sync Sync
-	// Interval is how late the fdatasync may begin after a write, for Sync Interval; 100 ms where it is 0.
+	// Interval is how late the fdatasync may begin after a write, for Sync Interval; 0 means 100 ms.
 	Interval time.Duration
-	// SegmentBytes is the size beyond which a segment is closed; where it is 0 what the function of that name says.
+	// SegmentBytes is the size beyond which a segment is closed; 0 means the result of the function [SegmentBytes].
 	SegmentBytes int64
 	// MaxBytes bounds all segments together; 0: the disk does.
 	MaxBytes int64
 	Log      zerolog.Logger
-	// OpenFile opens what segments are written through; nil stands for [OpenFile]. Tests replace it by what fails.
+	// OpenFile opens a segment for writing; nil means [OpenFile]. Tests pass a function whose files fail.
 	OpenFile func(path string) (File, error)
-	// OnRestored is called when files of the log were gone and have been written again: other files of the folder may be gone, too.
+	// OnRestored is called after missing files of the log have been written again: other files of the folder may be missing, too.
 	OnRestored func()
 }
 
@@ -58,8 +58,8 @@ func (o Options) withDefaults() (Options, error) {
 	return o, nil
 }
 
-// SegmentBytes is how large segments are in a log of at most maxBytes, 0 being no bound: 16 MiB, or less in a small log, as
-// space comes back a segment at a time.
+// SegmentBytes is the size of segments in a log of at most maxBytes (0: no bound): 16 MiB, or less in a small log, as space is
+// freed a segment at a time.
 func SegmentBytes(maxBytes int64) int64 {
 	const most = 16 << 20
 	if maxBytes == 0 {
@@ -68,9 +68,10 @@ func SegmentBytes(maxBytes int64) int64 {
 	return min(most, max(maxBytes/32, 1))
 }
 
-// Position is the end of a record, or of all of them: a segment's number and a byte offset in it. Later ones are greater. It
-// is no name for a record: one that was not on disk when its segment had to be given up is replayed at a later position than the
-// one that Append has returned (its order among the others stays). Who needs a name puts a number into the record.
+// Position is the end of a record or of the log: a segment's number and a byte offset in the segment. Later positions are
+// greater. A position does not identify a record: if a segment had to be given up before a record was on disk, the record is
+// replayed at a later position than Append returned (in the same order among the records). A caller that needs an identifier puts
+// a number into the record.
 type Position struct {
 	Segment uint64
 	Offset  int64
@@ -84,7 +85,7 @@ func (p Position) Compare(q Position) int {
 // Less says whether p is before q.
 func (p Position) Less(q Position) bool { return p.Compare(q) < 0 }
 
-// Log is an open log. It is safe for concurrent use.
+// Log is an open log, safe for concurrent use.
 type Log struct {
 	dir  string
 	id   journalID
@@ -93,32 +94,32 @@ type Log struct {
 
 	loop    lifecycle.Loop
 	watcher lifecycle.Loop
-	written chan struct{} // tells the interval syncer that something is not on disk yet
+	written chan struct{} // tells the interval syncer that a record is not on disk yet
 
 	mu       sync.Mutex
 	lock     *os.File
-	former   []*os.File          // the locks of folders that stood at the path before
+	former   []*os.File          // the locks of former folders at the path
 	held     map[uint64]*os.File // the segments, open for reading
-	gone     error               // why no records are taken: the folder is gone and cannot be made again
+	gone     error               // why the log refuses records: the folder is gone and cannot be made again
 	closed   bool
-	segments []Segment // in order; the last one is the active one
+	segments []Segment // in order; the last is active
 	total    int64     // bytes of all segments
 	active   File
-	failed   bool   // the active segment is not to be written or trusted any more
+	failed   bool   // the active segment must not be written or trusted any more
 	synced   int64  // up to here the active segment is known to be on disk
-	tail     []byte // the active segment's records behind synced; not kept for Never
+	tail     []byte // the active segment's records behind synced; empty for Never
 	buf      []byte
 	flight   *flight // the fdatasync under way, if any
 	syncs    uint64
 }
 
-// Segment is one file of a log.
+// Segment is a file of a log.
 type Segment struct {
 	Number uint64
 	Bytes  int64
 }
 
-// Stats are a log's numbers at one moment.
+// Stats are a log's figures.
 type Stats struct {
 	// Bytes of all segments.
 	Bytes    int64
@@ -130,7 +131,7 @@ type Stats struct {
 // ID returns the journal's name: 32 hex digits, random, made with the folder.
 func (l *Log) ID() string { return l.id.String() }
 
-// Stats returns the log's numbers.
+// Stats returns the log's present figures.
 func (l *Log) Stats() Stats {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -149,15 +150,15 @@ func (l *Log) end() Position {
 	return Position{Segment: last.Number, Offset: last.Bytes}
 }
 
-// Gone says why the log takes no records: its folder is gone and cannot be made again; nil where it is there.
+// Gone says why the log refuses records: the folder is gone and cannot be made again; nil if the folder exists.
 func (l *Log) Gone() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.gone
 }
 
-// Drop removes the segments numbered below before; never the active one. First it brings to disk what stays, whatever Sync is:
-// what was in the segments that go may have been written there again.
+// Drop removes the segments numbered below before, but never the active segment. First Drop syncs the remaining segments to disk,
+// with every Sync: the caller may have written records of the removed segments once more.
 func (l *Log) Drop(before uint64) error {
 	if l.Stats().Segments[0].Number >= before {
 		return nil
@@ -186,7 +187,7 @@ func (l *Log) Drop(before uint64) error {
 	return nil
 }
 
-// Close brings what is not on disk there (unless Sync is Never) and gives the folder free. It may be called again.
+// Close syncs the records to disk (unless Sync is Never) and unlocks the folder. Close may be called again.
 func (l *Log) Close() error {
 	if err := l.loop.Stop(context.Background(), "journal's syncer"); err != nil {
 		return err
@@ -194,7 +195,7 @@ func (l *Log) Close() error {
 	if err := l.watcher.Stop(context.Background(), "journal's watch"); err != nil {
 		return err
 	}
-	l.look() // what was removed lately is in no file that has a name
+	l.look() // files that were removed lately are written again
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
@@ -204,7 +205,7 @@ func (l *Log) Close() error {
 	l.landed()
 	var err error
 	if l.opts.Sync != Never && l.unconfirmed() && (l.failed || l.datasync() != nil) {
-		err = l.rotate() // where the records that are not known to be on disk are written once more
+		err = l.rotate() // the new segment gets the unconfirmed records
 	}
 	l.letGoAll()
 	for _, f := range l.former {

@@ -11,23 +11,23 @@ import (
 	"strings"
 )
 
-// Report says what Open or Salvage found.
+// Report is the result of Open or Salvage.
 type Report struct {
-	// Segments and Records count what was read, Bytes is the size of the segments.
+	// Segments and Records count the segments and records that were read, Bytes is the size of the segments.
 	Segments int
 	Records  int64
 	Bytes    int64
-	// CutFile is the segment whose torn tail was cut off; empty where there was none. Cut is the tail's length in bytes.
+	// CutFile is the segment whose torn tail was cut off; empty without a torn tail. Cut is the tail's length in bytes.
 	CutFile string
 	Cut     int64
-	// Aside are the damaged segments that Salvage has kept under these names, Skipped the bytes in them that are no records.
+	// Aside are the names under which Salvage has kept damaged segments, Skipped the bytes of these segments that are no records.
 	Aside   []string
 	Skipped int64
 }
 
-// Open opens the log in a folder, which it makes where it does not exist, and calls replay for every record in order. The
-// record is the callee's during the call only; an error of replay ends Open. [ErrLocked] says that another process has the
-// log open, a [CorruptError] that it is damaged.
+// Open opens the log in a folder, makes the folder if missing, and calls replay for every record in order. The callee may use the
+// record during the call only; an error of replay ends Open. [ErrLocked] says that another process has the log open, a
+// [CorruptError] that the log is damaged.
 func Open(dir string, o Options, replay func(at Position, record []byte) error) (*Log, Report, error) {
 	o, err := o.withDefaults()
 	if err != nil {
@@ -97,7 +97,7 @@ func (l *Log) holdAll() error {
 	return nil
 }
 
-// recovery is what Open learns from the segments.
+// recovery collects what the segments contain.
 type recovery struct {
 	replay   func(Position, []byte) error
 	report   Report
@@ -117,7 +117,7 @@ func (r *recovery) visit(f *found) error {
 	if bad.reason != "" {
 		switch {
 		case r.corrupt != nil:
-		case f.last && findRecord(f.data, end+1, f.seed) < 0: // nothing behind it: a torn write
+		case f.last && findRecord(f.data, end+1, f.seed) < 0: // no record behind the bad bytes: a torn write
 			r.report.CutFile, r.report.Cut = f.path, int64(len(f.data))-end
 			size = end
 		default:
@@ -134,12 +134,12 @@ func (r *recovery) visit(f *found) error {
 	return nil
 }
 
-// record counts a record and hands it on, unless something before it is damaged.
+// record counts a record and passes the record on, unless the log is damaged before the record.
 func (r *recovery) record(f *found) func(int64, []byte) error {
 	return func(end int64, payload []byte) error {
 		if r.corrupt != nil {
 			r.corrupt.After++
-			return nil //nolint:nilerr // Open returns it, after the count
+			return nil //nolint:nilerr // Open returns the CorruptError after the count
 		}
 		r.report.Records++
 		if r.replay == nil {
@@ -156,7 +156,7 @@ func (r *recovery) blame(f *found, at int64, reason string) {
 	r.corrupt = &CorruptError{File: f.path, Offset: at, Reason: reason, Before: r.report.Records}
 }
 
-// activate opens the last segment for writing, without its torn tail, or makes a first one.
+// activate opens the last segment for writing, without its torn tail, or makes the first segment.
 func (l *Log) activate(r *recovery) error {
 	number := uint64(1)
 	if n := len(r.segments); n > 0 {
@@ -165,7 +165,7 @@ func (l *Log) activate(r *recovery) error {
 			l.synced = last.Bytes
 			return l.reopen(segmentPath(l.dir, last.Number), last.Bytes, r.report.Cut > 0)
 		}
-		// Not even its header was written: it is made again.
+		// The segment has no complete header, so the segment is made again.
 		number = last.Number
 		r.segments = r.segments[:n-1]
 	}
@@ -179,7 +179,7 @@ func (l *Log) activate(r *recovery) error {
 	return nil
 }
 
-// reopen opens a segment for writing. What a killed process has left in the kernel's memory is on disk when it returns.
+// reopen opens a segment for writing, and syncs to disk the bytes that a killed process has left in the kernel's memory.
 func (l *Log) reopen(path string, size int64, torn bool) error {
 	f, err := l.opts.OpenFile(path)
 	if err != nil {
@@ -198,14 +198,14 @@ func (l *Log) reopen(path string, size int64, torn bool) error {
 	return nil
 }
 
-// loadID reads the journal's name, or makes one. Where its file is gone the segments tell it.
+// loadID reads the journal's name, or makes a name. If the id file is missing, loadID reads the name from the segments.
 func loadID(dir string) (id journalID, err error) {
 	path := filepath.Join(dir, idName)
 	text, err := readRegular(path)
 	if err == nil {
 		n, err := hex.Decode(id[:], []byte(strings.TrimSpace(string(text[:min(len(text), 2*len(id)+1)]))))
 		if err != nil || n != len(id) {
-			return id, fmt.Errorf("%s does not hold the 32 hex digits of a journal's id: remove it where the segments are whole", path)
+			return id, fmt.Errorf("%s does not hold the 32 hex digits of a journal's id: remove the file if the segments are whole", path)
 		}
 		return id, nil
 	}

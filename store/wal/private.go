@@ -11,10 +11,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// private demands that nobody but this process' user can put anything into the log's folder: what is replayed from there is
-// taken for what was acknowledged. Root may open anybody's, as the commands that look after a journal do.
+// private requires that only this process' user can write to the log's folder: every record that is replayed from the folder
+// counts as acknowledged. Root may open any user's folder, as commands on a journal run as root.
 func private(dir string) error {
-	info, err := os.Stat(dir) // it may be a link: the folder above decides who can make one
+	info, err := os.Stat(dir) // a link is allowed: the permissions of the folder above decide who can make a link
 	if err != nil {
 		return err
 	}
@@ -30,14 +30,13 @@ func judgeFolder(dir string, info fs.FileInfo, user int) error {
 	case user != 0 && int(stat.Uid) != user:
 		return fmt.Errorf("%s belongs to user %d, not to the daemon's user %d: chown it", dir, stat.Uid, user)
 	case mode.Perm()&writable != 0:
-		return fmt.Errorf("%s may be written to by others (mode %04o): look at what is in it, then run 'chmod 0700' on it",
+		return fmt.Errorf("other users may write to %s (mode %04o): check the folder's files, then run 'chmod 0700' on the folder",
 			dir, mode.Perm())
 	}
 	return nil
 }
 
-// openRegular opens one of the log's files. Links are not followed, and what is no regular file is refused before anything is
-// read from it or waited for.
+// openRegular opens a file of the log. openRegular follows no link, and refuses an irregular file before any read or wait.
 func openRegular(path string, flags int) (*os.File, error) {
 	const mode = 0o600
 	f, err := os.OpenFile(path, flags|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY, mode)
@@ -59,10 +58,10 @@ func openRegular(path string, flags int) (*os.File, error) {
 }
 
 func notOurs(path string) error {
-	return fmt.Errorf("%s is a link or no regular file, so it is none of the journal's: move it away", path)
+	return fmt.Errorf("%s is a link or no regular file, so not a file of the journal: move the file away", path)
 }
 
-// readRegular reads one of the log's files whole.
+// readRegular reads a whole file of the log.
 func readRegular(path string) ([]byte, error) {
 	f, err := openRegular(path, os.O_RDONLY)
 	if err != nil {
@@ -76,7 +75,7 @@ func readRegular(path string) ([]byte, error) {
 	data := make([]byte, info.Size())
 	n, err := io.ReadFull(f, data)
 	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
-		err = nil // it has become shorter meanwhile
+		err = nil // the file has become shorter meanwhile
 	}
 	return data[:n], err
 }

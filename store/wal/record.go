@@ -5,14 +5,14 @@ import (
 	"hash/crc32"
 )
 
-// MaxRecord is the longest payload, in bytes: a frame's worth of fields and what is said about them. It bounds what a damaged
-// length can make a reader do.
+// MaxRecord is the longest payload, in bytes: a frame's worth of fields and their descriptions. MaxRecord also bounds a reader's
+// work on a damaged length.
 const MaxRecord = 5 << 20
 
-// frameSize is what a record has around its payload.
+// frameSize is the bytes of a record beside the payload.
 const frameSize = 8
 
-// seed is what the checksums of a journal's records begin with.
+// seed is the initial value of the checksums of a journal's records.
 func (id journalID) seed() uint32 { return crc32.Checksum(id[:], castagnoli) }
 
 func appendRecord(b []byte, seed uint32, payload []byte) []byte {
@@ -23,8 +23,8 @@ func appendRecord(b []byte, seed uint32, payload []byte) []byte {
 	return append(b, payload...)
 }
 
-// parseRecord returns the payload of the record that data begins with, or nil where it begins with none. No record has an
-// empty payload, so that a file full of zeros holds none.
+// parseRecord returns the payload of the record at the beginning of data, or nil if no record is at the beginning. No record has
+// an empty payload, so that a file full of zeros has no records.
 func parseRecord(data []byte, seed uint32) []byte {
 	if len(data) < frameSize {
 		return nil
@@ -41,8 +41,8 @@ func parseRecord(data []byte, seed uint32) []byte {
 	return payload
 }
 
-// readRun calls each for the records that follow each other from offset at, with the offset of their ends, and returns where
-// the run ends: at the end of data, or at something that is no record.
+// readRun calls each for consecutive records from offset at, with the offset of the record's end, and returns where the run ends:
+// at the end of data, or at bytes that are no record.
 func readRun(data []byte, at int64, seed uint32, each func(end int64, payload []byte) error) (int64, error) {
 	for {
 		payload := parseRecord(data[at:], seed)
@@ -66,8 +66,7 @@ func findRecord(data []byte, at int64, seed uint32) int64 {
 	return -1
 }
 
-// readAll calls each for every record that can be read after offset at, over bad places too, and returns how many bytes it
-// left out.
+// readAll calls each for every readable record after offset at, also behind bad places, and returns the number of skipped bytes.
 func readAll(data []byte, at int64, seed uint32, each func(end int64, payload []byte) error) (skipped int64, err error) {
 	for at < int64(len(data)) {
 		found := findRecord(data, at, seed)

@@ -7,9 +7,9 @@ import (
 	"path/filepath"
 )
 
-// Salvage makes a damaged log one that Open takes: in place of each damaged segment it writes one with the records that can be
-// read, in their order, and keeps the damaged file beside it under a name that ends in ".corrupt". What cannot be read is lost.
-// A torn tail is left to Open. A log without damage is left as it is.
+// Salvage repairs a damaged log, so that Open accepts the log: Salvage replaces each damaged segment by a segment with the
+// readable records, in the same order, and keeps the damaged file in the same folder under a name that ends in ".corrupt".
+// Unreadable records are lost. A torn tail is left to Open. A log without damage is left unchanged.
 func Salvage(dir string) (Report, error) {
 	held, err := lock(dir)
 	if err != nil {
@@ -63,7 +63,7 @@ func salvage(dir string) (report Report, err error) {
 	return report, err
 }
 
-// setAside gives a damaged segment a second name, under which it stays.
+// setAside gives a damaged segment a second name, under which the file stays.
 func setAside(f *found) (string, error) {
 	for n := 1; ; n++ {
 		aside := filepath.Join(filepath.Dir(f.path), fmt.Sprintf("%0*d-%d.corrupt", digits, f.number, n))
@@ -73,7 +73,7 @@ func setAside(f *found) (string, error) {
 	}
 }
 
-// rewrite puts a segment that holds records in the place of the one that was found.
+// rewrite replaces the segment that was found by a segment with the given records.
 func (f *found) rewrite(id journalID, records [][]byte) (int64, error) {
 	h := header{flags: flagSalvaged, id: id, number: f.number}
 	if f.broken == nil && !f.gap {

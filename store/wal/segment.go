@@ -19,9 +19,9 @@ const (
 	headerSize = 52
 	suffix     = ".wal"
 	tmpSuffix  = ".tmp"
-	digits     = 20 // of a segment's number in its name: all that a uint64 can need
+	digits     = 20 // of a segment's number in the file name: enough for every uint64
 
-	// flagSalvaged marks a segment that Salvage has written: it may have another length than its successor says, and its
+	// flagSalvaged marks a segment that Salvage has written: the segment may have another length than its successor says, and its
 	// predecessor may be missing.
 	flagSalvaged = 1 << 0
 )
@@ -75,7 +75,7 @@ func parseHeader(data []byte) (h header, err error) {
 	return h, nil
 }
 
-// VersionError says that a segment was written by a program with another format: nothing is wrong with it.
+// VersionError says that a program with another format wrote a segment: the segment is not damaged.
 type VersionError struct {
 	File    string
 	Version uint32
@@ -111,7 +111,7 @@ func list(dir string) ([]uint64, error) {
 	return numbers, nil
 }
 
-// removeTmp removes what was under way when the process before this one ended.
+// removeTmp removes unfinished files of an earlier process.
 func removeTmp(dir string) error {
 	left, err := filepath.Glob(filepath.Join(dir, "*"+tmpSuffix))
 	if err != nil {

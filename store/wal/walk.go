@@ -7,18 +7,18 @@ import (
 	"os"
 )
 
-// found is a segment as it was found.
+// found is a segment as walk has found the file.
 type found struct {
 	number uint64
 	path   string
 	size   int64  // of the file
-	data   []byte // what counts of it
-	short  bool   // its successor says that it was longer
-	gap    bool   // there are segments before it, but not the one before it
+	data   []byte // the bytes that count
+	short  bool   // the successor says that the segment was longer
+	gap    bool   // earlier segments exist, but not the direct predecessor
 	last   bool
 	seed   uint32
 	header header
-	broken error // what is wrong with the header
+	broken error // the fault of the header
 }
 
 // walk calls visit for the segments of a folder, in order.
@@ -61,16 +61,16 @@ func (f *found) load(id journalID) error {
 	case f.header.id != id:
 		return fmt.Errorf("%s belongs to journal %s, this is journal %s", f.path, f.header.id, id)
 	case f.header.number != f.number:
-		f.broken = fmt.Errorf("by its header it is segment %d", f.header.number)
+		f.broken = fmt.Errorf("according to the header this is segment %d", f.header.number)
 	}
-	return nil //nolint:nilerr // a broken header is something found
+	return nil //nolint:nilerr // the visitor judges a broken header
 }
 
-// limit takes from a segment what does not count in it, as its successor says.
+// limit cuts off a segment's bytes that do not count according to the successor.
 func (f *found) limit(dir string, successor uint64) {
 	h, err := readHeader(segmentPath(dir, successor))
 	if err != nil || h.number != f.number+1 || h.before == 0 {
-		return // damage of the successor is found when it is visited
+		return // walk finds the successor's damage at the successor
 	}
 	if h.before > uint64(len(f.data)) {
 		f.short = true
@@ -92,14 +92,14 @@ func readHeader(path string) (header, error) {
 	return parseHeader(data)
 }
 
-// damage is the first thing that is wrong with a segment.
+// damage is the first fault of a segment.
 type damage struct {
-	reason string // empty: nothing
+	reason string // empty: no fault
 	err    error  // each has refused a record
 }
 
-// good calls each for the records up to the first bad place and returns where that is: 0 for the header, the end of what
-// counts where nothing is wrong.
+// good calls each for the records up to the first bad place and returns that place: 0 for the header; the end of the counting
+// bytes for a segment without a fault.
 func (f *found) good(each func(int64, []byte) error) (int64, damage) {
 	if f.broken != nil {
 		return 0, damage{reason: f.broken.Error()}
@@ -109,9 +109,9 @@ func (f *found) good(each func(int64, []byte) error) (int64, damage) {
 	case err != nil:
 		return end, damage{err: err}
 	case end < int64(len(f.data)):
-		return end, damage{reason: "what follows is no record, or its checksum is wrong"}
+		return end, damage{reason: "the next bytes are no record, or the record's checksum is wrong"}
 	case f.short:
-		return end, damage{reason: "the file is shorter than it was when it was closed"}
+		return end, damage{reason: "the file is shorter than at its closing"}
 	}
 	return end, damage{}
 }

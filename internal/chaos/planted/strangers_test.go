@@ -102,7 +102,7 @@ var strangers = map[string]invariant{
 	},
 	"what is older than its ticket is set aside": {
 		plants: []plant{{
-			file: "store/outbox/aside.go", text: "if s.opts.Aside != nil {\n\t\terr = s.opts.Aside(m, at)",
+			file: "store/outbox/forward.go", text: "if s.opts.Aside != nil {\n\t\terr = s.opts.Aside(m, at)",
 			instead: "if err = nil; at.IsZero() {",
 		}},
 		with: "third", site: never, provoke: createdMeanwhile, rule: check.RuleLate,

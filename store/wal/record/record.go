@@ -1,5 +1,5 @@
-// Package record writes and reads the binary records of journals: what the durable store and the outbox before Redis have in
-// common. Numbers are varints, texts have their length before them, times are µs since 1970.
+// Package record writes and reads binary records, for the journal and the outbox. Numbers are varints, a text follows its length,
+// times are µs since 1970.
 package record
 
 import (
@@ -19,7 +19,7 @@ func (w *Writer) Byte(b byte) { *w = append(*w, b) }
 // Int appends a number.
 func (w *Writer) Int(n int64) { *w = binary.AppendVarint(*w, n) }
 
-// Count appends how many things follow.
+// Count appends the number of items that follow.
 func (w *Writer) Count(n int) { w.Int(int64(n)) }
 
 // Bool appends a truth value.
@@ -51,16 +51,16 @@ func (w *Writer) Value(v ticket.Value) {
 	}
 }
 
-// What is added to the kind of a mutation. Records of earlier versions have none of it.
+// Flags in the byte of a mutation's kind. Records of earlier versions have no flags.
 const (
 	hasDefaults = 0x80 // the number of defaults follows
-	hasAt       = 0x10 // then when the mutation was accepted by its host's clock
+	hasAt       = 0x10 // then when the mutation was accepted by the host's clock
 	hasAccepted = 0x20 // then when it was acknowledged before
 	hasDigest   = 0x40 // the digest follows the request id
 )
 
-// Mutation appends a mutation and the revision that it got. Conditions and how it was to be acknowledged are decided by
-// then and not kept; how long its request id is remembered is for the caller to write.
+// Mutation appends a mutation and its revision, without the conditions and Early, which are decided by then. The caller writes
+// how long the request id is remembered.
 func (w *Writer) Mutation(m *store.Mutation, revision ticket.Revision) {
 	kind := byte(m.Kind)
 	if m.Defaults > 0 {
@@ -100,19 +100,19 @@ func (w *Writer) Mutation(m *store.Mutation, revision ticket.Revision) {
 	}
 }
 
-// Reader takes a record apart. After anything that cannot be, it is bad and all further reads return zero.
+// Reader reads a record's parts. After an impossible value the record is bad and all further reads return zero.
 type Reader struct {
 	rest []byte
 	bad  bool
 }
 
-// NewReader reads data, which stays the caller's: what is read is copied.
+// NewReader reads data, which stays the caller's: the results are copies.
 func NewReader(data []byte) *Reader { return &Reader{rest: data} }
 
-// Done says whether the record was read to its end, and nothing in it was bad.
+// Done says whether the record was read to its end without a bad value.
 func (r *Reader) Done() bool { return !r.bad && len(r.rest) == 0 }
 
-// Left counts the bytes that are not read yet.
+// Left counts the unread bytes.
 func (r *Reader) Left() int { return len(r.rest) }
 
 // Fail makes the record bad.
@@ -157,7 +157,7 @@ func (r *Reader) Text() string {
 	return s
 }
 
-// Count reads how many things follow, each of at least size bytes: no more than there is room for.
+// Count reads the number of items that follow, each of at least size bytes: a number that the rest of the record can hold.
 func (r *Reader) Count(size int) int {
 	n := r.Int()
 	if n < 0 || n > int64(len(r.rest)/size) {
@@ -185,8 +185,8 @@ func (r *Reader) ID() ticket.ID {
 	return id
 }
 
-// Revision reads a revision. Earlier versions believed, and wrote here, what none can be: it counts as a very late one, so that
-// what waits under it is the newest still, and leaves room for those after it.
+// Revision reads a revision. Earlier versions accepted and wrote impossible revisions: such a number reads as a very late
+// revision, so that the changes under the number stay the newest, with room for later revisions.
 func (r *Reader) Revision() ticket.Revision {
 	n := ticket.Revision(r.Int())
 	if n < 0 || n > ticket.Ceiling {
@@ -206,7 +206,7 @@ func (r *Reader) Value() ticket.Value {
 	return ticket.Null
 }
 
-// Mutation reads a mutation and the revision that it got.
+// Mutation reads a mutation and its revision.
 func (r *Reader) Mutation(m *store.Mutation) (revision ticket.Revision) {
 	kind := r.Byte()
 	m.Kind = store.Kind(kind &^ (hasDefaults | hasAt | hasAccepted | hasDigest))
@@ -214,8 +214,8 @@ func (r *Reader) Mutation(m *store.Mutation) (revision ticket.Revision) {
 		m.Defaults = r.Count(1)
 	}
 	if kind&hasAt != 0 {
-		if m.At = r.Revision(); m.At == 0 {
-			r.Fail() // it would have been written without
+		if m.At = r.Revision(); m.At == 0 { // the writer leaves a zero out
+			r.Fail()
 		}
 	}
 	if kind&hasAccepted != 0 {
@@ -226,8 +226,8 @@ func (r *Reader) Mutation(m *store.Mutation) (revision ticket.Revision) {
 	}
 	m.ID, revision, m.Proposed, m.Due, m.RequestID = r.ID(), r.Revision(), r.Revision(), r.Time(), r.Text()
 	if kind&hasDigest != 0 {
-		if m.Digest = r.Text(); m.Digest == "" {
-			r.Fail() // it would have been written without
+		if m.Digest = r.Text(); m.Digest == "" { // the writer leaves an empty digest out
+			r.Fail()
 		}
 	}
 	for range r.Count(2) {

@@ -1,0 +1,243 @@
+package boot
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/ticketd/ticketd/daemon/config"
+	"github.com/ticketd/ticketd/daemon/watchdog"
+	"github.com/ticketd/ticketd/internal/version"
+)
+
+// lookTimeout bounds the check of Redis and MySQL before the daemon reports ready.
+const lookTimeout = time.Second
+
+// Run starts the daemon, calls ready, and runs until ctx ends; then Run stops the daemon in order.
+func (d *Daemon) Run(ctx context.Context, ready func()) error {
+	work, cancel := context.WithCancel(context.WithoutCancel(ctx)) // the work outlives the signal to stop
+	defer cancel()
+	if d.redis != nil {
+		d.redis.start(work, d.sites)
+	}
+	d.look(ctx)
+	for _, s := range d.sites {
+		s.Start(work)
+	}
+	d.takeInSpool(ctx, work)
+	if err := d.server.Start(work); err != nil {
+		return errors.Join(err, d.stop()) //nolint:contextcheck // see stop
+	}
+	if d.scraped != nil {
+		d.scraped.Start(work)
+	}
+	d.log.Info().Str("version", version.String()).Str("socket", d.config.Daemon.Socket).
+		Strs("sites", d.config.SiteNames()).Msg("ticketd is ready")
+	ready()
+	if d.watchdog != nil {
+		d.watchdog.Start(work)
+	}
+	<-ctx.Done()
+	return d.stop() //nolint:contextcheck // see stop
+}
+
+// spoolTimeout bounds the ingest before the first request; after spoolTimeout the rest is ingested while requests wait.
+const spoolTimeout = 5 * time.Second
+
+// takeInSpool ingests the spool's files, and starts the spool, which ingests later files.
+func (d *Daemon) takeInSpool(ctx, work context.Context) {
+	if d.spool == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, spoolTimeout)
+	defer cancel()
+	err := d.spool.TakeIn(ctx)
+	if n := d.spool.Status(nil).Taken; n > 0 {
+		d.log.Info().Int64("files", n).Bool("all", err == nil).Msg("changes were ingested from the spool")
+	}
+	d.spool.Start(work)
+}
+
+// look checks Redis and MySQL, so that the log names a missing server before the first failing request.
+func (d *Daemon) look(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	if d.redis != nil {
+		d.redis.watch.Prove(ctx)
+		d.redis.doctor.look(ctx)
+	}
+	for _, s := range d.sites {
+		if err := s.Refresh(ctx); err != nil {
+			s.log.Error().Err(err).Msg("MySQL cannot be used yet; changes stay pending")
+		}
+	}
+}
+
+// stop ends the daemon in the order of the package comment. stop has its own time, as Run's ctx has ended.
+func (d *Daemon) stop() error {
+	ctx, cancel := context.WithTimeoutCause(context.Background(), d.config.Daemon.ShutdownTimeout,
+		errors.New("daemon.shutdown_timeout is over"))
+	defer cancel()
+	d.log.Info().Msg("stopping: answering the requests that were sent, then flushing dirty tickets")
+	for _, s := range d.sites {
+		s.Hurry()
+	}
+	var err error
+	if d.watchdog != nil {
+		err = d.watchdog.Stop(ctx)
+	}
+	err = errors.Join(err, d.server.Stop(ctx))
+	if d.spool != nil {
+		err = errors.Join(err, d.spool.Stop(ctx))
+	}
+	err = errors.Join(err, d.drain(ctx))
+	d.noteFlushed(ctx)
+	for _, s := range d.sites {
+		err = errors.Join(err, s.stop(ctx))
+	}
+	if d.redis != nil {
+		err = errors.Join(err, d.redis.stop(ctx))
+	}
+	if d.scraped != nil {
+		err = errors.Join(err, d.scraped.Stop(ctx))
+	}
+	err = errors.Join(err, d.close())
+	d.log.Info().Msg("stopped")
+	return err
+}
+
+// drain flushes dirty tickets, all sites in parallel: a site with an unreachable MySQL must not use up the other sites' time.
+func (d *Daemon) drain(ctx context.Context) error {
+	errs := make([]error, len(d.sites))
+	var draining sync.WaitGroup
+	for i, s := range d.sites {
+		draining.Go(func() { errs[i] = s.Drain(ctx) })
+	}
+	draining.Wait()
+	return errors.Join(errs...)
+}
+
+// noteFlushed records which sites have no pending changes in Redis at the end.
+func (d *Daemon) noteFlushed(ctx context.Context) {
+	if d.placesFile() == "" {
+		return
+	}
+	for _, s := range d.sites {
+		had, there := d.places.Keys[s.name]
+		if !there {
+			continue
+		}
+		backlog, err := s.backend.Backlog(ctx)
+		had.Pending = err != nil || backlog.Dirty > 0
+		d.places.Keys[s.name] = had
+	}
+	d.keepPlaces()
+}
+
+// close releases the resources of New.
+func (d *Daemon) close() error {
+	var err error
+	for _, s := range d.sites {
+		if s.backend != nil {
+			err = errors.Join(err, s.backend.Close())
+		}
+		err = errors.Join(err, s.database.Close())
+	}
+	if d.redis != nil {
+		err = errors.Join(err, d.redis.client.Close())
+	}
+	return err
+}
+
+// answerWithin is how long the daemon may leave its own socket unanswered.
+const answerWithin = 30 * time.Second
+
+// Watch calls alive three times within timeout while [Daemon.Run] is ready and no part of the daemon is stuck, for a supervisor
+// that otherwise restarts the daemon. Call Watch before Run.
+func (d *Daemon) Watch(timeout time.Duration, alive func()) {
+	parts := []watchdog.Part{{
+		Name: "listener", Within: answerWithin, Moved: watchdog.Listener(d.server.Address(), d.log),
+	}}
+	for _, s := range d.sites {
+		parts = append(parts, s.watched(&d.config.Redis)...)
+	}
+	d.watchdog = watchdog.New(parts, timeout, alive, d.log)
+}
+
+// watched are the loops of a site that must make progress. The time for a step is more than twice the sum of the timeouts, as a
+// step may try a broken connection first.
+func (s *runningSite) watched(c *config.Redis) []watchdog.Part {
+	calls := c.DialTimeout + c.WriteTimeout + c.ReadTimeout
+	parts := []watchdog.Part{{
+		Name: "flusher of " + s.name, Within: flushMaxPause + 3*(s.database.Patience()+calls),
+		Moved: watchdog.Counter(func() int64 { return s.Flusher.Stats().Turns() + s.Statements() }),
+	}}
+	if s.backend.redis != nil && s.backend.Journal() != nil {
+		tried := watchdog.Counter(func() int64 { return s.backend.Journal().Tries })
+		parts = append(parts, watchdog.Part{
+			Name: "journal of " + s.name, Within: flushMaxPause + 3*calls,
+			Moved: func(ctx context.Context) bool { return tried(ctx) || s.backend.Journal().Entries == 0 },
+		})
+	}
+	return parts
+}
+
+// Reload applies a changed configuration: the users of each site, the sync strategies, and the log's level. Other changes take
+// effect at the next start, which the log says.
+func (d *Daemon) Reload(c *config.Config) error {
+	access, err := d.access(c)
+	if err != nil {
+		return err
+	}
+	for _, s := range d.sites {
+		configured, there := c.Sites[s.name]
+		if !there {
+			delete(access, s.name)
+			continue
+		}
+		s.SetStrategy(strategy(&configured))
+	}
+	d.table.Replace(access)
+	d.connections.SetUsers(d.peers(c))
+	if d.spool != nil {
+		d.spoolUsers.Store(d.prepareSpool(c))
+		d.spool.Refresh()
+	}
+	SetLevel(c.Log.Level)
+	if needsRestart(d.config, c) {
+		d.log.Warn().Msg("the configuration has changes that take effect at the next start of the daemon")
+	}
+	d.log.Info().Msg("configuration reloaded")
+	return nil
+}
+
+// SetLevel sets the level of all loggers; an unknown name counts as info.
+func SetLevel(name string) {
+	level, err := zerolog.ParseLevel(name)
+	if err != nil {
+		level = zerolog.InfoLevel
+	}
+	zerolog.SetGlobalLevel(level)
+}
+
+// needsRestart says whether the configurations differ in settings that a reload does not apply.
+func needsRestart(before, after *config.Config) bool {
+	return !reflect.DeepEqual(fixed(before), fixed(after))
+}
+
+// fixed is a configuration without the settings that a reload applies.
+func fixed(c *config.Config) config.Config {
+	rest := *c
+	rest.Log.Level = ""
+	rest.Sites = make(map[string]config.Site, len(c.Sites))
+	for name, s := range c.Sites {
+		s.AllowUsers, s.AllowGroups, s.ClientTable = nil, nil, ""
+		s.Strategy, s.Linger, s.Period, s.MaxAge, s.CloseField, s.CloseStatuses = "", 0, 0, 0, "", nil
+		rest.Sites[name] = s
+	}
+	return rest
+}
