@@ -12,26 +12,26 @@ import (
 )
 
 // Hot is a batch of small requests of several clients of a site. A request joins the batch only if the site needs neither MySQL
-// nor more than one call of its store for the request. A Hot serves one goroutine: additions, Run, answers.
+// nor more than a single call of the store for the request. A Hot serves a single goroutine: additions, Run, answers.
 type Hot interface {
 	// Create, Set, SetMany, Get and GetMany add a request, which gets the next number from 0. false: the request cannot join the
-	// batch, and nothing was done for the request.
+	// batch, and the batch is unchanged.
 	Create(p *protocol.CreateParams) bool
 	Set(p *protocol.SetParams) bool
 	SetMany(p *protocol.SetManyParams) bool
 	Get(p *protocol.GetParams) bool
 	GetMany(p *protocol.GetManyParams) bool
-	// Run makes the changes and reads the tickets, in one call of the store each.
+	// Run makes the changes and reads the tickets, in a call of the store each.
 	Run(ctx context.Context)
-	// Answer returns what has become of a request.
+	// Answer returns the outcome of a request.
 	Answer(i int) Answer
 }
 
-// Answer is what has become of a request in a batch.
+// Answer is the outcome of a request in a batch.
 type Answer struct {
 	Result protocol.Result
 	Err    error
-	// Left says that the store alone could not answer and has changed nothing for the request: the site must be called for the
+	// Left says that the store alone could not answer and has made no change for the request: the site must be called for the
 	// request in the ordinary way.
 	Left bool
 }
@@ -39,7 +39,7 @@ type Answer struct {
 // hotSite is a site that answers small requests in batches.
 type hotSite interface {
 	Site
-	// Hot returns an empty batch; nil while the site serves nothing.
+	// Hot returns an empty batch; nil while the site is not served.
 	Hot() Hot
 }
 
@@ -57,7 +57,7 @@ type round struct {
 	requests []hotRequest
 	batches  []hotBatch
 	enc      protocol.Encoder
-	replies  []byte // all frames, one behind the other
+	replies  []byte // all frames, in the order of the requests
 }
 
 // hotRequest is a request of a round.
@@ -71,14 +71,14 @@ type hotRequest struct {
 	answered bool
 }
 
-// hotBatch is what a round has for one site.
+// hotBatch is the part of a round for a site.
 type hotBatch struct {
 	Hot
 
 	site   Site
 	size   int
 	reads  bool
-	closed bool // the spool must be ingested first: nothing is answered
+	closed bool // the spool must be ingested first: no request is answered
 	broken bool // a panic: each request is answered internal
 }
 
@@ -87,7 +87,7 @@ func (r *round) Add(peer Peer, payload []byte) (added bool) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			r.fault(fault)
-			added = false // an ordinary connection meets the fault again, and answers it
+			added = false // an ordinary connection meets and answers the fault
 		}
 	}()
 	req, err := protocol.DecodeRequest(payload)
@@ -136,8 +136,8 @@ func (r *round) batch(site Site) (at int, ok bool) {
 	return len(r.batches) - 1, true
 }
 
-// Answer implements [loop.Round]. It looks at the spool once for each site, after the last request was read: what waits there
-// then is older than some request of the round, and nothing else is.
+// Answer implements [loop.Round]. Answer looks at the spool once for each site, after the last request was read: only the changes
+// that wait in the spool then are older than some request of the round.
 func (r *round) Answer(ctx context.Context) {
 	r.began = time.Now()
 	within, cancel := context.WithTimeout(ctx, r.limit)
@@ -239,7 +239,7 @@ func (r *round) fault(fault any) {
 	r.faults.Error().Interface("panic", fault).Bytes("stack", debug.Stack()).Msg("panic in a round of the event loop")
 }
 
-// noRound is the [loop.Round] where every request is answered on its own connection.
+// noRound is the [loop.Round] of a server that answers every request on the client's own connection.
 type noRound struct{}
 
 func (noRound) Add(Peer, []byte) bool    { return false }

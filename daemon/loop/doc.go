@@ -1,23 +1,23 @@
 // Package loop is the front door's event loop: the loop answers small requests of many clients in rounds, with few system calls
-// and no switch between goroutines. A round collects the requests that are ready, answers all of them in one call, and writes the
-// replies.
+// and no switch between goroutines. A round collects the requests that are ready, answers all requests in a single call, and
+// writes the replies.
 //
 // # What the loop serves
 //
-// The loop serves a connection as long as each read returns one whole small frame whose request is hot (see [Round]), and as long
-// as the socket takes each reply at once. The loop hands every other connection over to an ordinary connection ([Host].Adopt),
-// with the descriptor and the unread bytes, and for good: part of a frame, two frames, a large frame, a slow request, a client
-// that does not read. The loop therefore needs no time-outs for frames and writes, no budgets and no check for clients that hang
-// up.
+// The loop serves a connection as long as each read returns a single whole small frame with a hot request (see [Round]), and as
+// long as the socket takes each reply at once. The loop hands every other connection over to an ordinary connection
+// ([Host].Adopt), with the descriptor and the unread bytes, and for good: part of a frame, two frames, a large frame, a slow
+// request, a client that does not read. The loop therefore needs no time-outs for frames and writes, no budgets and no check for
+// clients that hang up.
 //
 // Which requests are hot is decided in four places: the frame is whole and small (isWhole), the method has a hot form
 // (daemon/methods.go), the site's batch takes the request (daemon/site/hot.go), and the store alone could answer (Answer.Left).
 //
 // # States
 //
-//	leading    one goroutine, the leader, owns the connections and the poller; no other goroutine touches them
+//	leading    a single goroutine, the leader, owns the connections and the poller
 //	in a round the leader waits for [Round].Answer; a monitor looks every [tick]
-//	in flight  a round took longer than a tick: the monitor has started another leader, and the goroutine owns its round alone.
+//	in flight  a round took longer than a tick: the monitor has started a new leader, and the goroutine owns only the round.
 //	           Meanwhile the new leader hands every request over, so no request waits for a backend that hangs
 //	landed     the round is answered: the goroutine has woken the new leader, which writes the replies
 //	stopping   the leader accepts the clients in the queue (unless the queue is the next daemon's), hands every connection over
@@ -25,7 +25,7 @@
 //
 // # What happens on failure
 //
-// A round without an end leaves its goroutine and its connections behind; new requests go to ordinary connections. A failed
+// A round without an end leaves the round's goroutine and connections behind; new requests go to ordinary connections. A failed
 // accept (too many open files) shuts the door for [acceptPause]. A failed poller ends the process, which could serve no client.
 //
 // The poller is epoll in edge-triggered mode, because a connection that owes a reply is not read. A token names a slot and the

@@ -28,14 +28,14 @@ const (
 	acceptPause = 50 * time.Millisecond
 )
 
-// Host is what a loop serves its clients for. G is what the host knows of a client. The loop calls Enter, Leave and Adopt on the
-// leader's goroutine only, and none of them may wait.
+// Host is the server behind a loop. G is the host's record of a client. The loop calls Enter, Leave and Adopt on the leader's
+// goroutine only, and the calls must not wait.
 type Host[G any] interface {
 	// Enter lets a client in, or returns a frame that refuses it.
 	Enter(fd int) (guest G, refusal []byte)
 	// Leave says that a client that was let in has gone.
 	Leave(guest G)
-	// Adopt takes a client over for good: its descriptor, the bytes that were read and not answered, and those that are owed to it.
+	// Adopt takes a client over for good, with the descriptor, the bytes read and not answered, and the bytes owed to the client.
 	// The bytes are the loop's.
 	Adopt(fd int, guest G, unread, owed []byte)
 	// Round returns a round without requests.
@@ -46,15 +46,15 @@ type Host[G any] interface {
 	Rounded(requests int, took time.Duration)
 }
 
-// Round is some requests of several clients that are answered together.
+// Round is a set of requests of several clients that are answered together.
 type Round[G any] interface {
-	// Add takes up the payload of a frame as the next request. false says that the request is not hot: it may have to wait, or is
-	// not known. The payload is the round's until Answer has returned.
+	// Add accepts the payload of a frame as the next request. false: the request is not hot, so the request may have to wait or is
+	// unknown. The payload is the round's until Answer has returned.
 	Add(guest G, payload []byte) bool
-	// Answer works on the requests. It may wait for the store; other requests wait with it, but not for long, see the package.
+	// Answer works on the requests. Answer may wait for the store; other requests wait meanwhile, but not for long, see the package.
 	Answer(ctx context.Context)
-	// Reply returns the frame that answers the request that was added as number i. false says that nothing was done for it: an
-	// ordinary connection must serve it. The frame is the round's until Reset.
+	// Reply returns the frame that answers request number i. false: the round has not changed any state for the request, and an
+	// ordinary connection must serve the request. The frame is the round's until Reset.
 	Reply(i int) (frame []byte, answered bool)
 	// Reset forgets the requests.
 	Reset()
@@ -69,15 +69,15 @@ type Loop[G any] struct {
 	ctx  context.Context //nolint:containedctx // the life of the rounds, ended by Stop
 	end  context.CancelFunc
 
-	// What follows belongs to the leader.
+	// The following fields belong to the leader.
 	clients slots[G]
 	events  []unix.EpollEvent
 	round   *round[G]
-	ready   []*client[G] // readable, and nobody has read them in this turn
-	shut    time.Time    // the door opens again then; zero: it is open
+	ready   []*client[G] // readable, and not read in this turn
+	shut    time.Time    // when the door opens again; zero: the door is open
 	closing bool
 
-	// state is twice the number of the present round, plus one while it is answered.
+	// state is twice the number of the present round, plus 1 while the round is answered.
 	state atomic.Uint64
 	// flights counts the rounds that were relieved and have not landed.
 	flights   atomic.Int32
@@ -87,18 +87,18 @@ type Loop[G any] struct {
 	mu      sync.Mutex
 	landed  []*round[G]
 	stopped bool
-	drain   bool // accept those in the queue first
+	drain   bool // accept the clients in the queue first
 
 	leading, monitoring sync.WaitGroup // leaders and flights; the monitor
 }
 
-// round is a [Round] and whose requests it has.
+// round is a [Round] with the clients of the requests.
 type round[G any] struct {
 	Round[G]
 
 	clients []*client[G]
 	frames  [][]byte
-	arena   []byte // what was read of the clients
+	arena   []byte // the bytes read from the clients
 	used    int
 }
 
@@ -108,7 +108,7 @@ type Options struct {
 	IdleTimeout time.Duration
 }
 
-// New makes a loop on a listening socket, whose descriptor it owns from then on, also where it fails.
+// New makes a loop on a listening socket. The loop owns the descriptor, even if New fails.
 func New[G any](listener int, host Host[G], opts Options) (*Loop[G], error) {
 	sys, err := newKernel(listener)
 	if err != nil {
@@ -137,8 +137,9 @@ func (l *Loop[G]) Start() {
 	l.monitoring.Go(l.monitor)
 }
 
-// Stop ends the loop: it lets in no more clients, after those that are in the queue now where drain says so, and hands over those
-// that it serves. Requests that are worked on are answered first, or cut off where ctx ends; the error says so.
+// Stop ends the loop. The loop lets in no more clients (with drain, first the clients that are in the queue) and hands over the
+// clients that the loop serves. Requests under way are answered first, or cancelled when ctx ends; the error says that a request
+// did not end.
 func (l *Loop[G]) Stop(ctx context.Context, drain bool) error {
 	l.mu.Lock()
 	l.stopped, l.drain = true, drain
@@ -158,7 +159,7 @@ func (l *Loop[G]) Stop(ctx context.Context, drain bool) error {
 		select {
 		case <-ended:
 		case <-time.After(time.Second):
-			return fmt.Errorf("the event loop: requests that are worked on do not end: %w", context.Cause(ctx))
+			return fmt.Errorf("the event loop: requests under way do not end: %w", context.Cause(ctx))
 		}
 	}
 	l.end()
@@ -167,16 +168,16 @@ func (l *Loop[G]) Stop(ctx context.Context, drain bool) error {
 	return nil
 }
 
-// lead takes turns until another leader takes over, or the loop has ended.
+// lead takes turns until a new leader takes over, or the loop has ended.
 func (l *Loop[G]) lead() {
 	for l.turn() {
 	}
 }
 
-// turn is one round: what is ready, one answer for all, the replies. false ends the leader. A descriptor of the loop is read or
-// written nowhere else.
+// turn runs a round: the ready requests, a common answer, the replies. false ends the leader. Only turn reads and writes the
+// loop's descriptors.
 func (l *Loop[G]) turn() bool {
-	runtime.Gosched() // what others do for the replies of the last round comes before a wait that the scheduler does not see
+	runtime.Gosched() // other goroutines handle the last replies before a wait that the scheduler does not see
 	n, err := l.sys.wait(l.events, l.patience())
 	if err != nil {
 		panic(fmt.Errorf("the event loop's poller: %w", err)) // no client could be served
@@ -190,7 +191,7 @@ func (l *Loop[G]) turn() bool {
 		case tokenDoor:
 			knocked = true
 		default:
-			if c := l.clients.get(t); c != nil { // else it was closed earlier
+			if c := l.clients.get(t); c != nil { // nil: closed earlier
 				c.ended = c.ended || l.events[i].Events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0
 				l.readable(c)
 			}
@@ -236,7 +237,7 @@ func (l *Loop[G]) readAll() {
 			l.ready = append(l.ready[:0], l.ready[i:]...)
 			return
 		}
-		if l.clients.get(c.token) == c && !c.owed { // an event may have put it here twice
+		if l.clients.get(c.token) == c && !c.owed { // two events may have listed the client twice
 			l.read(c)
 		}
 	}
@@ -248,7 +249,8 @@ func (r *round[G]) isFull() bool {
 	return len(r.clients) >= maxRound || len(r.arena)-r.used < SmallFrame+1
 }
 
-// read takes what a client has sent. One whole hot frame joins the round; whatever else there is goes to an ordinary connection.
+// read reads the bytes of a client. A single whole hot frame joins the round; with any other bytes the client goes to an ordinary
+// connection.
 func (l *Loop[G]) read(c *client[G]) {
 	r := l.round
 	into := r.arena[r.used : r.used+SmallFrame+1]
@@ -271,14 +273,14 @@ func (l *Loop[G]) read(c *client[G]) {
 	r.used += n
 }
 
-// isWhole says that these bytes are one frame that the loop takes.
+// isWhole says that the bytes are a single frame that the loop serves.
 func isWhole(frame []byte) bool {
 	n, ok := protocol.FrameBytes(frame)
 	return ok && n == len(frame) && n <= SmallFrame
 }
 
-// acceptAll lets clients in; several where others are active, too: a queue is emptied in few turns then, and a lone client costs
-// no call that finds nobody.
+// acceptAll lets clients in: several if other clients are active, which empties a queue in few turns; otherwise a single client,
+// which saves the call that finds an empty queue.
 func (l *Loop[G]) acceptAll(several bool) {
 	for range maxAccepts {
 		fd, err := l.sys.accept()
@@ -304,13 +306,13 @@ func (l *Loop[G]) acceptAll(several bool) {
 func (l *Loop[G]) letIn(fd int) {
 	guest, refusal := l.host.Enter(fd)
 	if refusal != nil {
-		_, _ = l.sys.write(fd, refusal) // it fits the buffer of a fresh socket, and a client that is gone needs none
+		_, _ = l.sys.write(fd, refusal) // a refusal fits the buffer of a fresh socket, and a client that has gone needs no refusal
 		l.sys.close(fd)
 		return
 	}
 	c := l.clients.put(fd, guest)
 	l.clients.idle(c, l.now())
-	l.read(c) // a client that connects to ask one thing has asked by now
+	l.read(c) // a client that connects for a single request has sent the request by now
 	if l.clients.get(c.token) != c {
 		return
 	}
@@ -324,7 +326,7 @@ func (l *Loop[G]) letIn(fd int) {
 	c.watched = true
 }
 
-// answer has the round answered and sends the replies. false says that another leader has taken over.
+// answer answers the round and sends the replies. false: a new leader has taken over.
 func (l *Loop[G]) answer() bool {
 	r := l.round
 	if len(r.clients) == 0 {
@@ -345,7 +347,7 @@ func (l *Loop[G]) answer() bool {
 	return true
 }
 
-// begin notes that a round is answered from now on, and wakes the monitor for it.
+// begin marks the round as running, and wakes the monitor.
 func (l *Loop[G]) begin() (running uint64) {
 	running = l.state.Load() + 3 // the next number, running
 	l.state.Store(running)
@@ -413,8 +415,7 @@ func (l *Loop[G]) drop(c *client[G]) {
 	l.host.Leave(c.guest)
 }
 
-// dropIdle closes the connections on which nothing has come for too long, and opens the door that an accept which failed has
-// shut.
+// dropIdle closes the connections without a request for too long, and opens the door again after a failed accept.
 func (l *Loop[G]) dropIdle() {
 	if l.clients.first == nil && l.shut.IsZero() {
 		return
@@ -430,7 +431,7 @@ func (l *Loop[G]) dropIdle() {
 	}
 }
 
-// goOn says whether there is another turn. A loop that is stopped ends when it serves nobody.
+// goOn says whether the loop takes a further turn. A stopped loop ends when the last client has gone.
 func (l *Loop[G]) goOn() bool {
 	if !l.closing {
 		l.mu.Lock()
@@ -440,7 +441,7 @@ func (l *Loop[G]) goOn() bool {
 			return true
 		}
 		l.closing = true
-		for before := -1; drain && before != l.clients.live; { // until nobody is in the queue any more
+		for before := -1; drain && before != l.clients.live; { // until the queue is empty
 			before = l.clients.live
 			l.acceptAll(true)
 		}
@@ -490,7 +491,7 @@ func (l *Loop[G]) monitor() {
 	}
 }
 
-// relieve starts another leader, with a round of its own. The old one owns nothing but its round from then on.
+// relieve starts a new leader with a new round. From then on the old leader owns only the old round.
 func (l *Loop[G]) relieve() {
 	l.flights.Add(1)
 	l.round = l.newRound()

@@ -15,7 +15,7 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// fakeKernel is a kernel whose sockets the test scripts. Its poller is edge-triggered: each arrival is told of once.
+// fakeKernel is a kernel with scripted sockets. The poller is edge-triggered: each arrival is reported once.
 type fakeKernel struct {
 	t       *testing.T
 	queue   []int // descriptors that wait to be accepted
@@ -138,8 +138,8 @@ func (k *fakeKernel) wake()        {}
 func (k *fakeKernel) woken()       {}
 func (k *fakeKernel) end()         {}
 
-// fakeHost answers a request with its own bytes, reversed. A request that begins with 'c' is not hot, one with 'u' is not
-// answered by its round.
+// fakeHost answers a request with the reversed bytes of the request. A request that begins with 'c' is not hot; a round does not
+// answer a request with 'u'.
 type fakeHost struct {
 	adopted map[int]*adopted
 	left    []int
@@ -214,7 +214,7 @@ func newTestLoop(t *testing.T) (*Loop[int], *fakeKernel, *fakeHost) {
 	return newLoop(k, h, Options{IdleTimeout: time.Minute}, time.Now), k, h
 }
 
-// A lone client is let in, read, answered and forgotten, in as many turns as it needs.
+// A lone client is let in, read, answered and dropped, in a few turns.
 func TestOneRequest(t *testing.T) {
 	t.Parallel()
 	l, k, h := newTestLoop(t)
@@ -238,8 +238,8 @@ func TestOneRequest(t *testing.T) {
 	}
 }
 
-// What is not one whole hot frame is handed over with every byte that was read, and a reply that the socket does not take with
-// the rest of it.
+// Input other than a single whole hot frame is handed over with every byte read, and a reply that the socket does not accept with
+// the remaining bytes.
 func TestHandOver(t *testing.T) {
 	t.Parallel()
 	whole, large := frameOf([]byte("whole")), frameOf(bytes.Repeat([]byte{'x'}, SmallFrame))
@@ -278,8 +278,8 @@ func TestHandOver(t *testing.T) {
 	}
 }
 
-// Whatever the order in which bytes, hang-ups and room for writes come: a client receives the replies to its own requests, in
-// their order, and what the loop has not answered is handed over or still in the socket, byte for byte.
+// In any order of bytes, hang-ups and room for writes, a client receives the replies to the client's own requests, in order, and
+// the input without a reply is handed over or still in the socket, byte for byte.
 func TestAnySchedule(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(400) {
@@ -360,7 +360,7 @@ func judge(t *testing.T, c *scripted, s *socket, handed *adopted) {
 	}
 }
 
-// An event of a connection that was closed earlier in the turn meets nobody, also where its slot is another's by then.
+// An event of a connection that was closed earlier in the turn reaches no client, even if the slot has a new client.
 func TestSlotUsedAgain(t *testing.T) {
 	t.Parallel()
 	var s slots[int]
@@ -394,7 +394,7 @@ func TestIdleClientsAreDropped(t *testing.T) {
 	}
 }
 
-// A process without descriptors shuts the door for a moment instead of turning in vain, and opens it again.
+// A process without free descriptors shuts the door for a moment instead of polling in vain, and opens the door again.
 func TestAcceptFails(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(0, 0)

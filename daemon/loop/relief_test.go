@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// slowHost holds the first of its rounds until it is told to go on.
+// slowHost holds the first round until the test releases the round.
 type slowHost struct {
 	fakeHost
 
@@ -79,8 +79,8 @@ func startSlow(t *testing.T) (l *Loop[int], h *slowHost, path string) {
 	return l, h, path
 }
 
-// A round that takes long is relieved: other clients are handed over meanwhile instead of waiting with it, its own client
-// receives its reply when it ends, and the loop serves hot requests again then. (Without the monitor the second client waits for
+// A long round is relieved: meanwhile other clients are handed over instead of waiting, the client of the round receives the
+// reply at the end of the round, and then the loop serves hot requests again. (Without the monitor the second client waits for
 // ever.)
 func TestRelief(t *testing.T) {
 	t.Parallel()
@@ -105,7 +105,7 @@ func TestRelief(t *testing.T) {
 	}
 }
 
-// A stop answers what is worked on, hands the other connections over, and lets in who waits in the queue.
+// A stop answers the requests under way, hands the other connections over, and lets in the clients in the queue.
 func TestStopWhileARoundIsAnswered(t *testing.T) {
 	t.Parallel()
 	l, h, path := startSlow(t)
@@ -128,7 +128,7 @@ func TestStopWhileARoundIsAnswered(t *testing.T) {
 	_ = queued.Close()
 }
 
-// A round that never ends does not keep the process: the stop cuts it off at its deadline.
+// A round that never ends does not keep the process: the stop cancels the round at the deadline.
 func TestStopCutsARoundOff(t *testing.T) {
 	t.Parallel()
 	l, h, path := startSlow(t)

@@ -9,10 +9,10 @@ type client[G any] struct {
 	guest G
 	// watched says that the poller knows the descriptor.
 	watched bool
-	// owed says that a reply is on its way: the connection is not read before that is sent. more says that it was readable
-	// meanwhile.
+	// owed says that a reply is under way: the connection is not read before the reply is sent. more says that the connection was
+	// readable meanwhile.
 	owed, more bool
-	// ended says that the client sends nothing more.
+	// ended says that the client has finished sending.
 	ended bool
 
 	// idle clients are in a list, longest idle first.
@@ -20,7 +20,7 @@ type client[G any] struct {
 	prev, next *client[G]
 }
 
-// slots holds the clients by their tokens. A slot that is used again has another generation.
+// slots holds the clients by token. A slot that is used again has a new generation.
 type slots[G any] struct {
 	all  []slot[G]
 	free []int
@@ -48,7 +48,7 @@ func (s *slots[G]) put(fd int, guest G) *client[G] {
 	return c
 }
 
-// get returns the client of a token; nil where it has gone.
+// get returns the client of a token; nil if the client has gone.
 func (s *slots[G]) get(t token) *client[G] {
 	at := t.slot()
 	if at >= len(s.all) || s.all[at].generation != t.generation() {
@@ -57,7 +57,7 @@ func (s *slots[G]) get(t token) *client[G] {
 	return s.all[at].client
 }
 
-// remove gives the slot of a client free.
+// remove frees the slot of a client.
 func (s *slots[G]) remove(c *client[G]) {
 	s.busy(c)
 	at := c.token.slot()
@@ -66,7 +66,7 @@ func (s *slots[G]) remove(c *client[G]) {
 	s.live--
 }
 
-// idle puts a client behind the others that are idle.
+// idle puts a client at the end of the list of idle clients.
 func (s *slots[G]) idle(c *client[G], now time.Time) {
 	s.busy(c)
 	c.idleSince, c.prev = now, s.last
@@ -78,7 +78,7 @@ func (s *slots[G]) idle(c *client[G], now time.Time) {
 	s.last = c
 }
 
-// busy takes a client out of the list of those that are idle; others are in no list.
+// busy takes a client out of the list of idle clients, if the list has the client.
 func (s *slots[G]) busy(c *client[G]) {
 	if c.prev == nil && c.next == nil && s.first != c {
 		return

@@ -8,23 +8,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// system is the kernel as a loop sees it. Reads, writes and accepts never wait: they fail with EAGAIN.
-type system interface { //nolint:interfacebloat // one kernel, and the fake kernel of the tests
+// system is the kernel as a loop sees the kernel. Reads, writes and accepts fail with EAGAIN instead of waiting.
+type system interface { //nolint:interfacebloat // the kernel, and the fake kernel of the tests
 	// wait returns the number of events, after at most timeout ms; -1 is no bound.
 	wait(events []unix.EpollEvent, timeout int) (int, error)
 	accept() (fd int, err error)
-	// watch reports what comes to a connection, under its token, until forget or close.
+	// watch reports the events of a connection, under the token, until forget or close.
 	watch(fd int, t token) error
 	forget(fd int)
-	// door has wait return the clients that connect, or not.
+	// door starts or stops the events of clients that connect.
 	door(open bool) error
 	read(fd int, into []byte) (int, error)
 	write(fd int, b []byte) (int, error)
 	close(fd int)
-	// wake has wait return with the token woken; it may be called from any goroutine.
+	// wake makes wait return with [tokenWoken]. Any goroutine may call wake.
 	wake()
 	woken()
-	// end gives the descriptors of poller and door back.
+	// end closes the descriptors of the poller and the door.
 	end()
 }
 
@@ -33,7 +33,7 @@ type kernel struct {
 	poller, listener, waker int
 }
 
-// newKernel makes a poller for a listening socket, whose descriptor it owns from then on, also where it fails.
+// newKernel makes a poller for a listening socket. The kernel owns the descriptor, even if newKernel fails.
 func newKernel(listener int) (*kernel, error) {
 	k := &kernel{poller: -1, listener: listener, waker: -1}
 	var err error
@@ -74,7 +74,7 @@ func (k *kernel) watch(fd int, t token) error {
 }
 
 func (k *kernel) forget(fd int) {
-	_ = unix.EpollCtl(k.poller, unix.EPOLL_CTL_DEL, fd, nil) // fails where it was not watched yet
+	_ = unix.EpollCtl(k.poller, unix.EPOLL_CTL_DEL, fd, nil) // fails if the descriptor was not watched yet
 }
 
 func (k *kernel) wait(events []unix.EpollEvent, timeout int) (int, error) {
@@ -127,7 +127,7 @@ func (k *kernel) end() {
 	}
 }
 
-// token names what an event is about: a slot and the slot's generation, or one of the loop's own descriptors.
+// token names the source of an event: a slot and the slot's generation, or a descriptor of the loop.
 type token uint64
 
 const (
@@ -139,11 +139,11 @@ func tokenOf(slot int, generation uint32) token {
 	return token(generation)<<32 | token(uint32(slot)) //nolint:gosec // slots are few
 }
 
-func (t token) slot() int          { return int(uint32(t)) } //nolint:gosec // it was put in as such
+func (t token) slot() int          { return int(uint32(t)) } //nolint:gosec // tokenOf put the slot in
 func (t token) generation() uint32 { return uint32(t >> 32) }
 
 func (t token) put(e *unix.EpollEvent) {
-	e.Fd, e.Pad = int32(uint32(t)), int32(uint32(t>>32)) //nolint:gosec // the kernel's 64 bits, as the package has them
+	e.Fd, e.Pad = int32(uint32(t)), int32(uint32(t>>32)) //nolint:gosec // the kernel's 64 bits, in the package's two fields
 }
 
 func tokenIn(e *unix.EpollEvent) token { return token(uint32(e.Pad))<<32 | token(uint32(e.Fd)) } //nolint:gosec // likewise

@@ -10,8 +10,8 @@ import (
 	"github.com/ticketd/ticketd/sync/table"
 )
 
-// The table got a column, and its status another length: what the door refuses by the old definition is judged once more by
-// the new one, which is then on disk too. Without the second judgement each of the calls is refused (tried by hand).
+// The table got a column, and the status a new length. A value that the site refuses by the old definition is judged again by the
+// new definition, which is then on disk, too. Without the second judgement each call is refused (tried by hand).
 func TestAlteredTable(t *testing.T) {
 	t.Parallel()
 	long := protocol.Field{Name: "status", Value: protocol.Text(strings.Repeat("x", 40))}

@@ -15,8 +15,8 @@ import (
 	"github.com/ticketd/ticketd/sync/table"
 )
 
-// Batch is a set of changes that go to the store in one call. Each change is checked when it is added, and has its own result:
-// what refuses one change concerns no other. A Batch serves one goroutine, once: Add calls, Apply, results.
+// Batch is a set of changes that go to the store in a single call. Each change is checked when added and has a separate result:
+// the refusal of a change concerns no other change. A Batch serves a single goroutine, once: Add calls, Apply, results.
 type Batch struct {
 	site    *Site
 	now     time.Time
@@ -28,13 +28,13 @@ type change struct {
 	store.Mutation
 	// numbered says that the change is a create whose id the daemon chooses.
 	numbered bool
-	// unasked is why MySQL could not say since when it knows the id of a create that arrives late.
+	// unasked is the error of the look-up for RowBorn, for a create that arrives late.
 	unasked error
 	// outcome has an Err as soon as the change is refused.
 	outcome store.Outcome
 }
 
-// spare is room for the fields that the daemon adds itself.
+// spare is the capacity for fields that the daemon adds.
 const spare = 2
 
 // AddCreate adds a create.
@@ -61,8 +61,8 @@ func (b *Batch) create(d *table.Definition, p *protocol.CreateParams) (c change,
 		return c, err
 	}
 	if d.Computes() || p.ID != 0 {
-		// The database adds columns of its own, or a client that knows the id has set other fields of the ticket: the fields of
-		// this create are not the whole ticket.
+		// The database adds columns, or a client that knows the id has set other fields of the ticket: the fields of this create are
+		// not the whole ticket.
 		*m = m.Begun()
 	}
 	if size := extentOf(m.Fields); !size.fits() {
@@ -94,7 +94,7 @@ func (b *Batch) set(d *table.Definition, p *protocol.SetParams) (c change, err e
 	return c, err
 }
 
-// AddDelete adds the deletion of a ticket. mustExist refuses it where the store does not hold the ticket.
+// AddDelete adds the deletion of a ticket. mustExist refuses the deletion if the store does not hold the ticket.
 func (b *Batch) AddDelete(d *table.Definition, p *protocol.DeleteParams, mustExist bool) {
 	fields, _ := d.SoftDelete(b.now)
 	c := change{Mutation: store.Mutation{
@@ -103,12 +103,12 @@ func (b *Batch) AddDelete(d *table.Definition, p *protocol.DeleteParams, mustExi
 	b.add(c, &p.Change, asked{method: protocol.MethodDelete, id: cmp.Or(p.Named, p.ID)}, nil)
 }
 
-// Refuse adds a change that is refused before it is looked at, so that it has its place among the results.
+// Refuse adds a change that is already refused, to keep a place among the results.
 func (b *Batch) Refuse(id int64, why error) {
 	b.changes = append(b.changes, change{outcome: store.Outcome{ID: ticket.ID(id), Err: why}})
 }
 
-// add promises what the request asks for: how the change may be repeated, and which place acknowledges it.
+// add appends a change with the promises of the request: how the request may be repeated, and which place acknowledges.
 func (b *Batch) add(c change, p *protocol.Change, of asked, refused error) {
 	c.RequestID, c.Remember = p.RequestID, p.Remember
 	c.Early = p.Ack == protocol.AckJournal || (p.Ack == "" && b.site.Early)
@@ -119,7 +119,7 @@ func (b *Batch) add(c change, p *protocol.Change, of asked, refused error) {
 	b.changes = append(b.changes, c)
 }
 
-// accepted is [store.Mutation.Accepted] for a request that a client has acknowledged itself.
+// accepted is [store.Mutation.Accepted] for a request that the client has already acknowledged.
 func accepted(at time.Time) ticket.Revision {
 	if at.IsZero() {
 		return 0
@@ -132,7 +132,7 @@ func (b *Batch) Result(i int) (store.Outcome, error) {
 	return b.changes[i].outcome, b.changes[i].outcome.Err
 }
 
-// Apply makes the changes. An error means the same for each of them.
+// Apply makes the changes. An error applies to every change.
 func (b *Batch) Apply(ctx context.Context) error {
 	b.refuseOutgrown(ctx)
 	for i := range b.changes {
@@ -148,7 +148,7 @@ func (b *Batch) Apply(ctx context.Context) error {
 	return nil
 }
 
-// open are the changes that nothing has refused.
+// open returns the numbers of the changes that are not refused.
 func (b *Batch) open() []int {
 	at := make([]int, 0, len(b.changes))
 	for i := range b.changes {
@@ -159,7 +159,7 @@ func (b *Batch) open() []int {
 	return at
 }
 
-// make brings changes to the store in one call, and tells the flusher when they are due.
+// make applies changes to the store in a single call, and tells the flusher the due times.
 func (b *Batch) make(ctx context.Context, at []int) error {
 	if len(at) == 0 {
 		return nil
@@ -191,7 +191,7 @@ func (b *Batch) make(ctx context.Context, at []int) error {
 	return err
 }
 
-// stamp gives a mutation its proposed revision and its times.
+// stamp sets the proposed revision and the times of a mutation.
 func (b *Batch) stamp(m *store.Mutation) {
 	m.Proposed, m.At = b.site.Clock.Propose(), 0
 	if at := ticket.Revision(b.now.UnixMicro()); at < m.Proposed-store.AheadBy {
@@ -200,18 +200,18 @@ func (b *Batch) stamp(m *store.Mutation) {
 	m.Due = b.site.strategy.Load().Due(b.now, m)
 }
 
-// maxTaken is how many ids in a row are tried for one create. Each costs a round trip to the store; a leased block whose ids
-// others have used is passed over within a few creates.
+// maxTaken bounds the ids tried in a row for a create. Each try costs a round trip to the store. A leased block of used ids is
+// passed over within a few creates.
 const maxTaken = 1000
 
-// errAllTaken means that tickets have all the ids that were tried for a new one.
+// errAllTaken means that tickets have all ids tried for a new ticket.
 var errAllTaken = fmt.Errorf("the next %d ids of the site's sequence are taken by other tickets", maxTaken)
 
 // errMaybeTaken means that MySQL has a ticket of the id that a create names, and that Redis does not say whether an earlier
-// request under the same request id has made it.
-var errMaybeTaken = errors.New("a ticket has the id, and a place that knows whether it is this request's does not answer")
+// request under the same request id made the ticket.
+var errMaybeTaken = errors.New("a ticket has the id, and a place that knows whether this request made the ticket does not answer")
 
-// name gives a create the next free id, or checks the id that its client names.
+// name gives a create the next free id, or checks the id that the client names.
 func (b *Batch) name(ctx context.Context, c *change) {
 	if c.numbered {
 		c.ID, c.outcome.Err = b.site.IDs.Next(ctx)
@@ -221,8 +221,8 @@ func (b *Batch) name(ctx context.Context, c *change) {
 	c.outcome.ID = c.ID
 }
 
-// renumber makes creates again whose id turned out to be another ticket's: clients and other programs use ids without having
-// received them.
+// renumber repeats creates, under new ids, if a different ticket has the id: clients and other programs use ids that the
+// allocator did not give out.
 func (b *Batch) renumber(ctx context.Context) {
 	for tries := 1; ; tries++ {
 		var taken []int
@@ -243,13 +243,13 @@ func (b *Batch) renumber(ctx context.Context) {
 	}
 }
 
-// checkNamed refuses a create under an id that its client names if a ticket has the id. Where the store does not hold a ticket
-// of this id MySQL is asked first; while MySQL does not answer the create is accepted unseen, and MySQL refuses it later where it
-// must.
+// checkNamed refuses a create if a ticket has the id that the client names. If the store does not hold a ticket of this id,
+// checkNamed asks MySQL. While MySQL does not answer, the create is accepted unchecked, and MySQL refuses the create at the flush
+// if necessary.
 func (b *Batch) checkNamed(ctx context.Context, c *change) error {
 	s := b.site
 	b.use(c.ID)
-	s.missing.written(c.ID) // another program may have made the row in SQL since the ticket was found missing
+	s.missing.written(c.ID) // a program may have inserted the row in SQL since the ticket was found missing
 	record, err := s.lookUpInHalf(ctx, c.ID)
 	switch {
 	case err == nil && record.Behind && !record.Queued && c.RequestID == "":
@@ -257,7 +257,7 @@ func (b *Batch) checkNamed(ctx context.Context, c *change) error {
 	case err == nil && record.Behind && !record.Queued:
 		return errMaybeTaken
 	case err == nil:
-		c.Early = false // the store holds the ticket now, and distinguishes a repetition from another request
+		c.Early = false // the store holds the ticket now, and distinguishes a repetition from a different request
 	case errors.Is(err, errNoTicket), errors.Is(err, store.ErrForeign), errors.Is(err, errBehind), looksFailed(err):
 	default:
 		return err
@@ -282,15 +282,15 @@ func (b *Batch) born(ctx context.Context, id ticket.ID) (ticket.Revision, error)
 	return ticket.MaxRevision, nil
 }
 
-// use says that a ticket's id was named by a client, so that no create is given it.
+// use tells the allocator that a client has named an id: no create may get the id.
 func (b *Batch) use(id ticket.ID) {
 	if b.site.IDs != nil {
 		b.site.IDs.Use(id)
 	}
 }
 
-// lookAgain looks up the tickets of sets, of those numbered from to before, that the store refused only because it does not hold
-// them, which fills the store, and makes these sets once more. A set of a ticket that the store holds costs no look-up.
+// lookAgain takes the sets with the numbers from ≤ i < before, and repeats each set that the store refused only because the store
+// does not hold the ticket. A look-up first fills the store. A set of a ticket that the store holds costs no look-up.
 func (b *Batch) lookAgain(ctx context.Context, from, before int) {
 	var unknown []int
 	for i := from; i < before; i++ {
@@ -303,8 +303,8 @@ func (b *Batch) lookAgain(ctx context.Context, from, before int) {
 	}
 }
 
-// restsOnAbsence says that a refusal may be another where the store holds the ticket: it could not compare the revision, does not
-// know whether the ticket exists, or goes by a tombstone, whose row may have been revived in SQL.
+// restsOnAbsence says that the outcome may change once the store holds the ticket: the store could not compare the revision, does
+// not know whether the ticket exists, or relies on a tombstone, while the row may have been revived in SQL.
 func restsOnAbsence(o *store.Outcome) bool {
 	var conflict *store.ConflictError
 	switch {
@@ -317,7 +317,7 @@ func restsOnAbsence(o *store.Outcome) bool {
 	}
 }
 
-// lookAndMake looks the tickets of refused sets up, and makes those once more that the result of the look allows.
+// lookAndMake looks up the tickets of refused sets, and repeats the sets that the look-up allows.
 func (b *Batch) lookAndMake(ctx context.Context, at []int) {
 	var records []store.Record
 	ids := make([]ticket.ID, len(at))
@@ -332,19 +332,19 @@ func (b *Batch) lookAndMake(ctx context.Context, at []int) {
 	for n, i := range at {
 		record := store.Record{Behind: true}
 		if len(records) == len(at) {
-			record = records[n] // beside an error of MySQL's: as the store has it
+			record = records[n] // with an error of MySQL: the store's record
 		}
 		c := &b.changes[i]
 		if c.outcome.Err = judge(c.outcome.Err, &record, err); c.outcome.Err == nil {
-			c.MustExist = false // it does
+			c.MustExist = false // the look-up has found the ticket
 			again = append(again, i)
 		}
 	}
 	_ = b.make(ctx, again) // each outcome has the error
 }
 
-// judge returns why a mutation stays refused by what a look has shown of its ticket; nil where it is to be tried once more.
-// unseen is why MySQL was not looked at.
+// judge returns why a mutation stays refused after a look-up of the ticket; nil: the mutation is tried again. unseen is the error
+// of the look-up.
 func judge(refusal error, r *store.Record, unseen error) error {
 	exists := unseen == nil && r.Err == nil && r.Held() && !r.Deleted
 	switch {
@@ -365,10 +365,10 @@ func judge(refusal error, r *store.Record, unseen error) error {
 	}
 }
 
-// judgeDeleted is judge for a refusal by a tombstone. The store's own tombstone is believed while MySQL does not answer, but
-// no acknowledged change is given up for it. A tombstone that only this host remembers, as the store does not answer, is believed
-// where MySQL has the ticket as deleted: a row that seems to live may be one whose deletion waits in the store, or was given up
-// there.
+// judgeDeleted is judge for a refusal by a tombstone. While MySQL does not answer, the store's own tombstone counts, but no
+// acknowledged change is given up because of the tombstone. While the store does not answer, a tombstone that only this host
+// remembers counts if MySQL has the ticket as deleted: the deletion of a row that seems alive may be pending in the store, or the
+// store may have given the deletion up.
 func judgeDeleted(refusal error, r *store.Record, exists bool, unseen error) error {
 	switch {
 	case unseen != nil && !looksFailed(unseen):
@@ -390,7 +390,7 @@ func judgeDeleted(refusal error, r *store.Record, exists bool, unseen error) err
 	}
 }
 
-// looksFailed says of an error that the store has answered, and MySQL, or its table, is away.
+// looksFailed says that the store has answered, and that MySQL or the table is unavailable.
 func looksFailed(err error) bool {
 	return errors.Is(err, flush.ErrSinkDown) || errors.Is(err, flush.ErrSinkPaused)
 }

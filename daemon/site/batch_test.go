@@ -9,8 +9,9 @@ import (
 	"github.com/ticketd/ticketd/store"
 )
 
-// Changes of several clients share one call of the store, and each gets its own result: the two creates get free ids although the
-// first proposed one is taken, the set of a ticket that only MySQL has is looked up, and what is refused refuses nothing else.
+// Changes of several clients share a call of the store, and each change gets a separate result: the two creates get free ids
+// although the first proposed id is taken, the set of a ticket that only MySQL has is looked up, and a refusal concerns no other
+// change.
 func TestBatchAnswersEachChange(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
@@ -53,7 +54,7 @@ func TestBatchAnswersEachChange(t *testing.T) {
 	}
 }
 
-// A store that does not answer is the error of every change, and no result says that a change was made.
+// An error of the store is the error of every change, and no result says that a change was made.
 func TestBatchWithoutItsStore(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)

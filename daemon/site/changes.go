@@ -16,7 +16,7 @@ import (
 	"github.com/ticketd/ticketd/store"
 )
 
-// Batch returns an empty batch for n changes. Its changes are made at the present time.
+// Batch returns an empty batch for n changes. The changes get the present time.
 func (s *Site) Batch(n int) *Batch {
 	return &Batch{site: s, now: time.Now(), changes: make([]change, 0, n)}
 }
@@ -43,7 +43,7 @@ func (s *Site) Set(ctx context.Context, p *protocol.SetParams) (protocol.Revisio
 	return protocol.RevisionResult{Revision: int64(outcome.Revision)}, nil
 }
 
-// only applies a batch of one change and returns its result.
+// only applies a batch with a single change and returns the result.
 func (b *Batch) only(ctx context.Context) (store.Outcome, error) {
 	if err := b.Apply(ctx); err != nil {
 		return store.Outcome{}, err
@@ -76,7 +76,7 @@ func (s *Site) SetMany(ctx context.Context, p *protocol.SetManyParams) (protocol
 	return protocol.SetManyResult{Outcomes: outcomes}, nil
 }
 
-// pairOf is one pair of a set_many as a set of its own.
+// pairOf returns a pair of a set_many as a set.
 func pairOf(p *protocol.SetManyParams, i int) *protocol.SetParams {
 	one := &protocol.SetParams{Change: p.Change, ID: p.Tickets[i].ID, Fields: p.Tickets[i].Fields, MustExist: p.MustExist}
 	if p.RequestID != "" {
@@ -94,13 +94,14 @@ func (s *Site) Delete(ctx context.Context, p *protocol.DeleteParams) (protocol.R
 	mustExist := false
 	record, err := s.lookUpInHalf(ctx, ticket.ID(p.ID))
 	switch {
-	case err == nil && record.Deleted && !record.Behind && !record.Queued && // else its revision is not known for certain
-		p.RequestID == "": // only the store knows whether the id was another request's
+	case err == nil && record.Deleted && !record.Behind && !record.Queued && // otherwise the revision is uncertain
+		p.RequestID == "": // only the store knows whether a different request had the id
 		return protocol.RevisionResult{Revision: int64(record.Revision)}, nil
 	case errors.Is(err, errNoTicket) && p.RequestID != "":
-		mustExist = true // the store alone knows whether this repeats a request; else it says that there is no ticket
+		mustExist = true // only the store knows whether the request is a repetition; if not, the store refuses the deletion
 	case err != nil && !looksFailed(err) && !errors.Is(err, errBehind):
-		// While MySQL, its table or Redis is away the deletion is accepted unseen: it does no harm to a ticket that is not there.
+		// While MySQL, the table or Redis is unavailable, the deletion is accepted unchecked: the deletion of a ticket that does not
+		// exist does no harm.
 		return protocol.RevisionResult{}, answerChange(err)
 	}
 	b := s.Batch(1)
@@ -112,9 +113,9 @@ func (s *Site) Delete(ctx context.Context, p *protocol.DeleteParams) (protocol.R
 	return protocol.RevisionResult{Revision: int64(outcome.Revision)}, nil
 }
 
-// What a request is identified by, besides its request id: two requests under one id that differ in any of it are different
-// ones. A create has no ticket id here, as a client that repeats one proposes another. How the request is to be acknowledged and
-// for how long it is remembered may differ, and so may what the daemon adds: the time, and the table's defaults.
+// asked identifies a request besides the request id: two requests under the same request id are different requests if a field of
+// asked differs. A create has no ticket id here, because a client that repeats a create proposes a new id. Not compared: the
+// wanted acknowledgement, how long the request is remembered, and the values that the daemon adds (times, defaults).
 type asked struct {
 	method     protocol.Method
 	id         int64
@@ -130,11 +131,11 @@ func askedSet(p *protocol.SetParams) asked {
 	return asked{method: protocol.MethodSet, id: cmp.Or(p.Named, p.ID), fields: p.Fields, ifRevision: p.IfRevision}
 }
 
-// digestBytes is how many bytes of the SHA-256 are kept: enough that two requests do not have the same digest by chance, and a
-// client gains nothing by forging one.
+// digestBytes is the number of bytes kept of the SHA-256: enough that two requests do not have the same digest by chance. A
+// client gains no advantage by forging a digest.
 const digestBytes = 8
 
-// digest returns what identifies the request in the stores, as text; empty for a request without an id.
+// digest returns the text that identifies the request in the stores; empty without a request id.
 func (a asked) digest(requestID string) string {
 	if requestID == "" {
 		return ""

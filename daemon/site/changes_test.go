@@ -17,7 +17,7 @@ func texts(pairs ...string) (fields []protocol.Field) {
 	return fields
 }
 
-// What makes a request another one changes its digest; what does not, does not.
+// Only the parts that identify a request change the digest.
 func TestDigests(t *testing.T) {
 	t.Parallel()
 	base := asked{method: protocol.MethodSet, id: 1, fields: texts("status", "open", "subject", "x")}
@@ -56,8 +56,9 @@ func TestDigests(t *testing.T) {
 	}
 }
 
-// An id that was used is refused for whatever else, by name, and nothing is changed; whoever repeats the same gets the same.
-// (Without digests the second request is acknowledged and swallowed: an editor's order-812 takes the shop's create with it.)
+// A request id that was used before is refused by name for any different request, and no change is made. A repetition of the same
+// request gets the same result. (Without digests the second request is acknowledged and lost: an editor's order-812 takes the
+// place of the shop's create.)
 func TestReusedRequestIDIsRefused(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
@@ -104,8 +105,8 @@ func TestReusedRequestIDIsRefused(t *testing.T) {
 	}
 }
 
-// A create that is repeated with an id that the client took itself is the same request, and so is a pair of set_many that is
-// repeated as a set.
+// A create that is repeated with an id from the client is the same request, and so is a pair of set_many that is repeated as a
+// set.
 func TestRepetitionsInAnotherForm(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
@@ -139,12 +140,12 @@ func TestRepetitionsInAnotherForm(t *testing.T) {
 	results, err = d.SetMany(t.Context(), several)
 	refusal := results.Outcomes[0].Err
 	if err != nil || refusal == nil || refusal.Field != "request_id" || results.Outcomes[1].Err != nil {
-		t.Errorf("with another first pair: %+v (%v), want that one refused", results, err)
+		t.Errorf("with a different first pair: %+v (%v), want this pair refused", results, err)
 	}
 }
 
-// A request is known by the id that its client named, whatever id the ticket has got since. (Otherwise the change that comes
-// again from the spool, after it has been moved with its create, is refused and set aside.)
+// A request is known by the id that the client named, whatever id the ticket has got since. (Otherwise a change that comes again
+// from the spool, after a move together with the create, is refused and set aside.)
 func TestMovedRequestIsKnownByTheIDItNamed(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
@@ -156,7 +157,7 @@ func TestMovedRequestIsKnownByTheIDItNamed(t *testing.T) {
 	if again, err := d.Set(t.Context(), set); err != nil || again != first {
 		t.Errorf("again: %+v (%v), want %+v", again, err, first)
 	}
-	set.ID, set.Named = 7, 0 // as it was the first time, under the old id
+	set.ID, set.Named = 7, 0 // as the first time, under the old id
 	if again, err := d.Set(t.Context(), set); err != nil || again != first {
 		t.Errorf("under the old id: %+v (%v), want %+v", again, err, first)
 	}

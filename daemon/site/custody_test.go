@@ -14,7 +14,7 @@ import (
 	"github.com/ticketd/ticketd/sync/flush"
 )
 
-// counting hands out ids in their order, whoever uses them.
+// counting hands out ids in order, regardless of ids in use.
 type counting struct {
 	last ticket.ID
 	used []ticket.ID
@@ -39,7 +39,7 @@ func (d *desk) row(id ticket.ID, revision ticket.Revision, deleted bool) {
 	}
 }
 
-// A create passes over ids that somebody has written to, and leaves what is there alone.
+// A create passes over ids with tickets of other programs, and leaves the tickets unchanged.
 func TestCreatePassesOverTakenIDs(t *testing.T) {
 	t.Parallel()
 	d, ids := newDesk(t), &counting{}
@@ -80,7 +80,8 @@ func text(t *protocol.Ticket, field string) string {
 	return ""
 }
 
-// A create that names an id that is taken is refused, wherever the ticket is; a repetition of the one that took it is not.
+// A create that names a taken id is refused, in whatever place the ticket is; a repetition of the create that made the ticket is
+// not refused.
 func TestCreateOfATakenID(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
@@ -117,13 +118,12 @@ func TestCreateOfATakenID(t *testing.T) {
 	wantCode(t, create(6, ""), protocol.CodeExists)
 	d.db.set(flush.ErrSinkDown)
 	if err := create(5, ""); err != nil {
-		t.Errorf("while MySQL is away: %v, want it taken unseen", err)
+		t.Errorf("while MySQL is unreachable: %v, want the create accepted unchecked", err)
 	}
 	wantCode(t, create(4, "other"), protocol.CodeExists)
 }
 
-// While the store cannot say whether a request has made a ticket that MySQL has, no client gets the answer that the id is
-// another's.
+// While the store cannot say whether a request has made a ticket that MySQL has, no client gets the answer that the id is taken.
 func TestCreateWhileTheStoreIsBehind(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
@@ -140,7 +140,7 @@ func TestCreateWhileTheStoreIsBehind(t *testing.T) {
 	}
 }
 
-// A set that must meet a ticket looks one up that the store does not hold, and no other.
+// A set with must_exist looks up a ticket that the store does not hold, and no other ticket.
 func TestMustExist(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
@@ -178,12 +178,13 @@ func TestMustExist(t *testing.T) {
 	}
 	d.db.set(flush.ErrSinkDown)
 	if err := set(1); err != nil {
-		t.Errorf("of a ticket that the store holds, while MySQL is away: %v", err)
+		t.Errorf("of a ticket that the store holds, while MySQL is unreachable: %v", err)
 	}
 	wantUndecided(t, set(6), protocol.CodeUnavailable, true)
 }
 
-// What was deleted stays so when the store has forgotten the ticket, with MySQL and without; a row that was revived in SQL heals.
+// A deleted ticket stays deleted when the store has forgotten the ticket, with MySQL and without. A row that was revived in SQL
+// becomes a ticket again.
 func TestDeletedAndForgotten(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
@@ -220,8 +221,8 @@ func TestDeletedAndForgotten(t *testing.T) {
 	}
 }
 
-// While the store does not answer, this host's tombstone is believed where MySQL has the ticket as deleted. A row that seems to
-// live may be one whose deletion waits in the store, or was given up there: the change is neither made nor given up.
+// While the store does not answer, this host's tombstone counts if MySQL has the ticket as deleted. The deletion of a row that
+// seems alive may be pending in the store, or given up by the store: the change is neither made nor given up.
 func TestTombstoneStandsWhileTheStoreIsBehind(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
@@ -243,7 +244,7 @@ func TestTombstoneStandsWhileTheStoreIsBehind(t *testing.T) {
 	set(2, protocol.CodeUnavailable, true)
 }
 
-// wantUndecided demands a refusal, and that it says whether it may be another once the places answer.
+// wantUndecided demands a refusal that says whether the decision may change once the places answer.
 func wantUndecided(t *testing.T, err error, want protocol.Code, isUndecided bool) {
 	t.Helper()
 	wantCode(t, err, want)
@@ -264,8 +265,8 @@ func TestDeletedAtIsNoField(t *testing.T) {
 	}
 }
 
-// A create that a client had acknowledged itself meets what its own people have made of the ticket, and no stranger's, whether
-// the store has it or only its row. Where MySQL cannot say whose it is, it waits.
+// A create that a client has acknowledged joins a ticket made by clients that received the id, and no older ticket, whether the
+// store has the ticket or only the row. While MySQL cannot tell the age of the row, the create waits.
 func TestLateCreate(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)

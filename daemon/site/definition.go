@@ -16,10 +16,10 @@ import (
 	"github.com/ticketd/ticketd/sync/table"
 )
 
-// retryDefinition is the pause between tries to read the definition while MySQL is away or the table missing.
+// retryDefinition is the pause between tries to read the definition while MySQL is unreachable or the table is missing.
 const retryDefinition = time.Second
 
-// learn reads the definition until that works.
+// learn reads the definition until a read succeeds.
 func (s *Site) learn(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -43,10 +43,10 @@ func (s *Site) learn(ctx context.Context) {
 	}
 }
 
-// Refresh reads the table's definition again and keeps it on disk. What it finds is a proof of MySQL's state.
+// Refresh reads the table's definition again and keeps the definition on disk. The result proves the state of MySQL.
 func (s *Site) Refresh(ctx context.Context) error {
 	d, err := s.Database.LoadDefinition(ctx)
-	if ctx.Err() == nil { // what was cut off says nothing about MySQL
+	if ctx.Err() == nil { // a cancelled read does not prove the state of MySQL
 		s.Flusher.Looked(err)
 	}
 	if err != nil {
@@ -57,8 +57,8 @@ func (s *Site) Refresh(ctx context.Context) error {
 	return nil
 }
 
-// judged calls judge with the table's definition. Where that refuses a field the table may have been altered since: judge is
-// called once more where the definition turns out to be another.
+// judged calls judge with the table's definition. If judge refuses a field, the table may have been altered: judged reads the
+// definition again and, if the definition has changed, calls judge again.
 func (s *Site) judged(ctx context.Context, judge func(*table.Definition) error) error {
 	d, err := s.known()
 	if err != nil {
@@ -75,13 +75,13 @@ func (s *Site) judged(ctx context.Context, judge func(*table.Definition) error) 
 	return err
 }
 
-// kept is the definition as it is on disk.
+// kept is the definition as kept on disk.
 type kept struct {
 	mu   sync.Mutex
 	text []byte
 }
 
-// remember keeps the definition on disk, unless it is there already.
+// remember writes the definition to disk, unless this process has written the same text.
 func (s *Site) remember(d *table.Definition) {
 	if s.DefinitionFile == "" {
 		return
@@ -95,12 +95,12 @@ func (s *Site) remember(d *table.Definition) {
 		}
 	}
 	if err != nil {
-		// The site works; only the next start without MySQL would miss it.
-		s.Log.Warn().Err(err).Msg("the table's definition cannot be kept on disk")
+		// The site works; only a start without MySQL needs the file.
+		s.Log.Warn().Err(err).Msg("the table's definition cannot be written to disk")
 	}
 }
 
-// recall takes the definition from disk, where there is one.
+// recall reads the definition from disk, if the file exists.
 func (s *Site) recall() {
 	if s.DefinitionFile == "" {
 		return
@@ -114,13 +114,13 @@ func (s *Site) recall() {
 		err = json.Unmarshal(text, d)
 	}
 	if err != nil {
-		s.Log.Warn().Err(err).Msg("the definition kept on disk is not used; it is read from MySQL")
+		s.Log.Warn().Err(err).Msg("the definition on disk cannot be used; the daemon reads the definition from MySQL")
 		return
 	}
 	s.Database.Remember(d)
 }
 
-// Keep writes a file so that a crash leaves the old file or the new one, never half of one.
+// Keep writes a file so that a crash leaves the complete old file or the complete new file.
 func Keep(path string, text []byte) error {
 	file, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
 	if err != nil {
@@ -134,7 +134,7 @@ func Keep(path string, text []byte) error {
 	return os.Rename(file.Name(), path)
 }
 
-// known returns the table's definition, or that it is not known yet.
+// known returns the table's definition, or unavailable before the first read.
 func (s *Site) known() (*table.Definition, error) {
 	if d := s.Database.Definition(); d != nil {
 		return d, nil

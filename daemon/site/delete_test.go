@@ -10,7 +10,7 @@ import (
 	"github.com/ticketd/ticketd/sync/flush"
 )
 
-// behind is a store that takes changes, but does not know what another place holds.
+// behind is a store that accepts changes, but does not know the content of a second place.
 type behind struct{ store.Store }
 
 func (behind) Get(_ context.Context, ids []ticket.ID) ([]store.Record, error) {
@@ -25,7 +25,8 @@ func (behind) Fill(context.Context, []store.Record, []ticket.Revision) error {
 	return store.ErrUnavailable
 }
 
-// The row of a deleted ticket tells its revision only where the store has answered: else the store may have told a higher one.
+// The row of a deleted ticket tells the revision only if the store has answered: otherwise the store may have told a higher
+// revision.
 func TestDeletingAgain(t *testing.T) {
 	t.Parallel()
 	for name, away := range map[string]bool{"the store answers": false, "the store is away": true} {
@@ -45,8 +46,8 @@ func TestDeletingAgain(t *testing.T) {
 	}
 }
 
-// A deletion is accepted unseen while MySQL does not answer, and likewise while its table is missing or altered: refused, it
-// would wait in the spool, where everything of its site waits behind it.
+// A deletion is accepted unchecked while MySQL does not answer, and while the table is missing or altered: a refused deletion
+// would wait in the spool, and block all later changes of the site.
 func TestDeletionWithoutTheTable(t *testing.T) {
 	t.Parallel()
 	for _, why := range []error{flush.ErrSinkDown, flush.ErrSinkPaused} {

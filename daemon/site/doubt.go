@@ -11,27 +11,27 @@ import (
 )
 
 const (
-	// patience is the shortest wait that says something of MySQL: a request that had less time proves nothing.
+	// patience is the shortest wait that proves that MySQL does not answer.
 	patience = 200 * time.Millisecond
-	// doubtPause is how long no look-up asks MySQL after one that got no answer.
+	// doubtPause is the time without look-ups after a look-up without an answer.
 	doubtPause = time.Second
 )
 
-// doubt bounds what a MySQL that hangs costs the readers of a site: the first look-up without an answer costs its request's time,
-// the others fail at once. One look-up at a time asks again, after a pause; any answer ends the doubt.
+// doubt bounds the cost of a hanging MySQL for the readers of a site: the first look-up without an answer takes the request's
+// whole time, and later look-ups fail at once. After each pause a single look-up asks again. Any answer ends the doubt.
 type doubt struct {
 	mu       sync.Mutex
 	silent   bool      // the last look-up got no answer
-	probing  bool      // one that asks again is under way
-	until    time.Time // none asks again before
+	probing  bool      // a look-up that asks again is under way
+	until    time.Time // no look-up asks again before
 	answered time.Time // when MySQL answered last
 }
 
-// errSilent ends look-ups that need not wait to know that there is no answer.
-var errSilent = fmt.Errorf("%w: it did not answer in time a moment ago", flush.ErrSinkDown)
+// errSilent fails look-ups while MySQL is in doubt.
+var errSilent = fmt.Errorf("%w: no answer in time a moment ago", flush.ErrSinkDown)
 
-// ask runs one look-up, or fails at once while MySQL is in doubt. A look-up that ends with ctx has waited for MySQL in vain, as
-// the store has answered before it.
+// ask runs a look-up, or fails at once while MySQL is in doubt. A look-up that ends with ctx has waited for MySQL in vain,
+// because the store has answered before.
 func (d *doubt) ask(ctx context.Context, look func() error) error {
 	if err := d.enter(); err != nil {
 		return err
@@ -64,7 +64,7 @@ func (d *doubt) leave(began time.Time, inVain bool) {
 	}
 }
 
-// end says that MySQL has answered, be it with an error.
+// end says that MySQL has answered, even with an error.
 func (d *doubt) end() {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -10,8 +10,8 @@ import (
 	"github.com/ticketd/ticketd/sync/mysql"
 )
 
-// FuzzCursor reads anything as the cursor of a page, which clients hold: it is refused as a wrong parameter, or leads to a
-// ticket that can be, and written again it leads to the same one. Every cursor that is written is read.
+// FuzzCursor reads any text as the cursor of a page, which clients hold. The cursor is refused as a wrong parameter, or leads to
+// a valid ticket id, and the cursor written again leads to the same ticket. Every written cursor can be read.
 func FuzzCursor(f *testing.F) {
 	p := &protocol.ListParams{Sort: protocol.SortUpdated}
 	for _, mark := range []mysql.Mark{

@@ -7,18 +7,18 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// Gate is a site as requests meet it: it answers only while all places of the site belong to its table, see [Parts.Served]. A
-// status is answered always.
+// Gate is the site that requests reach. A Gate answers only while all places of the site belong to the site's table, see
+// [Parts.Served]; only Status is always answered.
 type Gate struct{ *Site }
 
 var _ daemon.Site = Gate{}
 
-// Owns says whether changes that carry this identity of a table are for the site's.
+// Owns says whether changes with this identity of a table are for the site's table.
 func (g Gate) Owns(identity string) bool { return g.Site.Owns == nil || g.Site.Owns(identity) }
 
 func through[P, R any](ctx context.Context, g Gate, p P, call func(context.Context, P) (R, error)) (R, error) {
 	err := g.closed()
-	// Only now is it known whose table this is: a change may have come before that, and waited in the spool.
+	// The table's identity may have been unknown when the change came and went to the spool, so the change is checked here.
 	if change, may := any(p).(protocol.Params); err == nil && may && !daemon.Meant(change, g) {
 		err = daemon.ErrNotMeant
 	}
@@ -29,7 +29,7 @@ func through[P, R any](ctx context.Context, g Gate, p P, call func(context.Conte
 	return call(ctx, p)
 }
 
-// closed says why nothing is served.
+// closed returns why the site is not served.
 func (g Gate) closed() error {
 	if g.Served == nil {
 		return nil

@@ -10,7 +10,7 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// A change may have been let in before its site knew its table: once it does, the change is judged again.
+// A change may have been accepted before the site knew the table: once the site knows the table, the change is judged again.
 func TestGateJudgesAgainOnceTheTableIsKnown(t *testing.T) {
 	t.Parallel()
 	unknown, table := errors.New("not known yet"), ""

@@ -10,9 +10,9 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// While MySQL hangs, it is what is blamed, and a deletion, which needs it for nothing but a better answer, is made all the
-// same. Where the reader's own deadline is not put down to MySQL, a get says nothing of it; where the look-up may take all of
-// the time, the deletion fails (both tried by hand).
+// While MySQL hangs, an error names MySQL, and a deletion, which needs MySQL only for a better answer, is made. If the reader's
+// own deadline does not count as MySQL's, a get does not name MySQL; if the look-up may use all of the time, the deletion fails
+// (tried by hand).
 func TestMySQLHangs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -42,8 +42,9 @@ func wantBlamed(t *testing.T, err error) {
 	}
 }
 
-// A MySQL that hangs costs one look-up its time; the others fail at once, but for one that asks again after each pause. A wait
-// that was too short to say anything does not count. Where the doubt is taken out, each of the hundred waits for its own time.
+// A hanging MySQL costs the whole time of a single look-up; the others fail at once, except one that asks again after each pause.
+// A wait that was too short to prove a hanging MySQL does not count. Without the doubt, each of the hundred look-ups waits for
+// its whole time.
 func TestHangingMySQLCostsOneReader(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -75,7 +76,7 @@ func TestHangingMySQLCostsOneReader(t *testing.T) {
 			}
 			time.Sleep(doubtPause)
 			if took, _ := within(800*time.Millisecond, 3); took == 0 {
-				t.Errorf("round %d: after the pause nothing asks", round)
+				t.Errorf("round %d: after the pause no look-up asks", round)
 			}
 		}
 		time.Sleep(rowTimeout + doubtPause)
@@ -88,8 +89,8 @@ func TestHangingMySQLCostsOneReader(t *testing.T) {
 	})
 }
 
-// A ticket that was created lately is shown while MySQL hangs, although the store does not hold the whole of it, as where it came
-// out of a journal or the spool: MySQL has no row of it yet.
+// A ticket that was created lately is shown while MySQL hangs although the store does not hold the whole ticket, as after a
+// journal or the spool: MySQL has no row of the ticket yet.
 func TestYoungTicketIsShownWhileMySQLHangs(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -11,12 +11,12 @@ import (
 	"github.com/ticketd/ticketd/sync/table"
 )
 
-// maxHot is how many tickets one request of a [hot] batch may name.
+// maxHot bounds the tickets that a request of a [hot] batch may name.
 const maxHot = 16
 
 // hot is a batch of small requests of several clients. The store alone must be able to answer a request; other requests are left
 // to the ordinary way: a field for which the table may have been altered, a size that needs a look-up, a ticket that the store
-// does not hold whole, an id that another ticket has.
+// does not hold whole, an id that is taken.
 type hot struct {
 	batch    *Batch
 	table    *table.Definition
@@ -27,7 +27,7 @@ type hot struct {
 	unread   bool  // the store did not show the tickets
 }
 
-// hotRequest is where a request's changes or tickets stand among those of the batch.
+// hotRequest is the place of a request's changes or tickets in the batch.
 type hotRequest struct {
 	method protocol.Method
 	at, n  int
@@ -42,8 +42,8 @@ func (g Gate) Hot() daemon.Hot {
 	return &hot{batch: g.Batch(1), table: d}
 }
 
-// change takes up the request that has just added n changes to the batch, unless one of the changes was refused: the ordinary way
-// finds out why, and may read the table's definition again.
+// change accepts the request that has just added n changes to the batch, unless a change was refused: the ordinary way finds out
+// why, and may read the table's definition again.
 func (h *hot) change(m protocol.Method, n int) bool {
 	at := len(h.batch.changes) - n
 	for i := at; i < len(h.batch.changes); i++ {
@@ -69,7 +69,7 @@ func (h *hot) Create(p *protocol.CreateParams) bool {
 // Set implements [daemon.Hot].
 func (h *hot) Set(p *protocol.SetParams) bool {
 	if p.IfRevision != 0 {
-		return false // a condition waits until nothing of the ticket is in a journal
+		return false // a condition waits until no change of the ticket is in a journal
 	}
 	h.addSet(p)
 	return h.change(protocol.MethodSet, 1)
@@ -83,7 +83,7 @@ func (h *hot) addSet(p *protocol.SetParams) {
 // SetMany implements [daemon.Hot].
 func (h *hot) SetMany(p *protocol.SetManyParams) bool {
 	if len(p.Tickets) > maxHot || p.MustExist {
-		return false // a pair whose ticket must be looked up would have the others made twice
+		return false // the look-up for a pair would repeat the other pairs
 	}
 	for i := range p.Tickets {
 		if p.Tickets[i].Err != nil {
@@ -113,7 +113,7 @@ func (h *hot) GetMany(p *protocol.GetManyParams) bool {
 	return true
 }
 
-// Run implements [daemon.Hot]. The changes come before the reads: a client that has both under way reads its own change.
+// Run implements [daemon.Hot]. The changes come before the reads: a client that sends a change and a read sees the change.
 func (h *hot) Run(ctx context.Context) {
 	b := h.batch
 	for i := range b.changes {
@@ -177,10 +177,10 @@ func (h *hot) set(at int) daemon.Answer {
 	return daemon.Answer{Result: &protocol.RevisionResult{Revision: int64(outcome.Revision)}}
 }
 
-// needsMore says that the ordinary way of a refused change may come to another answer: another id, or a look at MySQL.
+// needsMore says that the ordinary way may reach a different answer, by a new id or by a look at MySQL.
 func needsMore(o *store.Outcome) bool { return restsOnAbsence(o) || errors.Is(o.Err, store.ErrTaken) }
 
-// setMany answers in any case: the ordinary way would make the pairs again that were made.
+// setMany always answers: the ordinary way would repeat the pairs that were made.
 func (h *hot) setMany(r hotRequest) daemon.Answer {
 	if h.failed != nil {
 		return daemon.Answer{Err: answerChange(h.failed)}
@@ -193,7 +193,7 @@ func (h *hot) setMany(r hotRequest) daemon.Answer {
 	return daemon.Answer{Result: &protocol.SetManyResult{Outcomes: outcomes}}
 }
 
-// shown returns the tickets of a request; false if MySQL must be asked for some of them.
+// shown returns the tickets of a request; false if MySQL must be asked for a ticket.
 func (h *hot) shown(r hotRequest) (records []store.Record, whole bool) {
 	if h.unread {
 		return nil, false

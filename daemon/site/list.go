@@ -47,15 +47,15 @@ func (s *Site) List(ctx context.Context, p *protocol.ListParams) (protocol.ListR
 	return result, err
 }
 
-// page reads as many tickets of a page as a reply has room for. One that is alone larger is cut, so that every list can go on
-// behind it.
+// page reads as many tickets of a page as fit a reply. A single ticket that is too large is cut, so that every list can go on
+// after the ticket.
 func (s *Site) page(
 	ctx context.Context, d *table.Definition, selection *ticket.Selection, page *mysql.Page,
 ) ([]*protocol.Ticket, *mysql.Mark, error) {
 	tickets, left := []*protocol.Ticket{}, protocol.PageBytes
 	page.Fits = func(row *store.Record) bool {
 		t := toWire(d, &asHeld([]store.Record{*row})[0])
-		*row = store.Record{ID: row.ID} // the ticket has what it held
+		*row = store.Record{ID: row.ID} // t has the fields now
 		if len(tickets) == 0 {
 			t.CutTo(left)
 		}
@@ -82,7 +82,7 @@ func (s *Site) Count(ctx context.Context, p *protocol.CountParams) (protocol.Cou
 	return protocol.CountResult{Count: n, Stale: lacks.stale, Locked: lacks.locked}, err
 }
 
-// countBy counts for each value of a field. More values than a reply has room for are refused, not cut off: the numbers
+// countBy counts the tickets for each value of a field. More values than fit a reply are refused and not cut off: the numbers
 // would not add up.
 func (s *Site) countBy(ctx context.Context, p *protocol.CountParams) (result protocol.CountResult, err error) {
 	result.Groups = []ticket.Group{}
@@ -92,7 +92,7 @@ func (s *Site) countBy(ctx context.Context, p *protocol.CountParams) (result pro
 			return err
 		}
 		if more {
-			return protocol.Invalid("by", "the field has more than %d values among these tickets: count fewer at once",
+			return protocol.Invalid("by", "the field has more than %d values among these tickets: count fewer tickets at once",
 				protocol.MaxGroups)
 		}
 		for _, g := range groups {
@@ -106,16 +106,16 @@ func (s *Site) countBy(ctx context.Context, p *protocol.CountParams) (result pro
 	return result, err
 }
 
-// lacking is what an answer of MySQL's may lack.
+// lacking describes the changes that an answer of MySQL may lack.
 type lacking struct {
 	stale bool
-	// locked are tickets, [protocol.MaxLocked] of them at most, whose changes could not be brought because others hold their rows.
+	// locked are at most [protocol.MaxLocked] tickets whose changes could not be flushed because the rows are locked.
 	locked []int64
 }
 
-// query asks MySQL, which is brought up to date first unless the selection says otherwise. Where the table has changed,
-// its definition is read again and the question asked once more. Where Redis is away and the journal takes its place for
-// writes, or others hold rows locked, the answer is what MySQL has, and says so.
+// query asks MySQL, after a flush unless the selection says otherwise. If the table has changed, query reads the definition again
+// and asks again. While Redis is unreachable and the journal accepts the writes, or rows are locked, the answer is the present
+// content of MySQL, marked as stale.
 func (s *Site) query(
 	ctx context.Context, selection *ticket.Selection, ask func(*table.Definition) error,
 ) (lacks lacking, err error) {
@@ -135,13 +135,12 @@ func (s *Site) query(
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		return lacks, protocol.Errorf(protocol.CodeUnavailable, "MySQL did not answer the query within the time of a request: "+
-			"select by fields that the table has an index for, or ask for fewer tickets at once")
+			"select by fields that have an index, or ask for fewer tickets at once")
 	}
 	return lacks, answer(err)
 }
 
-// lacks says what MySQL's answer lacks where it could not be brought up to date for that reason; nothing where the reason leaves
-// no answer.
+// lacks describes the gaps in an answer of MySQL after a flush that failed with why; zero if the error allows no answer.
 func (s *Site) lacks(why error) (lacks lacking) {
 	if locked, is := errors.AsType[*flush.LockedError](why); is {
 		lacks.stale = true
@@ -154,18 +153,18 @@ func (s *Site) lacks(why error) (lacks lacking) {
 	return lacks
 }
 
-// freshen brings to MySQL what is dirty, whatever its due time. Lists that ask at once share a flush.
+// freshen flushes all dirty tickets, regardless of due times. Concurrent lists share a flush.
 func (s *Site) freshen(ctx context.Context) error { return s.fresh.await(ctx) }
 
-// unfresh says why a list cannot be brought up to date.
+// unfresh explains why the flush before a list failed.
 func (s *Site) unfresh(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		return protocol.Errorf(protocol.CodeUnavailable, "not all pending changes could be flushed to MySQL within "+
-			"the time of a request: ask again, which goes on from here, or with fresh false for what MySQL has by now")
+			"the time of a request: ask again to continue the flush, or ask with fresh false for the present content of MySQL")
 	case errors.Is(err, store.ErrUnavailable):
-		return protocol.Errorf(protocol.CodeUnavailable, "Redis does not answer, so that pending changes there cannot be listed: "+
-			"try again later, or ask with fresh false for what MySQL has by now")
+		return protocol.Errorf(protocol.CodeUnavailable, "Redis does not answer, so pending changes in Redis cannot be listed: "+
+			"try again later, or ask with fresh false for the present content of MySQL")
 	default:
 		return err
 	}
@@ -189,7 +188,7 @@ func sortField(d *table.Definition, sort protocol.Sort) (string, error) {
 	return field, nil
 }
 
-// cursor is where a page ended, and of which sort. Clients hold it as an opaque text.
+// cursor is the end of a page, with the page's sort. Clients hold a cursor as an opaque text.
 type cursor struct {
 	Sort      protocol.Sort `json:"s"`
 	Ascending bool          `json:"a,omitempty"`
@@ -197,7 +196,7 @@ type cursor struct {
 	ID        ticket.ID     `json:"i"`
 }
 
-// encodeCursor writes the next page's cursor; empty where there is none.
+// encodeCursor writes the cursor of the next page; empty after the last page.
 func encodeCursor(p *protocol.ListParams, next *mysql.Mark) (string, error) {
 	if next == nil {
 		return "", nil
@@ -211,7 +210,8 @@ func encodeCursor(p *protocol.ListParams, next *mysql.Mark) (string, error) {
 	return base64.RawURLEncoding.EncodeToString(text), err
 }
 
-// decodeCursor reads the cursor of a request; nil where it has none. One of another sort would begin the page anywhere.
+// decodeCursor reads the cursor of a request; nil for the first page. A cursor of a different sort is refused, because the page
+// would begin anywhere.
 func decodeCursor(p *protocol.ListParams) (*mysql.Mark, error) {
 	if p.After == "" {
 		return nil, nil //nolint:nilnil // the first page comes after no mark, which is no error

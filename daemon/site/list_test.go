@@ -22,7 +22,7 @@ func TestListIsFresh(t *testing.T) {
 		d.write(t, 7, "open")
 		stale, err := d.List(t.Context(), &protocol.ListParams{Selection: protocol.Selection{Stale: true}})
 		if err != nil || len(stale.Tickets) != 0 {
-			t.Errorf("with fresh false: %+v (%v), want what MySQL has: nothing", stale, err)
+			t.Errorf("with fresh false: %+v (%v), want an empty page, as in MySQL", stale, err)
 		}
 		fresh, err := d.List(t.Context(), &protocol.ListParams{})
 		if err != nil || len(fresh.Tickets) != 1 || fresh.Tickets[0].ID != 7 {
@@ -35,7 +35,7 @@ func TestListIsFresh(t *testing.T) {
 	})
 }
 
-// A count by a field is as fresh as a list; its numbers add up, and where they could not it is refused.
+// A count by a field is as fresh as a list. The numbers add up, or the count is refused.
 func TestCountByField(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -53,12 +53,12 @@ func TestCountByField(t *testing.T) {
 		}
 		var refused *protocol.Error
 		if n, err = d.Count(t.Context(), by); !errors.As(err, &refused) || refused.Field != "by" {
-			t.Errorf("counted %d groups (%v), want it refused", len(n.Groups), err)
+			t.Errorf("counted %d groups (%v), want a refusal", len(n.Groups), err)
 		}
 	})
 }
 
-// However many lists are asked for at once, and while a flush is under way, each shows its caller's own write.
+// Any number of concurrent lists, also during a flush, show the caller's own write.
 func TestListsShareFlushes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -101,7 +101,7 @@ func TestListWhenAPlaceIsAway(t *testing.T) {
 		_, err = d.Count(t.Context(), &protocol.CountParams{Selection: protocol.Selection{Stale: true}})
 		wantCode(t, err, protocol.CodeUnavailable)
 		if took := time.Since(begin); took > 0 {
-			t.Errorf("it took %v to say so", took)
+			t.Errorf("the refusal took %v", took)
 		}
 		d.db.set(nil)
 		d.store.gone = true
@@ -116,8 +116,8 @@ func TestListWhenAPlaceIsAway(t *testing.T) {
 	})
 }
 
-// More waits than can be brought to MySQL within the request's time: unavailable, which says so, and the next one goes
-// on.
+// If more changes are pending than can be flushed within the request's time, the answer is unavailable, with advice, and the next
+// list goes on.
 func TestListIsBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -135,7 +135,7 @@ func TestListIsBounded(t *testing.T) {
 		err := ask()
 		wantCode(t, err, protocol.CodeUnavailable)
 		if !strings.Contains(fmt.Sprint(err), "ask again") {
-			t.Errorf("error %v, want it to say what to do", err)
+			t.Errorf("error %v, want advice", err)
 		}
 		if err := ask(); err != nil {
 			t.Errorf("the second list: %v", err)
@@ -146,7 +146,7 @@ func TestListIsBounded(t *testing.T) {
 	})
 }
 
-// A table that was altered is read anew, and the question asked again, also while nothing else is flushed.
+// After a change of the table the definition is read again and the query repeated, also while no other flush runs.
 func TestListOfAnAlteredTable(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

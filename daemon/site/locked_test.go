@@ -10,8 +10,8 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// A row that others hold locked in MySQL does not take the site's lists away: they show what MySQL has, say so, and name the
-// ticket. With every error of the flush a list is unavailable as long as the lock lasts (tried by hand).
+// A locked row in MySQL does not make the site's lists unavailable: lists show the content of MySQL as stale, and name the
+// ticket. If every error of the flush counts, a list is unavailable as long as the lock lasts (tried by hand).
 func TestALockedRowIsNamedInLists(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -38,7 +38,7 @@ func TestALockedRowIsNamedInLists(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		page, err := d.List(t.Context(), &protocol.ListParams{})
 		if err != nil || page.Stale || page.Locked != nil || len(page.Tickets) != 2 {
-			t.Errorf("list %+v (%v), want both tickets, and that all is fresh", page, err)
+			t.Errorf("list %+v (%v), want the two tickets, and a fresh answer", page, err)
 		}
 	})
 }

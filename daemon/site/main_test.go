@@ -25,20 +25,20 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// database is the table in memory: the flusher's sink and what the site asks. Every access takes as long as delay.
+// database is the table in memory: the sink of the flusher, and the database of the site. Every access takes delay.
 type database struct {
 	mu         sync.Mutex
 	definition *table.Definition
 	rows       map[ticket.ID]store.Record
 	delay      time.Duration
 	fail       error
-	altered    *table.Definition // what a rereading finds
+	altered    *table.Definition // the definition that Reread finds
 	refuse     map[ticket.ID]*flush.Refusal
 	locked     map[ticket.ID]bool
 	writes     int
 	queries    int
 	refreshes  int
-	late       func() // is called once, when rows were read that are not on their way back yet
+	late       func() // is called once, when rows were read and are not returned yet
 }
 
 func newDatabase(t *testing.T) *database {

@@ -9,18 +9,16 @@ import (
 )
 
 const (
-	// missingFor is how long a ticket that MySQL does not have is taken for missing. A write through this daemon ends it
-	// at once, and another daemon's is in Redis, which is asked first; so only a row that somebody inserts in SQL is seen
-	// late.
+	// missingFor is how long a ticket that MySQL does not have counts as missing. A write through this daemon ends the time at once,
+	// and a write through a different daemon is in Redis, which is asked first: only a row inserted in SQL is seen late.
 	missingFor = time.Second
-	// maxMissing bounds how many are remembered; beyond it the oldest are forgotten.
+	// maxMissing bounds the tickets that are remembered; the oldest are forgotten first.
 	maxMissing = 10_000
-	// writeCounters is how many counters tell writes apart, see [missing.before].
+	// writeCounters is the number of counters that tell writes apart, see [missing.before].
 	writeCounters = 256
 )
 
-// missing remembers briefly which tickets no place holds, so that a page that asks for one again and again costs MySQL
-// nothing.
+// missing remembers briefly which tickets no place holds, so that repeated reads of such a ticket cost no query.
 type missing struct {
 	writes [writeCounters]atomic.Uint64
 
@@ -36,8 +34,8 @@ type missed struct {
 
 func newMissing() *missing { return &missing{until: make(map[ticket.ID]time.Time)} }
 
-// before is asked before the places are: what [missing.add] is told must be the same, or a write came between. The
-// tickets share the counters, so that a write to another one may do so too; that costs one more query.
+// before returns the ticket's write counter before the places are asked. If the counter differs at [missing.add], a write came
+// between. Tickets share counters, so a write to a different ticket may look the same, which costs an extra query.
 func (m *missing) before(id ticket.ID) uint64 { return m.counter(id).Load() }
 
 func (m *missing) counter(id ticket.ID) *atomic.Uint64 { return &m.writes[id%writeCounters] }
@@ -50,7 +48,7 @@ func (m *missing) has(id ticket.ID) bool {
 	return there && time.Now().Before(until)
 }
 
-// add remembers that neither the store nor MySQL had the ticket, asked in this order after before.
+// add remembers that neither the store nor MySQL had the ticket, asked in this order after the call of before.
 func (m *missing) add(id ticket.ID, before uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -69,7 +67,7 @@ func (m *missing) add(id ticket.ID, before uint64) {
 	m.order = append(m.order, entry)
 }
 
-// written is told after each write, one of which it is not known whether it was made among them.
+// written must be called after each write, also after a write with an unknown outcome.
 func (m *missing) written(id ticket.ID) {
 	m.counter(id).Add(1)
 	m.mu.Lock()

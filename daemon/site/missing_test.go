@@ -30,12 +30,12 @@ func TestMissingIsAskedOnceASecond(t *testing.T) {
 		time.Sleep(missingFor)
 		get()
 		if _, queries := d.db.counts(); queries != 2 {
-			t.Errorf("%d queries after a second, want another one", queries)
+			t.Errorf("%d queries after a second, want a second query", queries)
 		}
 	})
 }
 
-// A write ends it at once, and a write while MySQL is asked keeps the answer from being remembered.
+// A write ends the time at once, and a write while MySQL is asked keeps the answer from being remembered.
 func TestWriteEndsMissing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -50,7 +50,7 @@ func TestWriteEndsMissing(t *testing.T) {
 		d.db.delay = 100 * time.Millisecond
 		go func() {
 			_, err := d.Get(t.Context(), &protocol.GetParams{ID: 8})
-			wantCode(t, err, protocol.CodeNotFound) // it was not there when the store was asked
+			wantCode(t, err, protocol.CodeNotFound) // the ticket was missing when the store was asked
 		}()
 		synctest.Wait()
 		d.write(t, 8, "open")
@@ -69,26 +69,26 @@ func TestMissingIsBounded(t *testing.T) {
 			m.add(id, m.before(id))
 		}
 		if len(m.until) != maxMissing || m.has(5) || !m.has(6) || !m.has(maxMissing+5) {
-			t.Errorf("%d are remembered, want the newest %d", len(m.until), maxMissing)
+			t.Errorf("%d entries are remembered, want the newest %d", len(m.until), maxMissing)
 		}
 		time.Sleep(time.Millisecond)
 		m.written(9)
-		m.add(9, m.before(9)) // renewed: its old place in the order must not end it
+		m.add(9, m.before(9)) // renewed: the old place in the order must not end the entry
 		for id := ticket.ID(20_001); id <= 20_100; id++ {
 			m.add(id, m.before(id))
 		}
 		if !m.has(9) || len(m.order) > maxMissing {
-			t.Errorf("the renewed one is remembered: %v; %d in order", m.has(9), len(m.order))
+			t.Errorf("the renewed entry is remembered: %v; %d in order", m.has(9), len(m.order))
 		}
 		time.Sleep(missingFor)
 		m.add(1, m.before(1))
 		if len(m.until) != 1 || len(m.order) != 1 {
-			t.Errorf("%d are kept after their time", len(m.until))
+			t.Errorf("%d entries are kept too long", len(m.until))
 		}
 	})
 }
 
-// A burst of readers of one ticket that only MySQL has costs one query.
+// A burst of readers of a ticket that only MySQL has costs a single query.
 func TestBurstOfReadersMakesOneQuery(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// Status implements [daemon.Site]. It answers while the store is away: what is not known then is zero.
+// Status implements [daemon.Site]. Status answers while the store is unreachable; unknown figures are zero then.
 func (s *Site) Status(ctx context.Context) (protocol.SiteStatus, error) {
 	stats := s.Flusher.Stats()
 	up, since, reason := s.StoreState()
@@ -40,14 +40,14 @@ func (s *Site) Status(ctx context.Context) (protocol.SiteStatus, error) {
 	if backlog, err := s.Store.Backlog(ctx); err == nil {
 		status.Dirty, status.Dead = backlog.Dirty, backlog.Dead
 		if s.MaxDirty > 0 && backlog.Dirty >= int64(s.MaxDirty) {
-			status.Warnings = append(status.Warnings, fmt.Sprintf("%d tickets wait for MySQL, as many as sites.%s.max_dirty (%d) allows: "+
-				"changes of others are answered overloaded", backlog.Dirty, s.Name, s.MaxDirty))
+			status.Warnings = append(status.Warnings, fmt.Sprintf("%d tickets are pending, as many as sites.%s.max_dirty (%d) allows: "+
+				"changes of other tickets are answered overloaded", backlog.Dirty, s.Name, s.MaxDirty))
 		}
 		if !backlog.Oldest.IsZero() {
 			status.OldestDirtyMS = max(time.Since(backlog.Oldest).Milliseconds(), 0)
 		}
 	}
-	// After the backlog: with none left, nothing of it is uncounted.
+	// These figures are read after the backlog: when the backlog is empty, every flushed row is counted.
 	status.FlushedRows, status.FlushStatements, status.FlushErrors = stats.Rows(), s.Statements(), stats.Failures()
 	return status, nil
 }
@@ -97,7 +97,7 @@ func (s *Site) DeadList(ctx context.Context, p *protocol.DeadListParams) (protoc
 			for n := range wire.Fields {
 				wire.Fields[n].Value = wireValue(d, wire.Fields[n])
 			}
-			wire.CutTo(left / (limit - len(result.Letters))) // its share: what others leave is for those after them
+			wire.CutTo(left / (limit - len(result.Letters))) // an equal share of the room that is left
 			left -= wire.Bytes()
 			result.Letters = append(result.Letters, wire)
 		}
@@ -120,13 +120,13 @@ func (s *Site) DeadRetry(ctx context.Context, p *protocol.DeadParams) (protocol.
 // DeadDrop implements [daemon.Site].
 func (s *Site) DeadDrop(ctx context.Context, p *protocol.DeadParams) (protocol.CountResult, error) {
 	n, err := s.eachDead(ctx, p, func(ids []ticket.ID) (int, error) { return s.Store.Drop(ctx, ids) })
-	if n > 0 { // acknowledged changes are gone, on somebody's word: that is to be found again
+	if n > 0 { // acknowledged changes are lost on request: the log keeps a record
 		s.Log.Warn().Int64("tickets", n).Ints64("ids", p.IDs).Bool("all", p.All).Msg("dead letters were dropped on request")
 	}
 	return protocol.CountResult{Count: n}, answer(err)
 }
 
-// eachDead calls do with the ids that are asked for, or with those of all dead letters, and adds up what it returns.
+// eachDead calls do with the requested ids, or with the ids of all dead letters, and returns the sum of the results.
 func (s *Site) eachDead(ctx context.Context, p *protocol.DeadParams, do func([]ticket.ID) (int, error)) (int64, error) {
 	if !p.All {
 		n, err := do(idsOf(p.IDs))

@@ -11,7 +11,7 @@ import (
 	"github.com/ticketd/ticketd/store"
 )
 
-// recorder keeps the mutations that the store is given.
+// recorder records the mutations that the store receives.
 type recorder struct {
 	store.Store
 	made []store.Mutation
@@ -22,8 +22,7 @@ func (r *recorder) Apply(ctx context.Context, mutations []store.Mutation) ([]sto
 	return r.Store.Apply(ctx, mutations)
 }
 
-// What a request says of repeating it and of when it counts as made reaches the store; the site's own setting stands in
-// where it says nothing.
+// The request's wishes about repetition and acknowledgement reach the store; without a wish, the site's setting applies.
 func TestPromisesReachTheStore(t *testing.T) {
 	t.Parallel()
 	fields := []protocol.Field{{Name: "status", Value: protocol.Text("open")}}
@@ -74,7 +73,8 @@ func TestPromisesReachTheStore(t *testing.T) {
 	}
 }
 
-// A ticket that the client numbered itself may have been changed by others before its create arrives: their fields stay.
+// Other clients may have changed a ticket with an id from the client before the create arrives: the fields of the other clients
+// stay.
 func TestCreateUnderAGivenID(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
@@ -86,7 +86,7 @@ func TestCreateUnderAGivenID(t *testing.T) {
 	}
 	records, err := d.Store.Get(t.Context(), []ticket.ID{7})
 	if err != nil || records[0].Full {
-		t.Errorf("the store holds %+v (%v): it cannot know that this is the whole ticket", records[0], err)
+		t.Errorf("the store holds %+v (%v): the store cannot know that this is the whole ticket", records[0], err)
 	}
 }
 

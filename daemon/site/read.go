@@ -31,12 +31,11 @@ func (s *Site) Get(ctx context.Context, p *protocol.GetParams) (protocol.Ticket,
 	return *toWire(d, &record), nil
 }
 
-// atOnce is how many tickets are fetched before it is known how large they are: a page of an agent's. A thousand large ones would
-// be gigabytes.
+// atOnce bounds the tickets fetched before the sizes are known: an agent's page. A thousand large tickets would be gigabytes.
 const atOnce = 32
 
-// GetMany implements [daemon.Site]: one round trip to the store, and one query for what it does not hold whole; more of both for
-// more tickets than an agent's page has.
+// GetMany implements [daemon.Site] with, for every [atOnce] tickets, a round trip to the store and a query for the tickets that
+// the store does not hold whole.
 func (s *Site) GetMany(ctx context.Context, p *protocol.GetManyParams) (protocol.GetManyResult, error) {
 	d, err := s.known()
 	if err != nil {
@@ -62,7 +61,7 @@ func manyOf(d *table.Definition, records []store.Record) *protocol.GetManyResult
 	return result
 }
 
-// fitting is shown for tickets that must fit one reply.
+// fitting is shown for tickets that must fit a reply.
 func (s *Site) fitting(ctx context.Context, d *table.Definition, ids []ticket.ID) ([]store.Record, error) {
 	all := make([]store.Record, 0, len(ids))
 	bytes := 0
@@ -84,8 +83,8 @@ func (s *Site) fitting(ctx context.Context, d *table.Definition, ids []ticket.ID
 	return all, nil
 }
 
-// settled says that the store knows all there is to know of a ticket. A whole copy that lacks a column which cannot be NULL is
-// from before the table had that column.
+// settled says that the store's record of a ticket needs no completion. A whole copy that lacks a column which cannot be NULL is
+// older than the column.
 func settled(d *table.Definition, r *store.Record) bool {
 	if !r.Held() || r.Deleted {
 		return r.Held()
@@ -98,8 +97,8 @@ func settled(d *table.Definition, r *store.Record) bool {
 	return r.Full
 }
 
-// lookUp returns a ticket whole, or errNoTicket, or errBehind where a place that may hold it does not answer. A deleted one is
-// returned as far as it is known.
+// lookUp returns a whole ticket, or errNoTicket, or errBehind if a place that may hold the ticket does not answer. A deleted
+// ticket is returned as far as known.
 func (s *Site) lookUp(ctx context.Context, id ticket.ID) (store.Record, error) {
 	d, err := s.known()
 	if err != nil {
@@ -108,7 +107,7 @@ func (s *Site) lookUp(ctx context.Context, id ticket.ID) (store.Record, error) {
 	return sole(s.whole(ctx, d, []ticket.ID{id}))
 }
 
-// sole returns the one ticket that was looked for.
+// sole returns the ticket of a look-up for a single ticket.
 func sole(records []store.Record, err error) (store.Record, error) {
 	if err != nil {
 		return store.Record{}, err
@@ -125,8 +124,8 @@ func sole(records []store.Record, err error) (store.Record, error) {
 	}
 }
 
-// shown is whole for readers. While MySQL does not answer, a ticket whose create has not arrived there is complete without it,
-// but for what another host may have brought there meanwhile: such a ticket is shown as behind.
+// shown is whole for readers. While MySQL does not answer, a ticket whose create is not in MySQL yet is complete without MySQL,
+// except for changes that other hosts may have flushed meanwhile: such a ticket is shown as behind.
 func (s *Site) shown(ctx context.Context, d *table.Definition, ids []ticket.ID) ([]store.Record, error) {
 	records, err := s.whole(ctx, d, ids)
 	if !errors.Is(err, flush.ErrSinkDown) && !errors.Is(err, flush.ErrSinkPaused) {
@@ -146,9 +145,9 @@ func (s *Site) shown(ctx context.Context, d *table.Definition, ids []ticket.ID) 
 	return records, nil
 }
 
-// whole returns one record per ticket, in their order: one round trip to the store, and one query for what it does not
-// hold whole. One that is not held is in no place that answered. Beside an error of MySQL's the records are as the store holds
-// them.
+// whole returns a record per ticket, in the order of the ids, with a round trip to the store and a query for the tickets that the
+// store does not hold whole. If a record is not held, no place that answered has the ticket. With an error of MySQL, the records
+// are the store's.
 func (s *Site) whole(ctx context.Context, d *table.Definition, ids []ticket.ID) ([]store.Record, error) {
 	before := make([]uint64, len(ids))
 	for i, id := range ids {
@@ -189,15 +188,15 @@ func (s *Site) whole(ctx context.Context, d *table.Definition, ids []ticket.ID) 
 	return records, nil
 }
 
-// flushed says that MySQL had all that is held of a ticket when the record was read: a row that is read afterwards has it, or
-// something else in its place. Without a row, another program has deleted the ticket, and MySQL that is a copy of an earlier
-// time has what it had then.
+// flushed says that MySQL had all fields of a record when the record was read: a row read later has the same values, or values
+// that replaced the fields. Without a row, a program has deleted the ticket. MySQL restored from an older copy has the values of
+// the copy.
 func flushed(r *store.Record) bool {
 	return r.Held() && !r.Dirty && !r.Queued && !r.Behind && r.Created == 0 && r.Stray == nil
 }
 
-// complete merges what was found into those records that are not whole, in place: what the store holds is newer than
-// the row. A ticket without a row is made whole with the table's defaults, as its insert will.
+// complete merges the found rows into the records that are not whole, in place: the store's fields are newer than the row. A
+// ticket without a row gets the table's defaults, as the insert will.
 func complete(d *table.Definition, records, found []store.Record) {
 	byID := make(map[ticket.ID]*store.Record, len(found))
 	for i := range found {
@@ -210,7 +209,7 @@ func complete(d *table.Definition, records, found []store.Record) {
 		}
 		row := byID[record.ID]
 		if row != nil && row.Revision < record.Created {
-			row = nil // it is another ticket's: the create has not arrived, and never will
+			row = nil // the row is a different ticket's: the create has not arrived, and never will
 		}
 		if record.Stray != nil {
 			showStray(d, record, row)
@@ -218,20 +217,20 @@ func complete(d *table.Definition, records, found []store.Record) {
 		switch {
 		case row != nil:
 			merge(record, row)
-		case flushed(record) && !record.Full: // what the store holds of it is no ticket
+		case flushed(record) && !record.Full: // the store's fields alone are no ticket
 			*record = store.Record{ID: record.ID}
 		case record.Held():
-			_ = defaults(d, record) // what lacks a column that the table has no default for is shown as it is
+			_ = defaults(d, record) // a ticket that lacks a column without a default is shown unchanged
 		}
 	}
 }
 
-// unwritten is the revision that stands for none: of a row that ticketd has never written, or of another program's hash.
+// unwritten is the revision of a row that ticketd has never written, or of a different program's hash.
 const unwritten ticket.Revision = 1
 
-// showStray makes a record of what another program keeps under the ticket's name: it is newer than the row, and older than what
-// waits on this host. A value that the table refuses is shown as it is, but for what must be an integer. What is older than a row
-// that ticketd has written is not shown, as the next change sets it aside.
+// showStray adds the fields of a hash that a different program keeps under the ticket's key. The hash is newer than the row, and
+// older than the changes that wait on this host. A value that the table refuses is shown unchanged, except in an integer column.
+// A hash older than a row that ticketd has written is not shown, because the next change sets the hash aside.
 func showStray(d *table.Definition, record, row *store.Record) {
 	if row != nil && row.Revision > unwritten {
 		return
@@ -250,14 +249,14 @@ func showStray(d *table.Definition, record, row *store.Record) {
 	record.Revision = max(record.Revision, unwritten)
 }
 
-// merge puts what the store holds over a row, unless the row is newer, or nothing waits: everything that the store holds is then
-// in it or was replaced, but for what waits on this host alone.
+// merge lays the store's fields over a row, unless the row is newer or no change waits: the row then has or replaces all fields
+// of the store, except the changes that wait on this host alone.
 func merge(record, row *store.Record) {
 	if row.Revision > record.Revision && !record.Queued || flushed(record) {
 		behind, err, revision := record.Behind || row.Behind, record.Err, max(record.Revision, row.Revision)
 		*record = *row
 		record.Behind, record.Err = behind, err // the row is then all that is known, which may be less than was acknowledged
-		record.Revision = revision              // what the store compares a condition with
+		record.Revision = revision              // the store compares a condition with this revision
 		return
 	}
 	fields := make(ticket.Fields, len(row.Fields), len(row.Fields)+len(record.Fields)) // a copy: the row is shared
@@ -274,7 +273,7 @@ func merge(record, row *store.Record) {
 // defaults completes a ticket that has no row yet.
 func defaults(d *table.Definition, record *store.Record) error {
 	given := record.Fields
-	if column, born := d.Born(given, record.Since); column >= 0 { // as its insert will
+	if column, born := d.Born(given, record.Since); column >= 0 { // as the insert will
 		given = slices.Clone(given).With(d.Columns[column].Field, born)
 	}
 	fields, _, err := d.Complete(given, time.Now())
@@ -285,22 +284,21 @@ func defaults(d *table.Definition, record *store.Record) error {
 	return nil
 }
 
-// lookUpInHalf is lookUp in half of the time that is left, so that a MySQL that hangs leaves some for what can be done
-// without it.
+// lookUpInHalf is lookUp in half of the remaining time: a MySQL that hangs leaves time for the work that does not need MySQL.
 func (s *Site) lookUpInHalf(ctx context.Context, id ticket.ID) (store.Record, error) {
 	ctx, cancel := half(ctx)
 	defer cancel()
 	return s.lookUp(ctx, id)
 }
 
-// wholeInHalf is whole in half of the time that is left: a MySQL that hangs must not make an answer that comes too late.
+// wholeInHalf is whole in half of the remaining time: a MySQL that hangs must not make the answer late.
 func (s *Site) wholeInHalf(ctx context.Context, d *table.Definition, ids []ticket.ID) ([]store.Record, error) {
 	ctx, cancel := half(ctx)
 	defer cancel()
 	return s.whole(ctx, d, ids)
 }
 
-// half is ctx with half of the time that is left.
+// half is ctx with half of the remaining time.
 func half(ctx context.Context) (context.Context, context.CancelFunc) {
 	if deadline, bounded := ctx.Deadline(); bounded {
 		return context.WithTimeout(ctx, time.Until(deadline)/2)
@@ -308,13 +306,13 @@ func half(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithCancel(ctx)
 }
 
-// rowTimeout bounds the look at both places for one ticket.
+// rowTimeout bounds the look at the store and at MySQL for a single ticket.
 const rowTimeout = 2 * time.Second
 
-// fetchOne reads a ticket that the store does not hold whole, of which record is what the reader saw there, and before is as for
-// [missing.add]. However many readers ask for it at once, MySQL is asked once: the store is looked at again first, so that a
-// reader who comes when the row has just been put there does not ask for another. A reader who saw the ticket at another
-// revision, or comes after another write, asks anew: the row that is on its way may lack what the store has forgotten since.
+// fetchOne reads a ticket that the store does not hold whole. record is the reader's record from the store, and before is for
+// [missing.add]. Concurrent readers share a single query. The query's goroutine first looks at the store again, so a reader who
+// comes just after a fill needs no query. A reader who saw the ticket at a different revision, or comes after a further write,
+// asks anew: the row under way may lack changes that the store has forgotten since.
 func (s *Site) fetchOne(ctx context.Context, d *table.Definition, record *store.Record, before uint64) ([]store.Record, error) {
 	id := record.ID
 	result := s.reads.DoChan(fmt.Sprintf("%d at %d after %d", id, record.Revision, before), func() (any, error) {
@@ -334,7 +332,7 @@ func (s *Site) fetchOne(ctx context.Context, d *table.Definition, record *store.
 		}
 	})
 	select {
-	case <-ctx.Done(): // the reader has just had Redis' answer, so it is MySQL's that he waits for
+	case <-ctx.Done(): // Redis has just answered the reader, so the reader waits for MySQL
 		return nil, fmt.Errorf("%w: no answer in time: %w", flush.ErrSinkDown, ctx.Err())
 	case r := <-result:
 		found, _ := r.Val.([]store.Record)
@@ -342,8 +340,8 @@ func (s *Site) fetchOne(ctx context.Context, d *table.Definition, record *store.
 	}
 }
 
-// fetch reads the rows of tickets in one query, puts them into the store under what it holds of them, and remembers
-// which of them are in neither place. before is of when the store was asked, see [missing].
+// fetch reads the rows of tickets in a single query, fills the store with the rows, and remembers which tickets neither place
+// has. The store's own fields win. before is from before the store was asked, see [missing].
 func (s *Site) fetch(ctx context.Context, held []store.Record, before []uint64) ([]store.Record, error) {
 	ids := make([]ticket.ID, len(held))
 	at := make(map[ticket.ID]int, len(held))
@@ -363,7 +361,7 @@ func (s *Site) fetch(ctx context.Context, held []store.Record, before []uint64) 
 	for i := range found {
 		record := &held[at[found[i].ID]]
 		bases[i] = record.Revision
-		if flushed(record) { // a row of an older revision is MySQL's too: the copy is of another row, or of a later time
+		if flushed(record) { // a row of an older revision counts, too: the store's copy is of a different row, or of a later time
 			found[i].Revision = max(found[i].Revision, record.Revision)
 		}
 		delete(at, found[i].ID)
@@ -387,7 +385,7 @@ func idsOf(wire []int64) []ticket.ID {
 	return ids
 }
 
-// toWire makes a whole ticket of a record: columns that it does not name are NULL, integer columns are integers.
+// toWire makes a whole ticket of a record: columns without a field are NULL, integer columns are integers.
 func toWire(d *table.Definition, r *store.Record) *protocol.Ticket {
 	t := &protocol.Ticket{
 		ID: int64(r.ID), Revision: int64(r.Revision), Fields: make([]protocol.Field, 0, len(d.Columns)), Stale: r.Behind,
@@ -411,7 +409,7 @@ func named(fields ticket.Fields, name string) bool {
 	return there
 }
 
-// wireValue is a field's value as it travels: an integer column's as an integer.
+// wireValue is a field's value on the wire: an integer for an integer column.
 func wireValue(d *table.Definition, f ticket.Field) ticket.Value {
 	if d.IsInteger(f.Name) {
 		return f.Value.AsInt()
@@ -419,7 +417,7 @@ func wireValue(d *table.Definition, f ticket.Field) ticket.Value {
 	return f.Value
 }
 
-// asHeld makes records of a store of rows: one that ticketd has never written has the revision 0, which there means "not held".
+// asHeld makes store records of rows: a row that ticketd has never written has the revision 0, which means "not held" in a store.
 func asHeld(rows []store.Record) []store.Record {
 	for i := range rows {
 		rows[i].Revision = max(rows[i].Revision, unwritten)

@@ -14,7 +14,7 @@ import (
 	"github.com/ticketd/ticketd/sync/table"
 )
 
-// A whole copy from before a column was added does not know it: its row is asked, and not NULL answered.
+// A whole copy that is older than an added column lacks the column: the answer has the value of the row and not NULL.
 func TestColumnAddedAfterTheCopy(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
@@ -51,12 +51,12 @@ func TestColumnAddedAfterTheCopy(t *testing.T) {
 		}
 	}
 	if _, queries := d.db.counts(); queries != 2 {
-		t.Errorf("%d queries, want one more for the added column", queries)
+		t.Errorf("%d queries, want a second query for the added column", queries)
 	}
 }
 
-// Readers share one look at the places: what it found while a place did not answer stays stale for those who had the store's
-// answer before.
+// Readers share a look at the places: the result of a look during an outage stays stale for readers who got the store's answer
+// before.
 func TestStaleStaysStale(t *testing.T) {
 	t.Parallel()
 	fields := ticket.Fields{{Name: "status", Value: ticket.Text("open")}}
@@ -67,9 +67,9 @@ func TestStaleStaysStale(t *testing.T) {
 	}
 }
 
-// A reader does not share the row that another one is being sent where the ticket was written since: the row lacks the change,
-// and the store may have forgotten it when MySQL has it. Where readers of one ticket share whatever is under way, the change is
-// not read (tried).
+// A reader does not share the row of an earlier reader if the ticket was written since: the row lacks the change, and the store
+// may have forgotten the change once MySQL has it. If readers of a ticket share any look under way, the change is not read
+// (tried).
 func TestReadAfterAWriteAsksAnew(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
@@ -107,7 +107,7 @@ func TestReadAfterAWriteAsksAnew(t *testing.T) {
 	select {
 	case got = <-done:
 	case <-time.After(time.Second):
-		t.Error("the reader waits for the row of the other one")
+		t.Error("the reader waits for the row of the earlier reader")
 	}
 	close(sent)
 	earlier.Wait()
@@ -117,8 +117,8 @@ func TestReadAfterAWriteAsksAnew(t *testing.T) {
 	}
 }
 
-// A row that MySQL has under an id is shown as it is, whatever the store holds of an earlier row of that id: what was flushed is
-// not laid over it, now or later. What waits is.
+// A row of MySQL is shown unchanged, whatever the store holds of an earlier row of the same id: flushed fields are not laid over
+// the row, now or later. Pending fields are.
 func TestWhatWasFlushedIsNotLaidOverAnOlderRow(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
@@ -147,7 +147,7 @@ func TestWhatWasFlushedIsNotLaidOverAnOlderRow(t *testing.T) {
 	_, before := d.db.counts()
 	revision := read("another's")
 	if _, after := d.db.counts(); after != before {
-		t.Error("the row was not put in the place of what the store held")
+		t.Error("the row did not replace the store's fields")
 	}
 	_, err := d.Set(t.Context(), &protocol.SetParams{
 		ID: 7, Fields: []protocol.Field{{Name: "status", Value: protocol.Text("changed")}}, IfRevision: revision,
@@ -158,7 +158,7 @@ func TestWhatWasFlushedIsNotLaidOverAnOlderRow(t *testing.T) {
 	read("changed")
 }
 
-// A ticket that a set has made, and that has no row yet, has the time of the set as its time of creation at each read.
+// A ticket that a set has made, and that has no row yet, has the time of the set as the time of creation at each read.
 func TestTicketsOfSetsHaveOneTimeOfCreation(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -188,7 +188,7 @@ func TestTicketsOfSetsHaveOneTimeOfCreation(t *testing.T) {
 	})
 }
 
-// A field without a column that was set to nil is in no answer, be it before the flush or after, from the store or from a row.
+// A field without a column that was set to nil is in no answer, before and after the flush, from the store and from a row.
 func TestNilWithoutAColumn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -8,7 +8,7 @@ import (
 	"github.com/ticketd/ticketd/store/pending"
 )
 
-// A set_many over a store that becomes full half-way says of each pair whether it was made.
+// If the store becomes full during a set_many, the answer says for each pair whether the pair was made.
 func TestSetManyOverAStoreThatFills(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)

@@ -11,20 +11,20 @@ import (
 	"github.com/ticketd/ticketd/sync/table"
 )
 
-// A ticket is bounded where it grows, as one that fits no frame can never be read again. A ticket grows by changes, each of
-// which fits one, so its size must be known; but a change must not wait for MySQL. So the daemon remembers for each ticket that
-// was changed lately a size which the ticket does not exceed, and looks only where that does not answer: in the store where the
-// ticket is not remembered, and in MySQL, too, before a large change of a ticket that the store does not hold whole.
+// A ticket that fits no frame can never be read again, so a change that makes a ticket too large is refused. The check must know
+// the ticket's size, but a change must not wait for MySQL. So the daemon remembers an upper bound on the size of each ticket that
+// was changed lately. If the bound does not decide, the daemon looks at the ticket: in the store if the ticket is not remembered,
+// and in MySQL as well before a large change of a ticket that the store does not hold whole.
 const (
-	// tinyChange is a change, in bytes, that needs no look: as many as a table has columns do not reach the bound.
+	// tinyChange is a change, in bytes, that needs no look: even a tiny change of each column does not reach the bound.
 	tinyChange = 1 << 10
-	// largeChange is a change that is worth a look at MySQL.
+	// largeChange is a change, in bytes, that justifies a look at MySQL.
 	largeChange = 64 << 10
 	// maxSizes bounds the tickets that are remembered.
 	maxSizes = 10_000
 )
 
-// extent is how large a ticket is.
+// extent is the size of a ticket.
 type extent struct{ bytes, fields int }
 
 func extentOf(fields ticket.Fields) (e extent) {
@@ -43,14 +43,13 @@ func (e extent) fits() bool {
 	return e.bytes <= protocol.MaxTicketBytes && e.fields <= protocol.MaxTicketFields
 }
 
-// sizes are bounds on the sizes of tickets: what they were, and all that was added since.
+// sizes are upper bounds on the sizes of tickets: the size at the last look, plus all later changes.
 type sizes struct {
 	mu    sync.Mutex
 	known map[ticket.ID]extent
 }
 
-// grow says whether the ticket certainly fits with so much more, which is then noted; known whether there is a bound on it at
-// all.
+// grow raises a ticket's bound if the ticket certainly fits afterwards. known: sizes has a bound for the ticket.
 func (s *sizes) grow(id ticket.ID, by extent) (fits, known bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -71,8 +70,8 @@ func (s *sizes) put(id ticket.ID, e extent) {
 	s.known[id] = e
 }
 
-// refuseOutgrown refuses those sets of the batch that would make their tickets too large. A ticket that cannot be looked at is
-// changed unseen.
+// refuseOutgrown refuses the sets of the batch that would make a ticket too large. A ticket that cannot be looked at is changed
+// unchecked.
 func (b *Batch) refuseOutgrown(ctx context.Context) {
 	d, err := b.site.known()
 	var pending map[ticket.ID]ticket.Fields // of this batch
@@ -107,21 +106,21 @@ func (b *Batch) grow(ctx context.Context, d *table.Definition, m *store.Mutation
 	}
 	held := merged(record, pending[m.ID])
 	before, after := extentOf(held), extentOf(merged(held, m.Fields))
-	if !after.fits() && (after.bytes > before.bytes || after.fields > before.fields) { // one that is too large may become less so
+	if !after.fits() && (after.bytes > before.bytes || after.fields > before.fields) { // a ticket that is too large may shrink
 		return tooLarge(m.Fields, after)
 	}
 	b.site.sizes.put(m.ID, after)
 	return nil
 }
 
-// fits says that a set certainly does not make its ticket too large, as far as that is known without a look at the ticket.
+// fits says that a set certainly does not make the ticket too large, without a look at the ticket.
 func (b *Batch) fits(d *table.Definition, m *store.Mutation) bool {
 	by := extentOf(m.Fields)
 	fits, known := b.site.sizes.grow(m.ID, by)
 	return fits || !known && by.bytes <= tinyChange && onlyColumns(d, m.Fields)
 }
 
-// sizable returns the fields of a ticket, as far as they are known without waiting for long.
+// sizable returns the fields of a ticket, as far as known without a long wait.
 func (b *Batch) sizable(ctx context.Context, d *table.Definition, id ticket.ID, whole bool) (ticket.Fields, bool) {
 	records, err := b.site.Store.Get(ctx, []ticket.ID{id})
 	if err != nil || records[0].Err != nil {
@@ -136,7 +135,7 @@ func (b *Batch) sizable(ctx context.Context, d *table.Definition, id ticket.ID, 
 	return r.Fields, true
 }
 
-// merged returns what a ticket has after a change, in fields of its own.
+// merged returns a copy of a ticket's fields after a change.
 func merged(fields, changed ticket.Fields) ticket.Fields {
 	at := make(map[string]int, len(fields)+len(changed))
 	all := make(ticket.Fields, 0, len(fields)+len(changed))
@@ -162,7 +161,8 @@ func onlyColumns(d *table.Definition, fields ticket.Fields) bool {
 	return true
 }
 
-// tooLarge refuses a change by the name of the bound, and by its longest field or, where there are too many, its first.
+// tooLarge refuses a change by the name of the bound and a field: the longest field, or the first if the ticket has too many
+// fields.
 func tooLarge(fields ticket.Fields, e extent) error {
 	to := fields[0]
 	if e.fields > protocol.MaxTicketFields {

@@ -12,7 +12,7 @@ import (
 	"github.com/ticketd/ticketd/store/pending"
 )
 
-// many makes fields that have no column, each with a value of so many bytes.
+// many makes fields without a column, each with a value of the given number of bytes.
 func many(name string, n, bytes int) []protocol.Field {
 	fields := make([]protocol.Field, n)
 	for i := range fields {
@@ -29,18 +29,18 @@ func newSpacious(t *testing.T) *desk {
 	return d
 }
 
-// wantBound demands that a change is refused by the name of the bound and of a field.
+// wantBound demands that a change is refused with the names of the bound and of a field.
 func wantBound(t *testing.T, err error, bound, field string) {
 	t.Helper()
 	var refused *protocol.Error
 	if !errors.As(err, &refused) || refused.Code != protocol.CodeInvalid || !strings.Contains(refused.Message, bound) ||
 		!strings.HasPrefix(refused.Field, field) {
-		t.Errorf("error %v, want it invalid for %s, field %s", err, bound, field)
+		t.Errorf("error %v, want invalid for %s, field %s", err, bound, field)
 	}
 }
 
-// A ticket does not outgrow a frame, be it in one change or in several, and can be read after the refusal. (Without the bound
-// three sets of 128 fields make a ticket that no get can read and no list pass.)
+// A ticket does not outgrow a frame, in a single change or in several, and can be read after the refusal. (Without the bound
+// three sets of 128 fields make a ticket that no get can read and no list can pass.)
 func TestTicketsAreBounded(t *testing.T) {
 	t.Parallel()
 	for name, grow := range map[string]func(d *desk, fields []protocol.Field) error{
@@ -89,8 +89,8 @@ func TestTicketsAreBounded(t *testing.T) {
 	wantBound(t, err, "ticket_bytes", "c")
 }
 
-// A row that is too large, as SQL or an earlier version has made it, is in the way of no list: pages shrink, and the row itself
-// is there, cut. It may become smaller, and not larger.
+// A row that is too large, made in SQL or by an earlier version, does not stop lists: pages shrink, and the row is shown cut. The
+// row may shrink, and may not grow.
 func TestTooLargeRowsArePassed(t *testing.T) {
 	t.Parallel()
 	d := newSpacious(t)
@@ -131,8 +131,8 @@ func TestTooLargeRowsArePassed(t *testing.T) {
 	}
 }
 
-// Dead letters larger than a reply are shown cut, each within its share; a small one is whole, and so is a large one that is
-// asked for alone.
+// Dead letters larger than a reply are shown cut, each within a share. A small letter is whole, and so is a large letter that is
+// requested alone.
 func TestLargeDeadLettersAreCut(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)

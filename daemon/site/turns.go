@@ -5,26 +5,26 @@ import (
 	"sync"
 )
 
-// turns shares the runs of one action among callers each of whom needs a run that begins after he asked: one that is
-// under way may have passed by what he knows to be there. However many ask meanwhile, one run after it serves them all.
+// turns shares the runs of an action among callers. Each caller needs a run that begins after the call, because a run under way
+// may have missed the caller's changes. The next run serves all callers that come meanwhile.
 type turns struct {
 	run func(context.Context) error
 
 	mu   sync.Mutex
 	busy bool
-	next *turn // has not begun yet; nil where nobody waits for it
+	next *turn // has not begun yet; nil if no caller waits
 }
 
-// turn is one run. It is cut off when nobody waits for it any more.
+// turn is a run. A run without waiting callers is cancelled.
 type turn struct {
-	ctx     context.Context //nolint:containedctx // the life of the run, which outlives the caller who began it
+	ctx     context.Context //nolint:containedctx // the life of the run, which outlives the first caller
 	cancel  context.CancelFunc
 	waiting int
 	done    chan struct{}
 	err     error // readable when done is closed
 }
 
-// await returns what a run returned that began after the call, or ctx's error where that ends first.
+// await returns the result of a run that began after the call, or ctx's error if ctx ends first.
 func (s *turns) await(ctx context.Context) error {
 	t := s.join(ctx)
 	select {
@@ -36,7 +36,7 @@ func (s *turns) await(ctx context.Context) error {
 	}
 }
 
-// join becomes one of those who wait for the next run.
+// join adds a caller to the next run.
 func (s *turns) join(ctx context.Context) *turn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -53,8 +53,7 @@ func (s *turns) join(ctx context.Context) *turn {
 	return t
 }
 
-// begin starts the next run, if anybody waits for one. The caller holds the lock: who comes after it is too late for
-// this run.
+// begin starts the next run, if a caller waits. The lock is held: later callers are too late for this run.
 func (s *turns) begin() {
 	t := s.next
 	s.next, s.busy = nil, t != nil

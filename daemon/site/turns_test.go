@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Whoever asks while a run is under way gets the next one, and all of them the same.
+// All callers during a run share the next run.
 func TestTurnsBeginAfterTheCall(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -50,7 +50,7 @@ func TestTurnsBeginAfterTheCall(t *testing.T) {
 	})
 }
 
-// A run ends with the last of those who wait for it, not with the first.
+// A run ends with the last waiting caller, not with the first.
 func TestTurnsEndWithTheirLastCaller(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -69,7 +69,7 @@ func TestTurnsEndWithTheirLastCaller(t *testing.T) {
 		}
 		go ask(time.Second) // the run under way
 		synctest.Wait()
-		go ask(500 * time.Millisecond) // these two wait for the next one
+		go ask(500 * time.Millisecond) // these two wait for the next run
 		go ask(3 * time.Second)
 		time.Sleep(2 * time.Second)
 		if synctest.Wait(); ended.Load() != 1 {
@@ -77,9 +77,9 @@ func TestTurnsEndWithTheirLastCaller(t *testing.T) {
 		}
 		time.Sleep(2 * time.Second)
 		if synctest.Wait(); ended.Load() != 2 || s.busy || s.next != nil {
-			t.Errorf("%d runs have ended after 4 s, busy %v, next %v; want both, and nothing left", ended.Load(), s.busy, s.next)
+			t.Errorf("%d runs have ended after 4 s, busy %v, next %v; want the two runs, and no further run", ended.Load(), s.busy, s.next)
 		}
-		go ask(time.Second) // it goes on after that
+		go ask(time.Second) // runs go on afterwards
 		time.Sleep(2 * time.Second)
 		if synctest.Wait(); ended.Load() != 3 {
 			t.Errorf("%d runs have ended, want 3", ended.Load())
