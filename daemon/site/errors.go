@@ -118,16 +118,8 @@ func answerOutage(err error) error {
 	case errors.Is(err, store.ErrUnavailable):
 		return protocol.Errorf(protocol.CodeUnavailable, "Redis does not answer: try again later")
 	default:
-		return answerOwner(err)
+		return err
 	}
-}
-
-// answerOwner is answer for a place that belongs to a different table.
-func answerOwner(err error) error {
-	if errors.Is(err, flush.ErrSinkForeign) || errors.Is(err, store.ErrOwner) {
-		return protocol.Errorf(protocol.CodeUnavailable, "%s", err)
-	}
-	return err
 }
 
 // tooMuch refuses a reply that cannot fit a frame, before all of the reply was fetched.
