@@ -21,15 +21,21 @@
 local clean, letters = { KEYS[1] }, { KEYS[2] }
 local highest = 0
 
--- sift reads the marks of a ticket, whose hash has these names, and no field.
+-- sift reads the marks of a ticket, whose hash has these names, and no field. Returns first whether another program wrote the hash.
 local function sift(ticket, names, arrived, ahead)
+	local foreign = #names > 0
 	local oldest, dead, drop, dirty, marks = nil, false, {}, {}, { ticket }
 	for _, name in ipairs(names) do
-		if string.sub(name, 1, 3) == '_d:' then
-			marks[#marks + 1] = name
+		if name == '_rev' then
+			foreign = false
 		elseif name == '_dead' then
 			dead = true
+		elseif string.sub(name, 1, 3) == '_d:' then
+			marks[#marks + 1] = name
 		end
+	end
+	if foreign then
+		return true
 	end
 	for i, value in ipairs(#marks > 1 and redis.call('HMGET', unpack(marks)) or {}) do
 		local name = marks[i + 1]
@@ -41,12 +47,14 @@ local function sift(ticket, names, arrived, ahead)
 			oldest = math.min(oldest or changed, changed)
 		end
 	end
-	for _, name in ipairs(ahead and names or {}) do
-		if name == '_full' or (string.sub(name, 1, 1) ~= '_' and not dirty[name]) then
-			drop[#drop + 1] = name
+	if ahead then
+		for _, name in ipairs(names) do
+			if name == '_full' or (string.sub(name, 1, 1) ~= '_' and not dirty[name]) then
+				drop[#drop + 1] = name
+			end
 		end
 	end
-	return oldest, dead, drop
+	return false, oldest, dead, drop
 end
 
 for i = 4, #KEYS do
@@ -54,10 +62,9 @@ for i = 4, #KEYS do
 	local at = 3 * i - 10
 	local id, arrived, ahead = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2] == '1'
 	local names = redis.pcall('HKEYS', ticket)
-	local oldest, dead, drop
-	local foreign = names.err or (#names > 0 and redis.call('HEXISTS', ticket, '_rev') == 0)
-	if not foreign then
-		oldest, dead, drop = sift(ticket, names, arrived, ahead)
+	local foreign, oldest, dead, drop = true, nil, false, nil
+	if not names.err then
+		foreign, oldest, dead, drop = sift(ticket, names, arrived, ahead)
 	end
 	highest = math.max(highest, arrived)
 	if foreign then

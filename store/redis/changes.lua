@@ -2,10 +2,11 @@
 --
 -- KEYS  the tickets' hashes, at most 250
 --
--- Returns per ticket a list of names and values: _rev, _dirty, _full, the marks (_d:{field}) and the marked fields; then _clean, whose
--- value is 1 where the hash holds other fields, too, and else empty. The list is empty where Redis does not hold the ticket. Where
--- the key holds no hash, 0 stands for the list.
+-- Returns per ticket a list of names and values: first _clean, whose value is 1 where the hash holds other fields, too, and else
+-- empty; then _rev, _dirty, _full, the marks (_d:{field}) and the marked fields. The list is empty where Redis does not hold the
+-- ticket. Where the key holds no hash, 0 stands for the list.
 
+local underscore = string.byte('_')
 local most = 1000 -- Lua's unpack is bounded at about 8,000 values
 
 local function changes(ticket)
@@ -15,35 +16,32 @@ local function changes(ticket)
 	elseif #names == 0 then
 		return {}
 	end
-	local held, want, found = {}, {}, {}
+	local held, want, n = {}, {}, 0
 	for _, name in ipairs(names) do
 		held[name] = true
-		if string.sub(name, 1, 3) == '_d:' then
-			want[#want + 1] = name
-		end
 	end
-	for i = 1, #want do
-		local field = string.sub(want[i], 4)
-		if held[field] and string.sub(field, 1, 1) ~= '_' then
-			want[#want + 1] = field
-		end
-	end
-	local clean = false
+	local clean = ''
 	for _, name in ipairs(names) do
-		if string.sub(name, 1, 1) ~= '_' and not held['_d:' .. name] then
-			clean = true
-		elseif name == '_rev' or name == '_dirty' or name == '_full' then
-			want[#want + 1] = name
+		if string.byte(name) ~= underscore then
+			if not held['_d:' .. name] then
+				clean = '1'
+			else
+				n = n + 1
+				want[n] = name
+			end
+		elseif name == '_rev' or name == '_dirty' or name == '_full' or string.sub(name, 1, 3) == '_d:' then
+			n = n + 1
+			want[n] = name
 		end
 	end
-	for first = 1, #want, most do
-		local last = math.min(first + most - 1, #want)
+	local found = { '_clean', clean }
+	for first = 1, n, most do
+		local last = math.min(first + most - 1, n)
 		local values = redis.call('HMGET', ticket, unpack(want, first, last))
-		for i, value in ipairs(values) do
-			found[#found + 1], found[#found + 2] = want[first + i - 1], value
+		for i = first, last do
+			found[2 * i + 1], found[2 * i + 2] = want[i], values[i - first + 1]
 		end
 	end
-	found[#found + 1], found[#found + 2] = '_clean', clean and '1' or ''
 	return found
 end
 

@@ -191,6 +191,7 @@ func claim(id ticket.ID, hash map[string]string, line ticket.Revision) store.Cla
 		c.Since = time.UnixMilli(ms)
 	}
 	moot := mootBefore(hash)
+	c.All = make(ticket.Fields, 0, len(hash)/2) // a mark and a value for each
 	for name := range hash {
 		field, marked := strings.CutPrefix(name, markPrefix)
 		switch {
@@ -237,8 +238,10 @@ func oldestChange(hash map[string]string) ticket.Revision {
 	var oldest ticket.Revision
 	moot := mootBefore(hash)
 	for name, value := range hash {
-		r := revision(value)
-		if strings.HasPrefix(name, markPrefix) && name != markPrefix+fieldNew && r >= moot && (oldest == 0 || r < oldest) {
+		if !strings.HasPrefix(name, markPrefix) || name == markPrefix+fieldNew {
+			continue
+		}
+		if r := revision(value); r >= moot && (oldest == 0 || r < oldest) {
 			oldest = r
 		}
 	}

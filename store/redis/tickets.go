@@ -145,8 +145,11 @@ func record(id ticket.ID, hash map[string]string) store.Record {
 // revision reads a stored revision. Text that is no number counts as no revision, and a number that no revision can be as the
 // lowest: see mend.
 func revision(s string) ticket.Revision {
+	if s == "" { // mostly a mark that the hash does not have
+		return 0
+	}
 	r, err := ticket.ParseRevision(s)
-	if err != nil && strings.Trim(s, "0123456789") == "" && s != "" {
+	if err != nil && strings.Trim(s, "0123456789") == "" {
 		return 1
 	}
 	return r
