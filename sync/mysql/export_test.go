@@ -3,10 +3,27 @@ package mysql
 import (
 	"context"
 	"database/sql"
+
+	"github.com/ticketd/ticketd/store"
 )
 
 // Pool returns the connections, for a test's preparations and checks.
 func (db *DB) Pool() *sql.DB { return db.pool }
+
+// Upsert returns the statement, with its arguments, that writes changes of the same fields.
+func (db *DB) Upsert(ctx context.Context, changes []store.Claim) (query string, args []any, err error) {
+	d, err := db.known(ctx)
+	if err != nil {
+		return "", nil, err
+	}
+	p := plan{definition: d, byShape: make(map[string]*group)}
+	for i := range changes {
+		p.add(i, &changes[i])
+	}
+	s := newStatements(d, p.groups[0])
+	query, args = s.upsert(s.head(), s.tail(), sorted(s.group.rows))
+	return query, args, nil
+}
 
 // Config returns the config of [Open].
 func (db *DB) Config() Config { return db.config }
