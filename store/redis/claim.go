@@ -419,10 +419,9 @@ func (q *queue) withoutOwed(claims []store.Claim) []store.Claim {
 
 // claimableOf prepares the claim of tickets.
 func (q *queue) claimableOf(ctx context.Context, ids []ticket.ID) error {
-	for _, p := range q.partitionsOf(ids) {
-		if err := q.recall.claimable(ctx, p); err != nil {
-			return err
-		}
+	partitions := q.split(len(ids), func(i int) ticket.ID { return ids[i] })
+	if err := q.each(partitions, func(p int, _ []int) error { return q.recall.claimable(ctx, p) }); err != nil {
+		return err
 	}
 	for _, id := range ids {
 		if q.recall.kept[q.keys.partition(id)].owes(id) {
