@@ -65,7 +65,7 @@
 local dirty, dead, meta = KEYS[1], KEYS[2], KEYS[3]
 local journal, fence = ARGV[2], ARGV[3]
 
-local known = redis.call('HMGET', meta, 'epoch', 'rev', 'fence:' .. journal, 'seq:' .. journal, 'unmade:' .. journal, 'line', 'run')
+local known = redis.call('HMGET', meta, 'epoch', 'rev', 'fence:' .. journal, 'seq:' .. journal, 'unmade:' .. journal, 'line', 'run', 'base')
 local doubt = known[6] and known[7] ~= known[6] -- clean copies may be older than the next place, see doubt.go
 if known[1] ~= ARGV[1] then
 	return redis.error_reply('EPOCH ' .. (known[1] or ''))
@@ -73,6 +73,7 @@ end
 if fence ~= '' and known[3] ~= fence then
 	return redis.error_reply('FENCE was raised')
 end
+local base = bounded(known[8])
 local quota = tonumber(ARGV[#ARGV])
 local waiting = quota > 0 and redis.call('ZCARD', dirty) or -1
 if waiting >= quota and (tonumber(ARGV[5]) or 0) > 0 then
@@ -130,6 +131,8 @@ local function refusal(kind, id, ticket, graves, held, required, since, row)
 		return 11, 0
 	elseif doubt and held[1] and not held[2] and required ~= 0 and held[8] ~= known[6] then
 		return required > 0 and 1 or 5, 0
+	elseif required > 0 and held[2] and rev <= base then -- pending since before this process, see doubt.go
+		return 1, 0
 	elseif (kind == 2 or kind == 3) and held[6] and since > 0 and since < bounded(held[5]) and not ahead then -- see store.Mutation.Predates
 		return 10, rev
 	elseif required > 0 and required ~= rev then

@@ -19,9 +19,13 @@ if not held[1] then
 	if ARGV[6] == '1' then
 		redis.call('HSET', KEYS[1], 'host:?', '')
 	end
-	if ARGV[4] == '1' then -- with the run_id of this process, where INFO is allowed
-		local info = redis.pcall('INFO', 'server')
-		redis.call('HSET', KEYS[1], 'floorless', type(info) == 'string' and string.match(info, 'run_id:(%w+)') or '1')
+	local info = redis.pcall('INFO', 'server') -- may be forbidden
+	local run = type(info) == 'string' and string.match(info, 'run_id:(%w+)')
+	if run then -- an empty Redis holds no copy in doubt, see doubt.go
+		redis.call('HSET', KEYS[1], 'run', run)
+	end
+	if ARGV[4] == '1' then
+		redis.call('HSET', KEYS[1], 'floorless', run or '1')
 	end
 elseif owner ~= ARGV[3] then
 	redis.call('HSET', KEYS[1], 'owner', ARGV[3])

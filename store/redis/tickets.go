@@ -249,8 +249,7 @@ func (t *tickets) Get(ctx context.Context, ids []ticket.ID) ([]store.Record, err
 		}
 		records := t.records(ids, hashes)
 		for i := range records { // a pending change may be older than a change that another daemon has still to apply again
-			_, doubt := lines[t.keys.partition(ids[i])]
-			records[i].Behind = records[i].Behind || doubt && records[i].Dirty
+			records[i].Behind = records[i].Behind || records[i].Dirty && t.recall.kept[t.keys.partition(ids[i])].isBefore(&records[i])
 		}
 		return records, nil
 	}
