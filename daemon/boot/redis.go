@@ -109,8 +109,14 @@ func (i *inspector) Start(ctx context.Context) {
 // Stop ends the checks.
 func (i *inspector) Stop(ctx context.Context) error { return i.loop.Stop(ctx, "Redis inspector") }
 
-// look inspects Redis. While Redis is unreachable, which the watch reports, the earlier findings stay.
+// look inspects Redis. While Redis is unreachable, which the watch reports, the earlier findings stay. A look that the start of
+// the daemon cuts off begins again at once, without that bound.
 func (i *inspector) look(ctx context.Context) {
+	defer func() {
+		if ctx.Err() != nil {
+			i.lookSoon()
+		}
+	}()
 	found, err := link.Inspect(ctx, i.client)
 	if err != nil {
 		return

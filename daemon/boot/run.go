@@ -207,12 +207,29 @@ func (d *Daemon) Reload(c *config.Config) error {
 		d.spoolUsers.Store(d.prepareSpool(c))
 		d.spool.Refresh()
 	}
+	d.readTables()
 	SetLevel(c.Log.Level)
 	if needsRestart(d.config, c) {
 		d.log.Warn().Msg("the configuration has changes that take effect at the next start of the daemon")
 	}
 	d.log.Info().Msg("configuration reloaded")
 	return nil
+}
+
+// readTables reads the definitions of the sites' tables: an operator who has added a column reloads the daemon before the values
+// of the field move into the column.
+func (d *Daemon) readTables() {
+	ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
+	defer cancel()
+	var reads sync.WaitGroup
+	for _, s := range d.sites {
+		reads.Go(func() {
+			if err := s.Refresh(ctx); err != nil {
+				s.log.Warn().Err(err).Msg("the table's definition cannot be read; it is tried again")
+			}
+		})
+	}
+	reads.Wait()
 }
 
 // SetLevel sets the level of all loggers; an unknown name counts as info.

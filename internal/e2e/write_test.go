@@ -210,6 +210,24 @@ func TestCommandLine(t *testing.T) {
 	}
 }
 
+// An operator adds a column for a field and reloads the daemon: the next change of the field goes to the column. Without the look
+// at the tables in the reload, it goes to extra for up to half a minute.
+func TestReloadReadsTheTable(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, rigOptions{noRedis: true})
+	c := r.dial(t)
+	id := mustCreate(t, c, "one")
+	alter(t, r, "ADD COLUMN phone VARCHAR(30) NULL")
+	if err := r.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	mustSet(t, c, id, "phone", "111")
+	flushed(t, c)
+	if got := column(t, r.db, "phone", id); got != "111" {
+		t.Errorf("phone %q in its column", got)
+	}
+}
+
 // A reload changes the strategy; a wrong configuration changes nothing.
 func TestReload(t *testing.T) {
 	t.Parallel()

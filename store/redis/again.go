@@ -29,7 +29,8 @@ func newRecall(s *site, f *fences) *recall {
 	for p := range r.kept {
 		r.kept[p] = &kept{
 			tickets: make(map[ticket.ID]*keptTicket), order: list.New(), flushed: list.New(), limit: keepBytes / len(r.kept),
-			owed: true, // a daemon that starts tells Redis so
+			owed:  true, // a daemon that starts tells Redis so
+			doubt: true,
 		}
 	}
 	s.filled, f.kept = r.meet, r.kept

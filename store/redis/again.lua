@@ -257,7 +257,8 @@ local function again(t)
 		return t.older and 4 or 0
 	end
 	t.fields = own
-	local forgotten = not held[1] and not t.replayed and base or 0
+	local pending = redis.call('ZSCORE', dirty, t.id) or redis.call('ZSCORE', dead, t.id) -- another program has deleted the hash
+	local forgotten = not held[1] and not pending and not t.replayed and base or 0
 	if t.gone > 0 then
 		if (t.gone <= rev and rev <= base) or t.gone <= forgotten then
 			return 0

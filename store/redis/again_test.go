@@ -383,6 +383,7 @@ func TestEmptiedRedisIsFilledAgain(t *testing.T) {
 			revision := h.must(t, change(1, field("status", "open")))
 			empty(t, server, h)
 			holds(t, h.get(t, 1), revision, field("status", "open"))
+			waited(t, server.Client(t), "")
 			if c := h.claims(t)[1]; c.Revision != revision {
 				t.Errorf("claimed is %+v, want revision %d", c, revision)
 			}

@@ -55,6 +55,7 @@ const (
 	statusStray // the change met a hash of another program
 	statusUnsure
 	statusPredates
+	statusVanished // see vanished.go
 )
 
 // perOutcome is how many numbers apply.lua returns for a mutation.
@@ -145,9 +146,18 @@ func (w *writer) takeOverMet(ctx context.Context, p int, mutations []store.Mutat
 	}
 }
 
-// send calls the script. send tries again only after an answer that the script has made no change: Redis was emptied since, or
-// the fence was raised.
+// send makes a batch. The script ends at a ticket whose hash another program has deleted.
 func (w *writer) send(ctx context.Context, p int, b *batch) ([]store.Outcome, error) {
+	done, err := w.sendOnce(ctx, p, b)
+	if err != nil || len(done) == len(b.mutations) {
+		return done, err
+	}
+	return w.sendPastVanished(ctx, p, b, done)
+}
+
+// sendOnce calls the script. The result ends before the first ticket whose hash another program has deleted. sendOnce tries again
+// only after an answer that the script has made no change: Redis was emptied since, or the fence was raised.
+func (w *writer) sendOnce(ctx context.Context, p int, b *batch) ([]store.Outcome, error) {
 	const tries = 3
 	epoch, err := w.epoch(ctx, p)
 	for try := 1; err == nil; try++ {
@@ -164,7 +174,7 @@ func (w *writer) send(ctx context.Context, p int, b *batch) ([]store.Outcome, er
 		var reply []int64
 		reply, err = applyScript.Run(ctx, w.client, w.applyKeys(p, b.mutations), w.applyArgs(epoch, fence, b)...).Int64Slice()
 		if err == nil {
-			return w.acknowledged(ctx, p, generation, b, reply)
+			return w.acknowledged(ctx, p, generation, b.upTo(&reply), reply)
 		}
 		switch {
 		case try == tries && isOtherEpoch(err):
@@ -182,6 +192,17 @@ func (w *writer) send(ctx context.Context, p int, b *batch) ([]store.Outcome, er
 		}
 	}
 	return nil, err
+}
+
+// upTo returns the mutations of a batch before a ticket that has vanished, and takes that ticket off the reply.
+func (b *batch) upTo(reply *[]int64) *batch {
+	last := len(*reply) - perOutcome
+	if last < 0 || (*reply)[last] != statusVanished {
+		return b
+	}
+	*reply = (*reply)[:last]
+	n := last / perOutcome
+	return &batch{mutations: b.mutations[:n], entries: b.entries[:min(n, len(b.entries))]}
 }
 
 // acknowledged returns the outcomes of a batch that was sent under a generation, and keeps them for a fail-over. Where the

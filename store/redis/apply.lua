@@ -36,12 +36,13 @@
 --   status 7: the ticket would be one dirty ticket too many; the ticket is unchanged
 --   status 8: the key holds a hash without _rev, which another program wrote; stray.lua makes a ticket of the hash
 --   status 10: a set or deletion that arrives late, and was acknowledged before the ticket was created
+--   status 11: the index names the ticket, and another program has deleted the hash: see vanished.go
 --   status 9: a create that arrives late, and the next place must say whether the ticket that has or had the id is the create's own
 -- The revision is 0 where Redis does not hold the ticket: the refusal rests on a tombstone, or on a key of another program.
 --
 -- A replay ends with the first create whose id is taken (4) or may be taken (9): the script does not look at the mutations behind
 -- the create, which may be of the ticket that the create was to make. The reply has no numbers for these mutations, and the
--- create does not count as arrived.
+-- create does not count as arrived. Every call ends so with the first ticket whose hash another program has deleted (11).
 -- Or the error EPOCH: the meta hash is gone or of another filling; the script has made no change.
 -- Or the error QUOTA: the replay would make too many dirty tickets; the script has made no change.
 -- Or the error FENCE: the fence was raised since the caller looked, so the caller's writes may be late; the script has made no
@@ -64,7 +65,7 @@
 local dirty, dead, meta = KEYS[1], KEYS[2], KEYS[3]
 local journal, fence = ARGV[2], ARGV[3]
 
-local known = redis.call('HMGET', meta, 'epoch', 'rev', 'fence:' .. journal, 'seq:' .. journal, 'unmade:' .. journal, 'line', 'run')
+local known = redis.call('HMGET', meta, 'epoch', 'rev', 'fence:' .. journal, 'seq:' .. journal, 'unmade:' .. journal, 'line', 'run', 'base')
 local doubt = known[6] and known[7] ~= known[6] -- clean copies may be older than the next place, see doubt.go
 if known[1] ~= ARGV[1] then
 	return redis.error_reply('EPOCH ' .. (known[1] or ''))
@@ -72,6 +73,7 @@ end
 if fence ~= '' and known[3] ~= fence then
 	return redis.error_reply('FENCE was raised')
 end
+local base = bounded(known[8])
 local quota = tonumber(ARGV[#ARGV])
 local waiting = quota > 0 and redis.call('ZCARD', dirty) or -1
 if waiting >= quota and (tonumber(ARGV[5]) or 0) > 0 then
@@ -112,14 +114,25 @@ local function apart(since, row, born)
 	end
 end
 
+-- letter says whether a ticket is a dead letter. Few sites have dead letters, so the look at each ticket is spared.
+local letters
+local function letter(id)
+	letters = letters or redis.call('ZCARD', dead)
+	return letters > 0 and redis.call('ZSCORE', dead, id)
+end
+
 -- refusal returns the status and the revision of a refused mutation, and nil for any other mutation.
 local function refusal(kind, id, ticket, graves, held, required, since, row)
 	if held.err then -- the key holds no hash
 		return (kind == 1 or kind == 4) and 4 or 3, 0
 	end
 	local rev = bounded(held[1])
-	if doubt and held[1] and not held[2] and required ~= 0 and held[8] ~= known[6] then
+	if not held[1] and (redis.call('ZSCORE', dirty, id) or letter(id)) then
+		return 11, 0
+	elseif doubt and held[1] and not held[2] and required ~= 0 and held[8] ~= known[6] then
 		return required > 0 and 1 or 5, 0
+	elseif required > 0 and held[2] and rev <= base then -- pending since before this process, see doubt.go
+		return 1, 0
 	elseif (kind == 2 or kind == 3) and held[6] and since > 0 and since < bounded(held[5]) and not ahead then -- see store.Mutation.Predates
 		return 10, rev
 	elseif required > 0 and required ~= rev then
@@ -275,7 +288,7 @@ for _ = 1, tonumber(ARGV[4]) do
 		end
 		if status then
 			answer(status, id, have)
-			if (status == 4 or status == 9) and sequence > 0 then
+			if status == 11 or ((status == 4 or status == 9) and sequence > 0) then
 				break
 			end
 			refused = status ~= 2

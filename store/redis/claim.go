@@ -349,9 +349,27 @@ func (q *queue) claimCounts(
 	return claims, err
 }
 
-// A dirty ticket has no expiry, and ticketd never deletes the hash without the entry in the index. So where a claimed ticket has
-// an entry and no hash, another program has deleted the hash or given the hash an expiry. The daemon writes its latest
-// acknowledged changes of the ticket again, as after a fail-over; the other changes are lost, and the loss is reported.
+// Indexed tells for each ticket whether an index names the ticket.
+func (q *queue) Indexed(ctx context.Context, ids []ticket.ID) ([]bool, error) {
+	type pair struct{ dirty, dead *goredis.FloatCmd }
+	commands := make([]pair, len(ids))
+	err := q.read(ctx, q.partitionsOf(ids), func(pipe goredis.Pipeliner) {
+		for i, id := range ids {
+			p := q.keys.partition(id)
+			commands[i] = pair{
+				dirty: pipe.ZScore(ctx, q.keys.dirty(p), id.String()), dead: pipe.ZScore(ctx, q.keys.dead(p), id.String()),
+			}
+		}
+	})
+	if err != nil && !errors.Is(err, goredis.Nil) {
+		return nil, link.Wrap("look up in the index", err)
+	}
+	indexed := make([]bool, len(ids))
+	for i := range commands {
+		indexed[i] = commands[i].dirty.Err() == nil || commands[i].dead.Err() == nil
+	}
+	return indexed, nil
+}
 
 // withVanished replaces the hashes that another program has deleted by the hashes that are written again.
 func (q *queue) withVanished(ctx context.Context, ids []ticket.ID, hashes []map[string]string) error {
@@ -377,7 +395,7 @@ func (q *queue) withVanished(ctx context.Context, ids []ticket.ID, hashes []map[
 	if len(vanished) == 0 {
 		return nil
 	}
-	if err := q.bringBack(ctx, vanished); err != nil {
+	if err := q.recall.bringBack(ctx, vanished); err != nil {
 		return err
 	}
 	again, err := q.changes(ctx, vanished)
@@ -386,33 +404,8 @@ func (q *queue) withVanished(ctx context.Context, ids []ticket.ID, hashes []map[
 	}
 	for i, id := range vanished {
 		hashes[slices.Index(ids, id)] = again[i]
-		if q.opts.OnVanished != nil {
-			q.opts.OnVanished(q.keys.ticket(id), len(again[i]) > 0)
-		}
 	}
 	return nil
-}
-
-// Indexed tells for each ticket whether an index names the ticket.
-func (q *queue) Indexed(ctx context.Context, ids []ticket.ID) ([]bool, error) {
-	type pair struct{ dirty, dead *goredis.FloatCmd }
-	commands := make([]pair, len(ids))
-	err := q.read(ctx, q.partitionsOf(ids), func(pipe goredis.Pipeliner) {
-		for i, id := range ids {
-			p := q.keys.partition(id)
-			commands[i] = pair{
-				dirty: pipe.ZScore(ctx, q.keys.dirty(p), id.String()), dead: pipe.ZScore(ctx, q.keys.dead(p), id.String()),
-			}
-		}
-	})
-	if err != nil && !errors.Is(err, goredis.Nil) {
-		return nil, link.Wrap("look up in the index", err)
-	}
-	indexed := make([]bool, len(ids))
-	for i := range commands {
-		indexed[i] = commands[i].dirty.Err() == nil || commands[i].dead.Err() == nil
-	}
-	return indexed, nil
 }
 
 // withoutOwed leaves out tickets with changes that could not be applied again yet: the leases of these tickets run out.
@@ -422,10 +415,9 @@ func (q *queue) withoutOwed(claims []store.Claim) []store.Claim {
 
 // claimableOf prepares the claim of tickets.
 func (q *queue) claimableOf(ctx context.Context, ids []ticket.ID) error {
-	for _, p := range q.partitionsOf(ids) {
-		if err := q.recall.claimable(ctx, p); err != nil {
-			return err
-		}
+	partitions := q.split(len(ids), func(i int) ticket.ID { return ids[i] })
+	if err := q.each(partitions, func(p int, _ []int) error { return q.recall.claimable(ctx, p) }); err != nil {
+		return err
 	}
 	for _, id := range ids {
 		if q.recall.kept[q.keys.partition(id)].owes(id) {
@@ -433,41 +425,4 @@ func (q *queue) claimableOf(ctx context.Context, ids []ticket.ID) error {
 		}
 	}
 	return nil
-}
-
-// bringBack applies again the changes of tickets that this daemon keeps.
-func (q *queue) bringBack(ctx context.Context, ids []ticket.ID) error {
-	for p, indexes := range q.split(len(ids), func(i int) ticket.ID { return ids[i] }) {
-		epoch := q.knownEpoch(p)
-		for part := range slices.Chunk(indexes, maxAgain) {
-			var tickets []keptTicket
-			for _, at := range part {
-				if t, there := q.recall.kept[p].copyOf(ids[at]); there {
-					tickets = append(tickets, t)
-				}
-			}
-			if len(tickets) == 0 || epoch == "" || q.recall.fences.host() == "" {
-				continue
-			}
-			names, args := q.recall.againCall(p, tickets)
-			args = append([]any{epoch, q.recall.fences.host(), millis(time.Now()), false, true}, args...)
-			if err := againScript.Run(ctx, q.client, names, args...).Err(); err != nil {
-				return link.Wrap("bring back", err)
-			}
-		}
-	}
-	return nil
-}
-
-// copyOf returns a copy of a kept ticket.
-func (k *kept) copyOf(id ticket.ID) (c keptTicket, there bool) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	t := k.tickets[id]
-	if t == nil {
-		return keptTicket{}, false
-	}
-	c = *t
-	c.fields, c.requests = slices.Clone(t.fields), slices.Clone(t.requests)
-	return c, true
 }

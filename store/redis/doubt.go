@@ -10,6 +10,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/store/redis/link"
 )
 
@@ -17,9 +18,12 @@ import (
 // copies, which takes a scan and the other daemons. Until then the partition is in doubt: the process that serves the partition
 // (line in the meta hash, noted by again.lua before any other command) is not the process that was reconciled last (run). In
 // doubt a clean field counts as unknown, and a condition on a clean ticket cannot be decided, unless fill.lua has completed the
-// ticket since (_line).
+// ticket since (_line). Pending changes may be older than the sink, too, until they are flushed: where the ticket has no later revision
+// than this process had when the first daemon came (base, see again.lua), readers hear that the ticket may be behind, and no
+// condition on the ticket's revision can be decided. A daemon starts in doubt, as the process may have been replaced meanwhile.
 
-// doubted returns the lines of the partitions in doubt, as far as this daemon has noticed a change of process.
+// doubted returns the lines of the partitions in doubt. It asks Redis once for each process that this daemon has met, and goes on
+// asking until the partition was reconciled.
 func (r *recall) doubted(ctx context.Context, ids []ticket.ID) (map[int]string, error) {
 	var lines map[int]string
 	for _, p := range r.partitionsOf(ids) {
@@ -28,12 +32,14 @@ func (r *recall) doubted(ctx context.Context, ids []ticket.ID) (map[int]string, 
 			continue
 		}
 		var held *goredis.SliceCmd
-		err := r.read(ctx, []int{p}, func(pipe goredis.Pipeliner) { held = pipe.HMGet(ctx, r.keys.meta(p), "line", "run") })
+		err := r.read(ctx, []int{p}, func(pipe goredis.Pipeliner) { held = pipe.HMGet(ctx, r.keys.meta(p), "line", "run", "base") })
 		if err != nil && !errors.Is(err, goredis.Nil) {
 			return nil, err
 		}
 		line, _ := held.Val()[0].(string)
 		run, _ := held.Val()[1].(string)
+		base, _ := held.Val()[2].(string)
+		r.kept[p].began(generation, revision(base))
 		if line == "" || line == run {
 			r.kept[p].trusted(generation)
 			continue
@@ -51,6 +57,22 @@ func (k *kept) doubted() (generation int, doubt bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.generation, k.doubt
+}
+
+// began notes the highest revision with which the process of a generation began.
+func (k *kept) began(generation int, base ticket.Revision) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.generation == generation {
+		k.base = base
+	}
+}
+
+// isBefore says that a ticket's pending changes may be from before the process that serves the partition.
+func (k *kept) isBefore(r *store.Record) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return r.Dirty && (k.doubt || r.Revision <= k.base)
 }
 
 // trusted notes that no copy is in doubt, unless the partition was replaced meanwhile.

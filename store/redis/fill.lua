@@ -5,10 +5,13 @@
 -- KEYS[1]  the ticket's hash
 -- KEYS[2]  the partition's meta hash
 -- KEYS[3]  the tombstones of the ticket's bucket: a deleted row adds a tombstone, a living row removes the tombstone
+-- KEYS[4]  the partition's dirty index
+-- KEYS[5]  the partition's dead letters
 -- ARGV     the base revision (0: the ticket was not held), the row's revision, 1 where the row is deleted or 0,
 --          how long a clean ticket is kept in ms, the ticket's id, then name and value of each field that is not NULL
 --
--- Returns 1 where the ticket was completed, else 0.
+-- Returns 1 where the ticket was completed; 2 where an index names the ticket and another program has deleted the hash, see
+-- vanished.go; else 0.
 
 local hash = redis.pcall('HGETALL', KEYS[1])
 if hash.err then -- another program uses the key
@@ -23,6 +26,9 @@ if (held._rev or '0') ~= ARGV[1] then
 end
 if not held._rev and #hash > 0 then -- another program's hash: an expiry would end the only copy
 	return 0
+end
+if not held._rev and (redis.call('ZSCORE', KEYS[4], ARGV[5]) or redis.call('ZSCORE', KEYS[5], ARGV[5])) then
+	return 2
 end
 if held._dirty or tonumber(ARGV[2]) < tonumber(ARGV[1]) then
 	return 0

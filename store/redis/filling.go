@@ -78,7 +78,7 @@ func (s *site) lookForEpochs(ctx context.Context) error {
 	}
 	fresh := make([]bool, s.keys.partitions)
 	failed := s.each(unknown, func(p int, _ []int) (err error) {
-		fresh[p], err = s.mark(ctx, p, owner, floor, floorKnown)
+		fresh[p], err = s.mark(ctx, p, owner, seed{floor, floorKnown, emptied || floor > 0})
 		return err
 	})
 	s.tellOwner(failed)
@@ -118,11 +118,19 @@ func (s *site) forgetEpoch(p int) {
 	s.epochs[p] = ""
 }
 
+// seed is what an empty partition begins with.
+type seed struct {
+	floor      ticket.Revision // the sink's highest revision
+	floorKnown bool
+	again      bool // an earlier filling is lost: a store has seen the filling, or the sink holds changes of the filling
+}
+
 // mark marks an empty partition, or learns the mark of a filled partition; fresh says that the partition was empty.
-func (s *site) mark(ctx context.Context, p int, owner Owner, floor ticket.Revision, floorKnown bool) (fresh bool, err error) {
+func (s *site) mark(ctx context.Context, p int, owner Owner, of seed) (fresh bool, err error) {
 	epoch := rand.Text()
 	names := []string{s.keys.meta(p)}
-	stands, err := seedScript.Run(ctx, s.client, names, epoch, int64(floor), owner.Identity, !floorKnown, owner.Former).StringSlice()
+	args := []any{epoch, int64(of.floor), owner.Identity, !of.floorKnown, owner.Former, of.again}
+	stands, err := seedScript.Run(ctx, s.client, names, args...).StringSlice()
 	if err != nil {
 		return false, link.Wrap("seed", err)
 	}

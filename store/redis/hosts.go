@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,7 +16,8 @@ import (
 // A row's revision says that all changes up to that revision are in the row, and the next place refuses lower revisions. So after
 // a fail-over a claim waits until every daemon has applied its kept changes again: a change that another daemon applies later,
 // under an older revision, would be refused. Each daemon notes in the meta hash the process to which the daemon has applied its
-// changes (again.lua).
+// changes (again.lua). Where Redis was emptied, these notes are lost: the next filling begins with the note of a daemon that never
+// comes (seed.lua), and every daemon has the time to come.
 
 const (
 	// hostGrace is how long claims wait for a daemon. The next place may refuse the changes of a daemon that comes later.
@@ -27,6 +29,7 @@ const (
 const (
 	lineField  = "line"
 	hostPrefix = "host:"
+	hostLost   = hostPrefix + "?" // stands for the daemons of a filling that is lost
 )
 
 // settle waits until all daemons that share the keys of a partition have applied their kept changes again, or have had the time.
@@ -68,8 +71,10 @@ func (r *recall) lookForHosts(ctx context.Context, p int) (settled bool, err err
 		return false, nil
 	}
 	if len(silent) > 0 {
-		r.opts.Log.Warn().Int("daemons", len(silent)).
-			Msg("flushing goes on after a fail-over of Redis, without daemons of other hosts that have not come back to Redis")
+		if named := len(slices.DeleteFunc(slices.Clone(silent), func(name string) bool { return name == hostLost })); named > 0 {
+			r.opts.Log.Warn().Int("daemons", named).
+				Msg("flushing goes on after a fail-over of Redis, without daemons of other hosts that have not come back to Redis")
+		}
 		if err := r.run(ctx, absentScript, p, []string{r.keys.meta(p)}, toArgs(silent)...).Err(); err != nil {
 			return false, link.Wrap("look for other daemons", err)
 		}

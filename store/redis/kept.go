@@ -39,11 +39,12 @@ type kept struct {
 	// reserved are request ids that are tied to a ticket in this partition, see reserve.go; by age.
 	reserved []keptReservation
 
-	run        string // of the process that the partition was on last; empty before the first change of process
-	generation int    // counts the changes of process, and the fillings of an empty Redis
-	owed       bool   // a kept change has not been applied to the process that serves the partition now
-	doubt      bool   // that process may not have been reconciled, see doubt.go
-	settled    int    // the generation, plus one, in which all hosts are known to have applied their changes
+	run        string          // of the process that the partition was on last; empty before the first change of process
+	generation int             // counts the changes of process, and the fillings of an empty Redis
+	owed       bool            // a kept change has not been applied to the process that serves the partition now
+	doubt      bool            // that process may not have been reconciled, see doubt.go
+	base       ticket.Revision // with which that process began
+	settled    int             // the generation, plus one, in which all hosts are known to have applied their changes
 	// since when claims wait for other daemons, and in which generation
 	waiting   time.Time
 	waitingIn int

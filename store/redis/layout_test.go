@@ -164,6 +164,7 @@ func TestFloorDoesNotRaiseWhatIsAppliedAgain(t *testing.T) {
 	mustSet(t, s, 3, "status", "open")
 	mustSet(t, s, 1, "status", "pending") // of this filling
 	sink, away = ticket.Revision(time.Now().Add(time.Hour).UnixMicro()), nil
+	waited(t, client, "")
 	claims := map[ticket.ID]store.Claim{}
 	all, err := s.Claim(t.Context(), soon(), 10, leaseTime)
 	if err != nil {

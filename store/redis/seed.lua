@@ -2,11 +2,12 @@
 --
 -- KEYS[1]  the partition's meta hash
 -- ARGV     the epoch for a Redis without an epoch, the revision above which all further revisions must lie, the identity of the site's
---          table, 1 where that revision is not known yet or 0, the table's name in earlier versions or an empty string
+--          table, 1 where that revision is not known yet or 0, the table's name in earlier versions or an empty string, 1 where an
+--          earlier filling is lost or 0
 --
 -- Returns the epoch that stands, the owner, and 1 or a run_id where that revision is still unknown, else an empty string. Where
 -- another table is the owner, the script has made no change. An owner that is known by the earlier name is known by the identity
--- from now on.
+-- from now on. A filling that follows a lost filling waits for a daemon host:? that never comes, see hosts.go.
 
 local held = redis.call('HMGET', KEYS[1], 'epoch', 'owner')
 local owner = held[2] or ''
@@ -15,9 +16,16 @@ if owner ~= '' and owner ~= ARGV[3] and owner ~= ARGV[5] then
 end
 if not held[1] then
 	redis.call('HSET', KEYS[1], 'epoch', ARGV[1], 'rev', ARGV[2], 'owner', ARGV[3])
-	if ARGV[4] == '1' then -- with the run_id of this process, where INFO is allowed
-		local info = redis.pcall('INFO', 'server')
-		redis.call('HSET', KEYS[1], 'floorless', type(info) == 'string' and string.match(info, 'run_id:(%w+)') or '1')
+	if ARGV[6] == '1' then
+		redis.call('HSET', KEYS[1], 'host:?', '')
+	end
+	local info = redis.pcall('INFO', 'server') -- may be forbidden
+	local run = type(info) == 'string' and string.match(info, 'run_id:(%w+)')
+	if run then -- an empty Redis holds no copy in doubt, see doubt.go
+		redis.call('HSET', KEYS[1], 'run', run)
+	end
+	if ARGV[4] == '1' then
+		redis.call('HSET', KEYS[1], 'floorless', run or '1')
 	end
 elseif owner ~= ARGV[3] then
 	redis.call('HSET', KEYS[1], 'owner', ARGV[3])

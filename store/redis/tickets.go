@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"strings"
 	"time"
@@ -161,11 +162,26 @@ func (t *tickets) Fill(ctx context.Context, rows []store.Record, bases []ticket.
 	for i := range rows {
 		calls[i] = guardedCall{t.keys.partition(rows[i].ID), t.fillKeys(rows[i].ID), t.fillArgs(&rows[i], bases[i])}
 	}
-	return link.Wrap("fill", firstErr(t.runPiped(ctx, fillScript, calls)))
+	replies := t.runPiped(ctx, fillScript, calls)
+	var vanished []ticket.ID
+	for i, reply := range replies {
+		if n, _ := reply.Int(); n == fillVanished {
+			vanished = append(vanished, rows[i].ID)
+		}
+	}
+	err := link.Wrap("fill", firstErr(replies))
+	if len(vanished) > 0 {
+		err = errors.Join(err, t.recall.bringBack(ctx, vanished))
+	}
+	return err
 }
 
+// fillVanished is the reply of fill.lua for a pending ticket whose hash another program has deleted.
+const fillVanished = 2
+
 func (t *tickets) fillKeys(id ticket.ID) []string {
-	return []string{t.keys.ticket(id), t.keys.meta(t.keys.partition(id)), t.keys.graves(id)}
+	p := t.keys.partition(id)
+	return []string{t.keys.ticket(id), t.keys.meta(p), t.keys.graves(id), t.keys.dirty(p), t.keys.dead(p)}
 }
 
 func (t *tickets) fillArgs(row *store.Record, base ticket.Revision) []any {
@@ -236,8 +252,7 @@ func (t *tickets) Get(ctx context.Context, ids []ticket.ID) ([]store.Record, err
 		}
 		records := t.records(ids, hashes)
 		for i := range records { // a pending change may be older than a change that another daemon has still to apply again
-			_, doubt := lines[t.keys.partition(ids[i])]
-			records[i].Behind = records[i].Behind || doubt && records[i].Dirty
+			records[i].Behind = records[i].Behind || records[i].Dirty && t.recall.kept[t.keys.partition(ids[i])].isBefore(&records[i])
 		}
 		return records, nil
 	}
