@@ -100,7 +100,7 @@ final class Api {
 		}
 		$created = $this->attempt( 'create', array( $fields, $request_id ) );
 		if ( ! is_wp_error( $created ) ) {
-			$this->own->add( $this->settings->site(), 'create', $created['id'], $fields );
+			$this->own->add( $this->clients->site(), 'create', $created['id'], $fields );
 			Hooks::created( $created['id'], $fields, $created['revision'] );
 		}
 		return $created;
@@ -237,7 +237,7 @@ final class Api {
 	private function set_one( int $id, array $fields, int $if_revision, string $request_id, bool $must_exist = false ) {
 		$revision = $this->attempt( 'set', array( $id, $fields, $if_revision, $request_id, $must_exist ) );
 		if ( ! is_wp_error( $revision ) ) {
-			$this->own->add( $this->settings->site(), 'set', $id, $fields );
+			$this->own->add( $this->clients->site(), 'set', $id, $fields );
 		}
 		return $revision;
 	}
@@ -258,7 +258,7 @@ final class Api {
 			if ( $outcome instanceof TicketdException ) {
 				$outcomes[ $id ] = Errors::from_exception( $outcome );
 			} else {
-				$this->own->add( $this->settings->site(), 'set', $id, $fields_by_id[ $id ] );
+				$this->own->add( $this->clients->site(), 'set', $id, $fields_by_id[ $id ] );
 			}
 		}
 		return $outcomes;
@@ -325,7 +325,7 @@ final class Api {
 	public function delete( int $id, string $request_id = '' ) {
 		$revision = $this->attempt( 'delete', array( $id, $request_id ) );
 		if ( ! is_wp_error( $revision ) ) {
-			$this->own->add( $this->settings->site(), 'delete', $id );
+			$this->own->add( $this->clients->site(), 'delete', $id );
 			Hooks::deleted( $id, $revision );
 		}
 		return $revision;

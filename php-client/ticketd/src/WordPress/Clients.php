@@ -63,6 +63,13 @@ final class Clients {
 	private array $spooling = array();
 
 	/**
+	 * The site of the client that was returned last.
+	 *
+	 * @var string
+	 */
+	private string $site = '';
+
+	/**
 	 * Takes the settings; the first call connects.
 	 *
 	 * @param Settings $settings The settings.
@@ -75,28 +82,37 @@ final class Clients {
 	 * The current blog's client.
 	 */
 	public function current(): Client {
-		return $this->client( $this->settings->site(), $this->settings->full_table() );
+		$this->site = $this->settings->site();
+		return $this->client( $this->site, $this->settings->full_table() );
 	}
 
 	/**
 	 * The current blog's client, with the spool behind it.
 	 */
 	public function spooling(): SpoolingClient {
-		$site  = $this->settings->site();
+		$this->site = $this->settings->site();
+
 		$table = $this->settings->full_table();
-		$key   = $site . "\n" . $table;
+		$key   = $this->site . "\n" . $table;
 		if ( ! isset( $this->spooling[ $key ] ) ) {
 			$spool      = fn(): Spool => $this->spool();
 			$is_waiting = fn( int $id ): bool => array() !== $this->spool()->waiting( array( $id ) );
 
 			$this->spooling[ $key ] = new SpoolingClient(
-				$this->client( $site, $table ),
+				$this->client( $this->site, $table ),
 				$spool,
 				fn(): int => Sequence::next( $this->settings->table(), $is_waiting ),
 				fn(): string => Database::identity( $this->settings->table() )
 			);
 		}
 		return $this->spooling[ $key ];
+	}
+
+	/**
+	 * The name of the site whose client was returned last: of the latest call, without asking the settings again.
+	 */
+	public function site(): string {
+		return $this->site;
 	}
 
 	/**
