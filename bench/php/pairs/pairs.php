@@ -69,7 +69,8 @@ function cpu( array $pids ): float {
  * @param string[] $env Its variables by name.
  */
 function fastcgi( array $env ): string {
-	$record = static fn( int $type, string $content ): string => pack( 'CCnnCx', 1, $type, 1, strlen( $content ), 0 ) . $content;
+	$record = static fn( int $type, string $content ): string =>
+		pack( 'CCnnCx', 1, $type, 1, strlen( $content ), 0 ) . $content;
 	$params = '';
 	foreach ( $env as $name => $value ) {
 		$params .= pack( 'CN', strlen( $name ), strlen( $value ) | 1 << 31 ) . $name . $value;
@@ -80,7 +81,7 @@ function fastcgi( array $env ): string {
 /**
  * Prints a row: medians, and the median of the ratios of the pairs with its quartiles.
  *
- * @param string              $label   What it is.
+ * @param string                 $label   What it is.
  * @param array<string, float[]> $figures By side the figures of the rounds.
  */
 function row( string $label, array $figures ): void {
@@ -93,15 +94,22 @@ function row( string $label, array $figures ): void {
 		printf( '  %s %.1f', $side, $quantile( $values, 0.5 ) );
 	}
 	$ratios = array_map( static fn( $a, $b ) => $a / $b, $figures['after'], $figures['before'] );
-	printf( "  after/before %.2f (%.2f-%.2f)\n", $quantile( $ratios, 0.5 ), $quantile( $ratios, 0.25 ), $quantile( $ratios, 0.75 ) );
+	printf(
+		"  after/before %.2f (%.2f-%.2f)\n",
+		$quantile( $ratios, 0.5 ),
+		$quantile( $ratios, 0.25 ),
+		$quantile( $ratios, 0.75 )
+	);
 }
 
 // The processors stay awake.
 for ( $i = (int) shell_exec( 'nproc' ); $i > 0; --$i ) {
-	$start( array( 'chrt', '--idle', '0', PHP_BINARY, '-r', 'while ( posix_getppid() > 1 ) { for ( $i = 0; $i < 100000; ++$i ); }' ) );
+	$spin = 'while ( posix_getppid() > 1 ) { for ( $i = 0; $i < 100000; ++$i ); }';
+	$start( array( 'chrt', '--idle', '0', PHP_BINARY, '-r', $spin ) );
 }
 
-passthru( 'gcc -O2 -o ' . escapeshellarg( $dir . '/echo' ) . ' ' . escapeshellarg( dirname( __DIR__, 2 ) . '/echo/echo.c' ) );
+$source = dirname( __DIR__, 2 ) . '/echo/echo.c';
+passthru( 'gcc -O2 -o ' . escapeshellarg( $dir . '/echo' ) . ' ' . escapeshellarg( $source ) );
 $start( array( $dir . '/echo', $echo ), $pipes );
 fgets( $pipes[1] );
 
@@ -111,11 +119,13 @@ file_put_contents(
 	. "user = root\ngroup = root\npm = static\npm.max_children = 1\nclear_env = no\n"
 );
 $programs = glob( '/usr/sbin/php-fpm*' );
-$master   = $start( array( end( $programs ), '--nodaemonize', '--allow-to-run-as-root', '--fpm-config', $dir . '/fpm.conf' ) );
-while ( ! file_exists( $dir . '/fpm.sock' ) || '' === ( $children = (string) file_get_contents( "/proc/$master/task/$master/children" ) ) ) {
+$options  = array( '--nodaemonize', '--allow-to-run-as-root', '--fpm-config', $dir . '/fpm.conf' );
+$master   = $start( array_merge( array( end( $programs ) ), $options ) );
+do {
 	usleep( 10000 );
 	clearstatcache();
-}
+	$children = (string) file_get_contents( "/proc/$master/task/$master/children" );
+} while ( ! file_exists( $dir . '/fpm.sock' ) || '' === $children );
 $workers = array_map( 'intval', explode( ' ', trim( $children ) ) );
 
 /**
@@ -152,8 +162,8 @@ $request = static function ( string $script, string $plugin ) use ( $dir, $echo,
 $sides = array();
 foreach ( array( 'client', 'open', 'function' ) as $what ) {
 	foreach ( array( 'before' => $before, 'after' => $after ) as $side => $plugin ) {
-		$command = array( PHP_BINARY, '-d', 'opcache.enable_cli=1', __DIR__ . '/process.php', $plugin, $echo, $spool, $what );
-		$pid     = $start( $command, $pipes );
+		$php = array( PHP_BINARY, '-d', 'opcache.enable_cli=1', __DIR__ . '/process.php' );
+		$pid = $start( array_merge( $php, array( $plugin, $echo, $spool, $what ) ), $pipes );
 
 		$sides[ $what ][ $side ] = array( $pid, $pipes );
 	}
@@ -177,8 +187,8 @@ $fpm     = array();
 $process = array();
 for ( $round = 0; $round <= $rounds; ++$round ) {
 	$figures = array(
-		'empty'  => $request( '../request/empty.php', '' ),
-		'bare'   => $request( 'bare.php', '' ),
+		'empty' => $request( '../request/empty.php', '' ),
+		'bare'  => $request( 'bare.php', '' ),
 	);
 	$both    = array( 'before' => $before, 'after' => $after );
 	foreach ( 0 === $round % 2 ? $both : array_reverse( $both ) as $side => $plugin ) {
@@ -196,7 +206,7 @@ for ( $round = 0; $round <= $rounds; ++$round ) {
 		}
 	}
 }
-row( 'a request in PHP-FPM', array( 'empty' => $fpm['empty'], 'bare' => $fpm['bare'], 'before' => $fpm['before'], 'after' => $fpm['after'] ) );
+row( 'a request in PHP-FPM', $fpm );
 row( 'connect + set + close', $process['client'] );
 row( 'set on the open connection', $process['open'] );
 row( 'ticketd_set_ticket()', $process['function'] );
