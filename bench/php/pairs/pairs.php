@@ -5,9 +5,9 @@
  *     git archive REVISION php-client | tar -x -C /tmp/before
  *     php bench/php/pairs/pairs.php /tmp/before/php-client/ticketd php-client/ticketd [ROUNDS]
  *
- * The daemon is the C floor of bench/echo. In PHP-FPM, with opcache, a figure is the processor time of the workers for
- * a request; in one process it is the time of a write. Both processors are kept awake: a halted one takes 40 to 100
- * microseconds to wake.
+ * The daemon is the C floor of bench/echo. A figure is PHP's own processor time in microseconds: of a worker of
+ * PHP-FPM with opcache for a request, of a process for a write. All processors are kept awake: a halted one takes 40 to
+ * 100 microseconds to wake. It needs root, gcc, php-fpm and chrt.
  *
  * @package Ticketd
  */
