@@ -19,4 +19,16 @@ defined( 'ABSPATH' ) || exit;
 require_once __DIR__ . '/src/autoload.php';
 require_once __DIR__ . '/src/functions.php';
 
+// The classes that every page uses, not looked up one by one; the others are loaded when they are first used.
+require_once __DIR__ . '/src/WordPress/Settings.php';
+require_once __DIR__ . '/src/WordPress/OwnChanges.php';
+require_once __DIR__ . '/src/WordPress/Calls.php';
+require_once __DIR__ . '/src/WordPress/Clients.php';
+require_once __DIR__ . '/src/WordPress/Api.php';
+require_once __DIR__ . '/src/WordPress/Watchdog.php';
+require_once __DIR__ . '/src/WordPress/Form/Blocks.php';
+require_once __DIR__ . '/src/WordPress/Capabilities.php';
+require_once __DIR__ . '/src/WordPress/DropIn.php';
+require_once __DIR__ . '/src/WordPress/Plugin.php';
+
 Ticketd\WordPress\Plugin::instance()->register( __FILE__ );

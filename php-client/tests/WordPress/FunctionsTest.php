@@ -115,7 +115,9 @@ final class FunctionsTest extends SiteTestCase {
 	 * The site is read at each call, so that each blog may have its own site, and all blogs share the connection.
 	 */
 	public function test_each_call_asks_for_its_site(): void {
-		$this->daemon( array( null, array( 'dirty' => 0 ) ), array( null, array( 'dirty' => 0 ) ) );
+		$status = array( null, array( 'dirty' => 0 ) );
+		$set    = array( null, array( 'revision' => 8 ) );
+		$this->daemon( $status, $status, $set, $set );
 		$blog = 1;
 		add_filter(
 			'ticketd_site',
@@ -128,6 +130,11 @@ final class FunctionsTest extends SiteTestCase {
 		ticketd_status();
 		$this->assertSame( array( 'status', array( 'site' => 'blog-1' ) ), $this->request() );
 		$this->assertSame( array( 'status', array( 'site' => 'blog-2' ) ), $this->request() );
+		ticketd_set_ticket( 812, array( 'status' => 'open' ) );
+		$blog = 1;
+		ticketd_set_ticket( 812, array( 'status' => 'open' ) );
+		$this->assertSame( 'blog-2', $this->request()[1]['site'] );
+		$this->assertSame( 'blog-1', $this->request()[1]['site'] );
 	}
 
 	/**

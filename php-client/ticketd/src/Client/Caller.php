@@ -55,12 +55,12 @@ final class Caller {
 	 *
 	 * @param Request       $request  The request. A change has a request id.
 	 * @param Deadline      $deadline When the call ends; its operation is the method.
-	 * @param callable      $read     Makes the return value of the result's map.
+	 * @param string        $read     The method of Result that makes the return value of the result's map.
 	 * @param callable|null $progress Called with the numbers done and in total of a progress message.
-	 * @return mixed The value of $read.
+	 * @return mixed The value of that method.
 	 * @throws TicketdException If the call fails.
 	 */
-	public function call( Request $request, Deadline $deadline, callable $read, ?callable $progress = null ) {
+	public function call( Request $request, Deadline $deadline, string $read, ?callable $progress = null ) {
 		try {
 			$this->breaker->pass();
 			$value = $this->attempts( $request, $deadline, $read, $progress );
@@ -92,12 +92,12 @@ final class Caller {
 	 *
 	 * @param Request       $request  The request.
 	 * @param Deadline      $deadline When the call ends.
-	 * @param callable      $read     Makes the return value of the result's map.
+	 * @param string        $read     The method of Result that makes the return value of the result's map.
 	 * @param callable|null $progress Called with the numbers done and in total of a progress message.
-	 * @return mixed The value of $read.
+	 * @return mixed The value of that method.
 	 * @throws TicketdException If the call fails.
 	 */
-	private function attempts( Request $request, Deadline $deadline, callable $read, ?callable $progress ) {
+	private function attempts( Request $request, Deadline $deadline, string $read, ?callable $progress ) {
 		try {
 			return $this->attempt( $request, $deadline, $read, $progress );
 		} catch ( LostException $e ) {
@@ -117,12 +117,12 @@ final class Caller {
 	 *
 	 * @param Request       $request  The request.
 	 * @param Deadline      $deadline When the call ends.
-	 * @param callable      $read     Makes the return value of the result's map.
+	 * @param string        $read     The method of Result that makes the return value of the result's map.
 	 * @param callable|null $progress Called with the numbers done and in total of a progress message.
-	 * @return mixed The value of $read.
+	 * @return mixed The value of that method.
 	 * @throws DaemonException If the daemon answers with an error.
 	 */
-	private function attempt( Request $request, Deadline $deadline, callable $read, ?callable $progress ) {
+	private function attempt( Request $request, Deadline $deadline, string $read, ?callable $progress ) {
 		$id     = $this->connection->next_id();
 		$params = self::params( $request, $deadline );
 		$frame  = Connection::frame( $this->codec->encode_request( $id, $request->method(), $params ) );
@@ -133,7 +133,7 @@ final class Caller {
 			$this->connection->send( $frame, $deadline );
 			$reply = $this->reply( $id, $deadline, $progress );
 			if ( null === $reply[2] ) {
-				$value = $read( $reply[3] );
+				$value = Result::$read( $reply[3], $request->count() );
 				$clean = true;
 			} else {
 				$error = DaemonException::from_wire( $reply[2] );

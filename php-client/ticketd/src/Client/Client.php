@@ -87,7 +87,7 @@ final class Client {
 	 * @return array{version: string, protocol: int}
 	 */
 	public function ping(): array {
-		return $this->call( 'ping', array(), array( Result::class, 'pong' ) );
+		return $this->call( $this->request( 'ping', array() ), 'pong' );
 	}
 
 	/**
@@ -104,7 +104,7 @@ final class Client {
 		$params = ( 0 === $id ? array() : array( 'id' => $id ) )
 			+ array( 'fields' => Request::fields( $fields ) )
 			+ self::repeatable( $request_id );
-		return $this->call( 'create', $params, array( Result::class, 'created' ) );
+		return $this->call( $this->request( 'create', $params ), 'created' );
 	}
 
 	/**
@@ -134,7 +134,7 @@ final class Client {
 		if ( $must_exist ) {
 			$params['must_exist'] = true;
 		}
-		return $this->call( 'set', $params, array( Result::class, 'revision' ) );
+		return $this->call( $this->request( 'set', $params ), 'revision' );
 	}
 
 	/**
@@ -157,20 +157,20 @@ final class Client {
 			}
 			$tickets[] = array( $id, Request::fields( $fields ) );
 		}
-		$params  = array( 'tickets' => $tickets ) + self::repeatable( $request_id );
-		$request = $this->request( 'set_many', $params + ( $must_exist ? array( 'must_exist' => true ) : array() ) );
-		$read    = static function ( array $result ) use ( $fields_by_id, $request ): array {
-			$outcomes = Result::outcomes( $result, count( $fields_by_id ) );
-			$pairs    = array(); // Rarely needed.
-			foreach ( $outcomes as $index => $outcome ) {
-				if ( $outcome instanceof DaemonException ) {
-					$pairs = array() === $pairs ? $request->pairs() : $pairs;
-					$outcome->set_request( $pairs[ $index ] );
-				}
+		$params = array( 'tickets' => $tickets ) + self::repeatable( $request_id );
+		if ( $must_exist ) {
+			$params['must_exist'] = true;
+		}
+		$request  = $this->request( 'set_many', $params );
+		$outcomes = $this->call( $request, 'outcomes' );
+		$pairs    = array(); // Rarely needed.
+		foreach ( $outcomes as $index => $outcome ) {
+			if ( $outcome instanceof DaemonException ) {
+				$pairs = array() === $pairs ? $request->pairs() : $pairs;
+				$outcome->set_request( $pairs[ $index ] );
 			}
-			return array_combine( array_keys( $fields_by_id ), $outcomes );
-		};
-		return $this->run( $request, $read );
+		}
+		return array_combine( array_keys( $fields_by_id ), $outcomes );
 	}
 
 	/**
@@ -181,7 +181,7 @@ final class Client {
 	 *         changes may be missing, as the store that holds them did not answer.
 	 */
 	public function get( int $id ): array {
-		return $this->call( 'get', array( 'id' => $id ), array( Result::class, 'ticket' ) );
+		return $this->call( $this->request( 'get', array( 'id' => $id ) ), 'ticket' );
 	}
 
 	/**
@@ -195,11 +195,8 @@ final class Client {
 		if ( array() === $ids ) {
 			return array();
 		}
-		$ids  = Request::ids( $ids );
-		$read = static function ( array $result ) use ( $ids ): array {
-			return array_combine( $ids, Result::tickets( $result, count( $ids ) ) );
-		};
-		return $this->call( 'get_many', array( 'ids' => $ids ), $read );
+		$ids = Request::ids( $ids );
+		return array_combine( $ids, $this->call( $this->request( 'get_many', array( 'ids' => $ids ) ), 'tickets' ) );
 	}
 
 	/**
@@ -224,7 +221,7 @@ final class Client {
 	 *         `stale` is true where changes may be missing.
 	 */
 	public function list_tickets( array $args = array() ): array {
-		return $this->call( 'list', Request::query( $args ), array( Result::class, 'page' ) );
+		return $this->call( $this->request( 'list', Request::query( $args ) ), 'page' );
 	}
 
 	/**
@@ -234,7 +231,7 @@ final class Client {
 	 *                    `deleted` and `fresh` as list_tickets() takes them.
 	 */
 	public function count_tickets( array $args = array() ): int {
-		return $this->call( 'count', Request::query( $args ), array( Result::class, 'counted' ) );
+		return $this->call( $this->request( 'count', Request::query( $args ) ), 'counted' );
 	}
 
 	/**
@@ -247,7 +244,7 @@ final class Client {
 	 */
 	public function count_tickets_by( string $field, array $args = array() ): array {
 		$params = Request::query( $args ) + array( 'by' => $field );
-		return $this->call( 'count', $params, array( Result::class, 'groups' ) );
+		return $this->call( $this->request( 'count', $params ), 'groups' );
 	}
 
 	/**
@@ -259,7 +256,7 @@ final class Client {
 	 */
 	public function delete( int $id, string $request_id = '' ): int {
 		$params = array( 'id' => $id ) + self::repeatable( $request_id );
-		return $this->call( 'delete', $params, array( Result::class, 'revision' ) );
+		return $this->call( $this->request( 'delete', $params ), 'revision' );
 	}
 
 	/**
@@ -277,7 +274,7 @@ final class Client {
 		int $timeout_ms = self::FLUSH_TIMEOUT_MS
 	): array {
 		$params = array() === $ids ? array() : array( 'ids' => Request::ids( $ids ) );
-		return $this->call( 'flush', $params, array( Result::class, 'flushed' ), $timeout_ms, $progress );
+		return $this->call( $this->request( 'flush', $params ), 'flushed', $timeout_ms, $progress );
 	}
 
 	/**
@@ -290,7 +287,7 @@ final class Client {
 	 */
 	public function dead_list( int $after = 0, int $limit = Protocol::DEFAULT_LIMIT ): array {
 		$params = array( 'limit' => $limit ) + ( 0 === $after ? array() : array( 'after' => $after ) );
-		return $this->call( 'dead_list', $params, array( Result::class, 'letters' ) );
+		return $this->call( $this->request( 'dead_list', $params ), 'letters' );
 	}
 
 	/**
@@ -319,7 +316,7 @@ final class Client {
 	 * @return array The protocol's status map.
 	 */
 	public function status(): array {
-		return $this->call( 'status', array(), array( Result::class, 'status' ) );
+		return $this->call( $this->request( 'status', array() ), 'status' );
 	}
 
 	/**
@@ -333,27 +330,7 @@ final class Client {
 			return 0;
 		}
 		$params = null === $ids ? array( 'all' => true ) : array( 'ids' => Request::ids( $ids ) );
-		return $this->call( $method, $params, array( Result::class, 'counted' ) );
-	}
-
-	/**
-	 * Calls a method for this site.
-	 *
-	 * @param string        $method     The method's name.
-	 * @param array         $params     Its parameters by name.
-	 * @param callable      $read       Makes the return value of the result's map.
-	 * @param int           $timeout_ms Time the call has, in milliseconds; 0: the client's.
-	 * @param callable|null $progress   Called with the numbers done and in total of a progress message.
-	 * @return mixed The value of $read.
-	 */
-	private function call(
-		string $method,
-		array $params,
-		callable $read,
-		int $timeout_ms = 0,
-		?callable $progress = null
-	) {
-		return $this->run( $this->request( $method, $params ), $read, $timeout_ms, $progress );
+		return $this->call( $this->request( $method, $params ), 'counted' );
 	}
 
 	/**
@@ -363,8 +340,12 @@ final class Client {
 	 * @param array  $params Its parameters by name.
 	 */
 	private function request( string $method, array $params ): Request {
-		$params += '' === $this->site ? array() : array( 'site' => $this->site );
-		$params += '' === $this->table ? array() : array( 'table' => $this->table );
+		if ( '' !== $this->site ) {
+			$params += array( 'site' => $this->site );
+		}
+		if ( '' !== $this->table ) {
+			$params += array( 'table' => $this->table );
+		}
 		return new Request( $method, $params );
 	}
 
@@ -372,12 +353,12 @@ final class Client {
 	 * Makes a call.
 	 *
 	 * @param Request       $request    The request.
-	 * @param callable      $read       Makes the return value of the result's map.
+	 * @param string        $read       The method of Result that makes the return value of the result's map.
 	 * @param int           $timeout_ms Time the call has, in milliseconds; 0: the client's.
 	 * @param callable|null $progress   Called with the numbers done and in total of a progress message.
-	 * @return mixed The value of $read.
+	 * @return mixed The value of that method.
 	 */
-	private function run( Request $request, callable $read, int $timeout_ms = 0, ?callable $progress = null ) {
+	private function call( Request $request, string $read, int $timeout_ms = 0, ?callable $progress = null ) {
 		$deadline = new Deadline( 0 !== $timeout_ms ? $timeout_ms : $this->timeout_ms, $request->method() );
 		return $this->caller->call( $request, $deadline, $read, $progress );
 	}

@@ -143,6 +143,13 @@ final class Request {
 	}
 
 	/**
+	 * How many tickets the request names in a list: its result has as many elements.
+	 */
+	public function count(): int {
+		return count( (array) ( $this->params['tickets'] ?? $this->params['ids'] ?? array() ) );
+	}
+
+	/**
 	 * The request id; empty: none.
 	 */
 	public function request_id(): string {

@@ -41,16 +41,16 @@ final class SpoolingClient {
 	private $spool;
 
 	/**
-	 * Gives ids to new tickets while the daemon is unreachable.
+	 * Gives ids to new tickets while the daemon is unreachable; null: none gets one.
 	 *
-	 * @var callable
+	 * @var callable|null
 	 */
 	private $next_id;
 
 	/**
-	 * Tells the identity of the site's table.
+	 * Tells the identity of the site's table; null: it is not known.
 	 *
-	 * @var callable
+	 * @var callable|null
 	 */
 	private $identity;
 
@@ -72,12 +72,8 @@ final class SpoolingClient {
 	) {
 		$this->client   = $client;
 		$this->spool    = $spool;
-		$this->next_id  = $next_id ?? static function (): int {
-			return 0;
-		};
-		$this->identity = $identity ?? static function (): string {
-			return '';
-		};
+		$this->next_id  = $next_id;
+		$this->identity = $identity;
 	}
 
 	/**
@@ -201,7 +197,8 @@ final class SpoolingClient {
 		}
 		try {
 			Door::check( $request );
-			if ( $this->opened()->write( $request->with_identity( ( $this->identity )() ) ) ) {
+			$identity = null === $this->identity ? '' : ( $this->identity )();
+			if ( $this->opened()->write( $request->with_identity( $identity ) ) ) {
 				return self::UNKNOWN_REVISION;
 			}
 		} catch ( TicketdException $refusal ) {
@@ -280,7 +277,7 @@ final class SpoolingClient {
 	private function take_id( TicketdException $failure ): int {
 		Door::check( $failure->request() );
 		try {
-			$id = ( $this->next_id )();
+			$id = null === $this->next_id ? 0 : ( $this->next_id )();
 			if ( $id > 0 ) {
 				return $id;
 			}

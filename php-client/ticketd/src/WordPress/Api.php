@@ -9,8 +9,6 @@ namespace Ticketd\WordPress;
 
 use Ticketd\Client\Client;
 use Ticketd\Client\Protocol;
-use Ticketd\Client\Spool;
-use Ticketd\Client\SpoolingClient;
 use Ticketd\Client\TicketdException;
 
 defined( 'ABSPATH' ) || exit;
@@ -23,6 +21,23 @@ defined( 'ABSPATH' ) || exit;
  * the spool, see Fallback.
  */
 final class Api {
+
+	/** The methods of SpoolingClient. */
+	private const CHANGES = array(
+		'create'   => true,
+		'set'      => true,
+		'set_many' => true,
+		'delete'   => true,
+	);
+
+	/** The methods that Client and Fallback have, with the protocol's names of them. */
+	private const READS = array(
+		'get'              => 'get',
+		'get_many'         => 'get_many',
+		'list_tickets'     => 'list',
+		'count_tickets'    => 'count',
+		'count_tickets_by' => 'count',
+	);
 
 	/**
 	 * The settings.
@@ -83,15 +98,9 @@ final class Api {
 		if ( is_wp_error( $fields ) ) {
 			return $fields;
 		}
-		$created = $this->change(
-			'create',
-			function ( SpoolingClient $client ) use ( $fields, $request_id ): array {
-				$created = $client->create( $fields, $request_id );
-				$this->own->add( $this->settings->site(), 'create', $created['id'], $fields );
-				return $created;
-			}
-		);
+		$created = $this->attempt( 'create', array( $fields, $request_id ) );
 		if ( ! is_wp_error( $created ) ) {
+			$this->own->add( $this->clients->site(), 'create', $created['id'], $fields );
 			Hooks::created( $created['id'], $fields, $created['revision'] );
 		}
 		return $created;
@@ -226,14 +235,11 @@ final class Api {
 	 * @return int|\WP_Error
 	 */
 	private function set_one( int $id, array $fields, int $if_revision, string $request_id, bool $must_exist = false ) {
-		return $this->change(
-			'set',
-			function ( SpoolingClient $client ) use ( $id, $fields, $if_revision, $request_id, $must_exist ): int {
-				$revision = $client->set( $id, $fields, $if_revision, $request_id, $must_exist );
-				$this->own->add( $this->settings->site(), 'set', $id, $fields );
-				return $revision;
-			}
-		);
+		$revision = $this->attempt( 'set', array( $id, $fields, $if_revision, $request_id, $must_exist ) );
+		if ( ! is_wp_error( $revision ) ) {
+			$this->own->add( $this->clients->site(), 'set', $id, $fields );
+		}
+		return $revision;
 	}
 
 	/**
@@ -244,20 +250,18 @@ final class Api {
 	 * @return array<int, int|\WP_Error>|\WP_Error
 	 */
 	private function set_those( array $fields_by_id, string $request_id ) {
-		return $this->change(
-			'set_many',
-			function ( SpoolingClient $client ) use ( $fields_by_id, $request_id ): array {
-				$outcomes = $client->set_many( $fields_by_id, $request_id );
-				foreach ( $outcomes as $id => $outcome ) {
-					if ( $outcome instanceof TicketdException ) {
-						$outcomes[ $id ] = Errors::from_exception( $outcome );
-					} else {
-						$this->own->add( $this->settings->site(), 'set', $id, $fields_by_id[ $id ] );
-					}
-				}
-				return $outcomes;
+		$outcomes = $this->attempt( 'set_many', array( $fields_by_id, $request_id ) );
+		if ( is_wp_error( $outcomes ) ) {
+			return $outcomes;
+		}
+		foreach ( $outcomes as $id => $outcome ) {
+			if ( $outcome instanceof TicketdException ) {
+				$outcomes[ $id ] = Errors::from_exception( $outcome );
+			} else {
+				$this->own->add( $this->clients->site(), 'set', $id, $fields_by_id[ $id ] );
 			}
-		);
+		}
+		return $outcomes;
 	}
 
 	/**
@@ -267,11 +271,7 @@ final class Api {
 	 * @return array{id: int, revision: int, fields: array}|\WP_Error
 	 */
 	public function get( int $id ) {
-		return $this->attempt(
-			'get',
-			static fn( Client $client ): array => $client->get( $id ),
-			static fn( Fallback $fallback ): ?array => $fallback->get( $id )
-		);
+		return $this->attempt( 'get', array( $id ) );
 	}
 
 	/**
@@ -281,11 +281,7 @@ final class Api {
 	 * @return array<int, array|null>|\WP_Error
 	 */
 	public function get_many( array $ids ) {
-		return $this->attempt(
-			'get_many',
-			static fn( Client $client ): array => $client->get_many( $ids ),
-			static fn( Fallback $fallback ): ?array => $fallback->get_many( $ids )
-		);
+		return $this->attempt( 'get_many', array( $ids ) );
 	}
 
 	/**
@@ -295,11 +291,7 @@ final class Api {
 	 * @return array{tickets: array[], next: string|null}|\WP_Error
 	 */
 	public function list_tickets( array $args = array() ) {
-		return $this->attempt(
-			'list',
-			static fn( Client $client ): array => $client->list_tickets( $args ),
-			static fn( Fallback $fallback ): ?array => $fallback->list_tickets( $args )
-		);
+		return $this->attempt( 'list_tickets', array( $args ) );
 	}
 
 	/**
@@ -309,11 +301,7 @@ final class Api {
 	 * @return int|\WP_Error
 	 */
 	public function count_tickets( array $args = array() ) {
-		return $this->attempt(
-			'count',
-			static fn( Client $client ): int => $client->count_tickets( $args ),
-			static fn( Fallback $fallback ): ?int => $fallback->count_tickets( $args )
-		);
+		return $this->attempt( 'count_tickets', array( $args ) );
 	}
 
 	/**
@@ -324,11 +312,7 @@ final class Api {
 	 * @return array{count: int, groups: array[]}|\WP_Error
 	 */
 	public function count_tickets_by( string $field, array $args = array() ) {
-		return $this->attempt(
-			'count',
-			static fn( Client $client ): array => $client->count_tickets_by( $field, $args ),
-			static fn( Fallback $fallback ): ?array => $fallback->count_tickets_by( $field, $args )
-		);
+		return $this->attempt( 'count_tickets_by', array( $field, $args ) );
 	}
 
 	/**
@@ -339,15 +323,9 @@ final class Api {
 	 * @return int|\WP_Error The new revision; 0 where the change was spooled.
 	 */
 	public function delete( int $id, string $request_id = '' ) {
-		$revision = $this->change(
-			'delete',
-			function ( SpoolingClient $client ) use ( $id, $request_id ): int {
-				$revision = $client->delete( $id, $request_id );
-				$this->own->add( $this->settings->site(), 'delete', $id );
-				return $revision;
-			}
-		);
+		$revision = $this->attempt( 'delete', array( $id, $request_id ) );
 		if ( ! is_wp_error( $revision ) ) {
+			$this->own->add( $this->clients->site(), 'delete', $id );
 			Hooks::deleted( $id, $revision );
 		}
 		return $revision;
@@ -366,10 +344,7 @@ final class Api {
 		?callable $progress = null,
 		int $timeout_ms = Client::FLUSH_TIMEOUT_MS
 	) {
-		return $this->attempt(
-			'flush',
-			static fn( Client $client ): array => $client->flush( $ids, $progress, $timeout_ms )
-		);
+		return $this->attempt( 'flush', array( $ids, $progress, $timeout_ms ) );
 	}
 
 	/**
@@ -380,10 +355,7 @@ final class Api {
 	 * @return array[]|\WP_Error
 	 */
 	public function dead_list( int $after = 0, int $limit = Protocol::DEFAULT_LIMIT ) {
-		return $this->attempt(
-			'dead_list',
-			static fn( Client $client ): array => $client->dead_list( $after, $limit )
-		);
+		return $this->attempt( 'dead_list', array( $after, $limit ) );
 	}
 
 	/**
@@ -393,7 +365,7 @@ final class Api {
 	 * @return int|\WP_Error The number of dead letters.
 	 */
 	public function dead_retry( ?array $ids ) {
-		return $this->attempt( 'dead_retry', static fn( Client $client ): int => $client->dead_retry( $ids ) );
+		return $this->attempt( 'dead_retry', array( $ids ) );
 	}
 
 	/**
@@ -403,7 +375,7 @@ final class Api {
 	 * @return int|\WP_Error The number of dead letters.
 	 */
 	public function dead_drop( ?array $ids ) {
-		return $this->attempt( 'dead_drop', static fn( Client $client ): int => $client->dead_drop( $ids ) );
+		return $this->attempt( 'dead_drop', array( $ids ) );
 	}
 
 	/**
@@ -412,79 +384,50 @@ final class Api {
 	 * @return array|\WP_Error
 	 */
 	public function status() {
-		return $this->attempt(
-			'status',
-			static fn( Client $client ): array => $client->status()
-		);
+		return $this->attempt( 'status' );
 	}
 
 	/**
-	 * Makes a change.
+	 * Makes a call. The deadline also holds for queries of the database.
 	 *
-	 * @param string   $method The protocol's method.
-	 * @param callable $call   Gets the current blog's client.
-	 * @return mixed The value of the call, or a WP_Error.
+	 * @param string $name The method of the client: of SpoolingClient for a change, of Client otherwise.
+	 * @param array  $args Its arguments.
+	 * @return mixed The value of the method, or a WP_Error.
 	 */
-	private function change( string $method, callable $call ) {
-		return $this->attempt(
-			$method,
-			function ( Client $client ) use ( $call ) {
-				$spool    = fn(): Spool => $this->clients->spool();
-				$next_id  = function () use ( $spool ): int {
-					$is_waiting = static fn( int $id ): bool => array() !== $spool()->waiting( array( $id ) );
-					return Sequence::next( $this->settings->table(), $is_waiting );
-				};
-				$identity = function (): string {
-					return Database::identity( $this->settings->table() );
-				};
-				return $call( new SpoolingClient( $client, $spool, $next_id, $identity ) );
-			}
-		);
-	}
-
-	/**
-	 * Runs a call. The deadline also holds for queries of the database.
-	 *
-	 * @param string        $method  The protocol's method.
-	 * @param callable      $call    Gets the current blog's client.
-	 * @param callable|null $without Answers it while the daemon is unreachable: gets the Fallback, returns null if it
-	 *                               cannot.
-	 * @return mixed The value of the call, or a WP_Error.
-	 */
-	private function attempt( string $method, callable $call, ?callable $without = null ) {
-		return Database::within( $this->settings->timeout_ms(), fn() => $this->bounded( $method, $call, $without ) );
-	}
-
-	/**
-	 * Runs a call whose statements have a deadline.
-	 *
-	 * @param string        $method  The protocol's method.
-	 * @param callable      $call    Gets the current blog's client.
-	 * @param callable|null $without Answers it while the daemon is unreachable: gets the Fallback, returns null if it
-	 *                               cannot.
-	 * @return mixed The value of the call, or a WP_Error.
-	 */
-	private function bounded( string $method, callable $call, ?callable $without ) {
-		$begin = microtime( true );
+	private function attempt( string $name, array $args = array() ) {
+		$outer  = Database::begin( $this->settings->timeout_ms() );
+		$begin  = microtime( true );
+		$method = self::READS[ $name ] ?? $name;
 		try {
-			$answer = $call( $this->clients->current() );
+			$client = isset( self::CHANGES[ $name ] ) ? $this->clients->spooling() : $this->clients->current();
+			$answer = $client->$name( ...$args );
 			$this->calls->add( $method, $begin, '' );
 			return $answer;
 		} catch ( TicketdException $failure ) {
 			$this->calls->add( $method, $begin, $failure->reason() );
-			try {
-				$answer = null === $without || ! $failure->is_outage() ? null : $without( $this->fallback() );
-			} catch ( TicketdException $refusal ) {
-				return Errors::from_exception( $refusal );
-			}
-			return $answer ?? Errors::from_exception( $failure );
+			return $this->without( $name, $args, $failure );
+		} finally {
+			Database::end( $outer );
 		}
 	}
 
 	/**
-	 * The fallback for the current blog's reads while the daemon is unreachable.
+	 * Answers a call that failed: a read while the daemon is unreachable from the database and the spool.
+	 *
+	 * @param string           $name    The method of the client.
+	 * @param array            $args    Its arguments.
+	 * @param TicketdException $failure The failure.
+	 * @return mixed The value of the method, or a WP_Error.
 	 */
-	private function fallback(): Fallback {
-		return new Fallback( $this->clients->spool(), $this->own, $this->settings );
+	private function without( string $name, array $args, TicketdException $failure ) {
+		if ( ! isset( self::READS[ $name ] ) || ! $failure->is_outage() ) {
+			return Errors::from_exception( $failure );
+		}
+		try {
+			$fallback = new Fallback( $this->clients->spool(), $this->own, $this->settings );
+			return $fallback->$name( ...$args ) ?? Errors::from_exception( $failure );
+		} catch ( TicketdException $refusal ) {
+			return Errors::from_exception( $refusal );
+		}
 	}
 }

@@ -11,6 +11,7 @@ use Ticketd\Client\Breaker;
 use Ticketd\Client\Client;
 use Ticketd\Client\Connection;
 use Ticketd\Client\Spool;
+use Ticketd\Client\SpoolingClient;
 
 defined( 'ABSPATH' ) || exit;
 
@@ -55,6 +56,20 @@ final class Clients {
 	private array $clients = array();
 
 	/**
+	 * The same with the spool behind them.
+	 *
+	 * @var array<string, SpoolingClient>
+	 */
+	private array $spooling = array();
+
+	/**
+	 * The site of the client that was returned last.
+	 *
+	 * @var string
+	 */
+	private string $site = '';
+
+	/**
 	 * Takes the settings; the first call connects.
 	 *
 	 * @param Settings $settings The settings.
@@ -67,9 +82,47 @@ final class Clients {
 	 * The current blog's client.
 	 */
 	public function current(): Client {
-		$site  = $this->settings->site();
+		$this->site = $this->settings->site();
+		return $this->client( $this->site, $this->settings->full_table() );
+	}
+
+	/**
+	 * The current blog's client, with the spool behind it.
+	 */
+	public function spooling(): SpoolingClient {
+		$this->site = $this->settings->site();
+
 		$table = $this->settings->full_table();
-		$key   = $site . "\n" . $table;
+		$key   = $this->site . "\n" . $table;
+		if ( ! isset( $this->spooling[ $key ] ) ) {
+			$spool      = fn(): Spool => $this->spool();
+			$is_waiting = fn( int $id ): bool => array() !== $this->spool()->waiting( array( $id ) );
+
+			$this->spooling[ $key ] = new SpoolingClient(
+				$this->client( $this->site, $table ),
+				$spool,
+				fn(): int => Sequence::next( $this->settings->table(), $is_waiting ),
+				fn(): string => Database::identity( $this->settings->table() )
+			);
+		}
+		return $this->spooling[ $key ];
+	}
+
+	/**
+	 * The name of the site whose client was returned last: of the latest call, without asking the settings again.
+	 */
+	public function site(): string {
+		return $this->site;
+	}
+
+	/**
+	 * The client of a site.
+	 *
+	 * @param string $site  The site's name.
+	 * @param string $table The table of its tickets, as `database.table`.
+	 */
+	private function client( string $site, string $table ): Client {
+		$key = $site . "\n" . $table;
 		if ( ! isset( $this->clients[ $key ] ) ) {
 			$this->connection = $this->connection ?? new Connection( $this->settings->socket() );
 			$this->breaker    = $this->breaker ?? new Breaker( $this->settings->spool() );

@@ -13,7 +13,7 @@ defined( 'ABSPATH' ) || exit;
  * Asks $wpdb, and distinguishes an empty answer from a failed query. No method prints an error or throws.
  *
  * $wpdb itself tries for a few seconds to restore a lost connection; that is WordPress' decision for every query of a
- * page. Queries within a call for a ticket have the call's own deadline, see within(): they may meet a locked table
+ * page. Queries within a call for a ticket have the call's own deadline, see begin(): they may meet a locked table
  * that no other part of the page needs.
  */
 final class Database {
@@ -46,22 +46,26 @@ final class Database {
 	private static int $least = 0;
 
 	/**
-	 * Makes a call whose statements end with it. A hanging daemon may take all of the call's time: the database has
+	 * Begins a call, whose statements end with it. A hanging daemon may take all of the call's time: the database has
 	 * at least LEAST_MS, so that the change still gets into the spool.
 	 *
-	 * @param int      $timeout_ms The call's time, in milliseconds.
-	 * @param callable $call       The call.
-	 * @return mixed The value of the call.
+	 * @param int $timeout_ms The call's time, in milliseconds.
+	 * @return int[] For end(): what holds around the call.
 	 */
-	public static function within( int $timeout_ms, callable $call ) {
+	public static function begin( int $timeout_ms ): array {
 		$outer       = array( self::$until, self::$least );
 		self::$least = self::LEAST_MS * 1000000;
 		self::$until = hrtime( true ) + $timeout_ms * 1000000;
-		try {
-			return $call();
-		} finally {
-			list( self::$until, self::$least ) = $outer;
-		}
+		return $outer;
+	}
+
+	/**
+	 * Ends a call.
+	 *
+	 * @param int[] $outer What begin() returned.
+	 */
+	public static function end( array $outer ): void {
+		list( self::$until, self::$least ) = $outer;
 	}
 
 	/**

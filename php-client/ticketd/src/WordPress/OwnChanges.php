@@ -21,7 +21,8 @@ final class OwnChanges {
 	private const MOST = 100;
 
 	/**
-	 * Pairs of the time in microseconds since 1970 and the Request, in their order.
+	 * The time in microseconds since 1970, the method and the parameters of each, in their order. A request is made of
+	 * those that a read asks for, while the daemon is unreachable.
 	 *
 	 * @var array[]
 	 */
@@ -42,8 +43,10 @@ final class OwnChanges {
 			'fields' => $fields,
 		);
 
-		$this->changes[] = array( (int) round( microtime( true ) * 1000000 ), new Request( $method, $params ) );
-		$this->changes   = array_slice( $this->changes, -self::MOST );
+		$this->changes[] = array( (int) round( microtime( true ) * 1000000 ), $method, $params );
+		if ( count( $this->changes ) > self::MOST ) {
+			array_shift( $this->changes );
+		}
 	}
 
 	/**
@@ -55,10 +58,10 @@ final class OwnChanges {
 	 */
 	public function among( array $ids, array $waiting ): array {
 		$wanted = array_flip( $ids );
-		foreach ( $this->changes as $change ) {
-			$id = $change[1]->param( 'id' );
+		foreach ( $this->changes as list( $time_us, $method, $params ) ) {
+			$id = $params['id'];
 			if ( isset( $wanted[ $id ] ) ) {
-				$waiting[ $id ][] = $change;
+				$waiting[ $id ][] = array( $time_us, new Request( $method, $params ) );
 				usort( $waiting[ $id ], static fn( array $a, array $b ): int => $a[0] <=> $b[0] );
 			}
 		}
