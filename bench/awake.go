@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"runtime"
 	"strconv"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -113,10 +112,10 @@ func spin(args []string) error {
 		return err
 	}
 	// A poll costs a system call: the spinner looks at its input now and then.
-	const now, often = 0, 1 << 22
-	parent := []unix.PollFd{{Fd: int32(syscall.Stdin), Events: unix.POLLIN}}
+	const input, now, often = 0, 0, 1 << 22
+	parent := []unix.PollFd{{Fd: input, Events: unix.POLLIN}}
 	for {
-		for range often { //nolint:revive // the work of a spinner
+		for range often {
 		}
 		if ready, err := unix.Poll(parent, now); ready > 0 || (err != nil && !errors.Is(err, unix.EINTR)) {
 			return nil

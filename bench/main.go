@@ -49,7 +49,7 @@ func Run(ctx context.Context, args []string) (err error) {
 	if err != nil {
 		return err
 	}
-	begin := time.Now()
+	begin, before := time.Now(), load()
 	busy, err := keepAwake(ctx)
 	if err != nil {
 		return err
@@ -67,7 +67,7 @@ func Run(ctx context.Context, args []string) (err error) {
 	lines, failed := measure(ctx, e, chosen)
 	fmt.Printf("\n%s\nmeasured in %s\n", summary(lines), time.Since(begin).Round(time.Second))
 	if *write {
-		machine, err := machineLines(ctx)
+		machine, err := machineLines(ctx, before)
 		if err != nil {
 			return errors.Join(failed, err)
 		}

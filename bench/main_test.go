@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"runtime"
@@ -174,11 +175,13 @@ func TestReport(t *testing.T) {
 	t.Parallel()
 	sample := round.Table{ticketd: {{Value: 5, CPU: 6}}, "a < b": {{Value: 10, CPU: 3, Server: 2}}}
 	lines := []line{
-		timed("one & all", sample, ticketd, "a < b", target{atMost: 0.6}), {what: "plain", value: round.Spread{Median: 7, Low: 5, High: 9}},
+		timed("one & all", sample, ticketd, "a < b", target{atMost: 0.6}),
+		{what: "plain", value: round.Spread{Median: 7, Low: 5, High: 9}},
 	}
 	text := table(lines, "") + sides(lines)
 	for _, want := range []string{
-		"| one & all | 0.5 × | 6 : 3 | at most 0.6 | reached |", "| a < b | 10 | 1 | 3 | 2 |", "| plain | 7 (5 to 9) |  |  | no target ~ |",
+		"| one & all | 0.5 × | 6 : 3 | at most 0.6 | reached |", "| a < b | 10 | 1 | 3 | 2 |",
+		"| plain | 7 (5 to 9) |  |  | no target ~ |",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
@@ -188,13 +191,22 @@ func TestReport(t *testing.T) {
 		t.Errorf("a reached target is lost: %s", text)
 	}
 	lines[0].target.atMost = 0.4
-	lines[0] = lines[0].above(sample, "a < b", "a < b")
+	lines[0] = above(lines[0], sample, "a < b", "a < b")
 	if text := lost(lines); !strings.Contains(text, "| one & all | 0.5 × | at most 0.4 | a < b: 1 × |") {
 		t.Errorf("a missed target without its floor: %s", text)
 	}
 	lines[0].part, lines[1].part = bareWrite, capacity
 	if text := summary(lines); !strings.Contains(text, "MISSED") || !strings.Contains(text, "no target ~") {
 		t.Errorf("summary: %s", text)
+	}
+	lines[0].part, lines[0].cost = wholeJob, true
+	var readme strings.Builder
+	if err := withCosts(&readme, "a\n"+costsBegin+"old\n"+costsEnd+"b\n", lines); err != nil ||
+		readme.String() != "a\n"+costsBegin+"| what | ratio (quartiles) |\n| --- | --- |\n| one & all | 0.5 |\n"+costsEnd+"b\n" {
+		t.Errorf("README: %v\n%s", err, &readme)
+	}
+	if err := withCosts(io.Discard, "a\n", lines); err == nil {
+		t.Error("a README without a place for the costs passes")
 	}
 	if picture := plot(lines); !strings.Contains(picture, "one &amp; all") || !strings.Contains(picture, "a &lt; b") {
 		t.Error(picture)
@@ -219,7 +231,7 @@ func TestSettled(t *testing.T) {
 		e := &env{repeats: c.repeats}
 		lines, err := e.settled(func() ([]line, error) {
 			runs++
-			return []line{{value: round.Spread{Median: 1, Low: 1, High: c.spreads[runs-1]}}, {value: round.Spread{Median: 1, Low: 1, High: 1}}}, nil
+			return []line{{value: round.Spread{Low: 1, High: c.spreads[runs-1]}}, {value: round.Spread{Low: 1, High: 1}}}, nil
 		})
 		if err != nil || lines[0].value.High != c.want || runs != c.runs {
 			t.Errorf("%v: %v after %d runs (%v), want %v after %d", c.spreads, lines[0].value.High, runs, err, c.want, c.runs)

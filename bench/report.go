@@ -28,6 +28,7 @@ type line struct {
 	part     part
 	cpu      [2]float64 // microseconds of processor time of the two compared sides; 0: not counted
 	lost     bool       // a rival does the same work for less
+	cost     bool       // for README.md
 	floor    string     // what no daemon can beat, in the same figure; empty if not measured
 }
 
@@ -106,7 +107,8 @@ func summary(lines []line) string {
 			}
 		}
 	}
-	fmt.Fprintf(&s, "\n%s the quartiles are further apart than %g ×, in each repetition that there was time for\n", strings.TrimSpace(wideMark), round.Steady)
+	fmt.Fprintf(&s, "\n%s the quartiles are further apart than %g ×, in each repetition that there was time for\n",
+		strings.TrimSpace(wideMark), round.Steady)
 	return s.String()
 }
 
@@ -181,8 +183,8 @@ func served(what string, table round.Table, of, against string, t target) line {
 	}
 }
 
-// above names the side that no daemon can beat, with the side's ratio in the same figure as the line.
-func (l line) above(table round.Table, floor, against string) line {
+// above returns the line with the side that no daemon can beat, and the side's ratio in the same figure as the line's.
+func above(l line, table round.Table, floor, against string) line {
 	l.floor = floor + ": " + spread(table.Ratio(floor, against), "×")
 	return l
 }
@@ -214,6 +216,7 @@ var page string
 var (
 	pageFile = filepath.Join("docs", "performance.md")
 	plotFile = filepath.Join("docs", "performance.svg")
+	readme   = "README.md"
 )
 
 // writePage writes the page and the plot.
@@ -230,13 +233,55 @@ func writePage(lines []line, machine []string) error {
 	if err := os.WriteFile(pageFile, []byte(text.String()), all); err != nil {
 		return err
 	}
-	return os.WriteFile(plotFile, []byte(plot(lines)), all)
+	if err := os.WriteFile(plotFile, []byte(plot(lines)), all); err != nil {
+		return err
+	}
+	former, err := os.ReadFile(readme)
+	if err != nil {
+		return err
+	}
+	text.Reset()
+	if err := withCosts(&text, string(former), lines); err != nil {
+		return err
+	}
+	return os.WriteFile(readme, []byte(text.String()), all)
+}
+
+// The lines of README.md around the costs.
+const costsBegin, costsEnd = "<!-- cost: written by make bench ARGS=--write -->\n", "<!-- end of cost -->\n"
+
+// withCosts writes the text of README.md with new costs.
+func withCosts(out io.Writer, former string, lines []line) error {
+	before, rest, begins := strings.Cut(former, costsBegin)
+	_, after, ends := strings.Cut(rest, costsEnd)
+	if !begins || !ends {
+		return fmt.Errorf("%s has no place for the costs", readme)
+	}
+	fmt.Fprint(out, before, costsBegin, "| what | ratio (quartiles) |\n| --- | --- |\n")
+	for _, p := range []part{wholeJob, bareWrite} {
+		for i := range lines {
+			if l := &lines[i]; l.cost && l.part == p {
+				fmt.Fprintf(out, "| %s | %s |\n", l.what, spread(l.value, ""))
+			}
+		}
+	}
+	_, err := fmt.Fprint(out, costsEnd, after)
+	return err
+}
+
+// costs marks lines for README.md.
+func costs(lines ...line) []line {
+	for i := range lines {
+		lines[i].cost = true
+	}
+	return lines
 }
 
 // table shows the figures of a part with their targets.
 func table(lines []line, of part) string {
 	var s strings.Builder
-	s.WriteString("| what | measured: median (quartiles) | processor time, µs | target | verdict |\n| --- | --- | --- | --- | --- |\n")
+	s.WriteString("| what | measured: median (quartiles) | processor time, µs | target | verdict |\n")
+	s.WriteString("| --- | --- | --- | --- | --- |\n")
 	for i := range lines {
 		if l := &lines[i]; l.part == of {
 			fmt.Fprintf(&s, "| %s | %s | %s | %s | %s |\n", l.what, spread(l.value, l.unit), l.spent(), l.target, l.verdict())

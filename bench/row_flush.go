@@ -152,7 +152,8 @@ func upsert(from, rows int, serial int64, assign func(column string) string) str
 		fmt.Fprintf(&s, "(%d,'pending','high',%d,'printers','%s',%d)", from+i, serial, stamp(serial), serial)
 	}
 	s.WriteString(" ON DUPLICATE KEY UPDATE ")
-	for i, column := range []string{"status", "priority", "assigned_to", "category", "updated_at", "revision"} { // revision last: the guard
+	// The revision comes last: the guards look at the former one.
+	for i, column := range []string{"status", "priority", "assigned_to", "category", "updated_at", "revision"} {
 		if i > 0 {
 			s.WriteString(", ")
 		}

@@ -60,9 +60,9 @@ func throughFPM(ctx context.Context, e *env) (lines []line, err error) {
 	}, func(t round.Table) []line {
 		const what = "requests/s through nginx and PHP-FPM, against the guide's way: "
 		return []line{
-			rated(what+"Redis ack", t, ticketd, guide, target{atLeast: 0.85}).above(t, floorScript, guide),
-			withoutSides(rated(what+"ack = journal", t, journaled, guide, target{atLeast: 0.95})).above(t, floor, guide),
-			withoutSides(rated(what+"no Redis", t, withoutRedis, guide, target{atLeast: 1.05})).above(t, floor, guide),
+			above(rated(what+"Redis ack", t, ticketd, guide, target{atLeast: 0.85}), t, floorScript, guide),
+			above(withoutSides(rated(what+"ack = journal", t, journaled, guide, target{atLeast: 0.95})), t, floor, guide),
+			above(withoutSides(rated(what+"no Redis", t, withoutRedis, guide, target{atLeast: 1.05})), t, floor, guide),
 		}
 	})
 }

@@ -52,11 +52,11 @@ func job(ctx context.Context, e *env) (lines []line, err error) {
 		w.jobSide(writeThrough, "through", times, nothingOwed),
 	}, func(t round.Table) []line {
 		const what = "whole job, processor time of a write, against "
-		return []line{
+		return costs(
 			jobLine(what+eventDriven, t, eventDriven, target{atMost: 0.35}),
 			withoutSides(jobLine(what+actionScheduler, t, actionScheduler, target{atMost: 0.35})),
 			withoutSides(jobLine(what+writeThrough, t, writeThrough, target{atMost: 0.5})),
-		}
+		)
 	})
 }
 

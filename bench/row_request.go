@@ -164,14 +164,14 @@ var oneWriteTargets = map[string][3]target{
 func oneWriteLines(at string, t round.Table) []line {
 	targets := oneWriteTargets[at]
 	what := "one write, " + at + ", against the guide's way: "
-	lines := []line{
-		timed(what+"Redis ack", t, ticketd, guide, targets[0]).above(t, floorScript, guide),
-		withoutSides(timed(what+"ack = journal", t, journaled, guide, targets[1])).above(t, floor, guide),
-	}
+	lines := costs(
+		above(timed(what+"Redis ack", t, ticketd, guide, targets[0]), t, floorScript, guide),
+		above(withoutSides(timed(what+"ack = journal", t, journaled, guide, targets[1])), t, floor, guide),
+	)
 	if at == overTLS { // without Redis there is no TLS
 		return lines
 	}
-	lines = append(lines, withoutSides(timed(what+"no Redis", t, withoutRedis, guide, targets[2])).above(t, floor, guide))
+	lines = append(lines, costs(above(withoutSides(timed(what+"no Redis", t, withoutRedis, guide, targets[2])), t, floor, guide))...)
 	if at != overSocket { // the floors are the same over each transport
 		return lines
 	}
@@ -211,8 +211,7 @@ func tenWrites(ctx context.Context, e *env) ([]line, error) {
 		}, nil
 	}, func(at string, t round.Table) []line {
 		return []line{
-			timed("ten writes one by one, "+at+": Redis ack", t, ticketd, guide, target{atMost: atMost[at]}).
-				above(t, floorScript, guide),
+			above(timed("ten writes one by one, "+at+": Redis ack", t, ticketd, guide, target{atMost: atMost[at]}), t, floorScript, guide),
 			withoutSides(timed("ten writes as one batch, "+at+": Redis ack", t, batch, guide, target{atMost: 0.2})),
 			withoutSides(timed("ten writes as one batch, "+at+": ack = journal", t, journaledBatch, guide, target{atMost: 0.08})),
 		}
@@ -329,10 +328,10 @@ func farRedis(ctx context.Context, e *env) (lines []line, err error) {
 		w.side("phpredis, held", "one", "held", times),
 	}, func(t round.Table) []line {
 		const what = "one write, Redis 1 ms away, against the guide's way: "
-		return []line{
+		return costs(
 			timed(what+"Redis ack", t, ticketd, guide, target{atMost: 0.45}),
 			withoutSides(timed(what+"ack = journal", t, journaled, guide, target{atMost: 0.05})),
-		}
+		)
 	})
 }
 

@@ -4,9 +4,11 @@
  * `scheduled`.
  *
  * `event` waits for queued tickets and upserts each with a commit of its own; after the queued id 0 it prints `done`.
- * `scheduled` upserts batches of 100 for each line on the standard input until no ticket is marked, then prints `done`. Each
- * batch has the statements of one action of Action Scheduler: the action's row, claim, state changes, log entries and successor.
- * Left out, in this way's favour: loading WordPress for each run, the options and locks of its runner, and its cleaning up.
+ *
+ * `scheduled` upserts batches of 100 for each line on the standard input until no ticket is marked, then prints `done`.
+ * Each batch has the statements of one action of Action Scheduler: the action's row, claim, changes of state, log
+ * entries and successor. Left out, in this way's favour: loading WordPress for each run, the options and locks of the
+ * runner, and the removal of old actions.
  *
  * @package Ticketd
  */
@@ -47,8 +49,8 @@ while ( 'scheduled' === $argv[2] && false !== fgets( STDIN ) ) {
  */
 function follow_queue( \Redis $redis, \mysqli $mysqli ): void {
 	$upsert = $mysqli->prepare(
-		'INSERT INTO plain_tickets (ticket_id, status, priority, assigned_to, category, updated_at) VALUES (?, ?, ?, ?, ?, NOW())' .
-		' ON DUPLICATE KEY UPDATE ' . assignments()
+		'INSERT INTO plain_tickets (ticket_id, status, priority, assigned_to, category, updated_at)' .
+		' VALUES (?, ?, ?, ?, ?, NOW()) ON DUPLICATE KEY UPDATE ' . assignments()
 	);
 	$upsert->bind_param( 'issis', $id, $status, $priority, $assigned_to, $category );
 	while ( true ) {
@@ -95,7 +97,8 @@ function run_action( \Redis $redis, \mysqli $mysqli ): int {
 	);
 	$written = write_batch( $redis, $mysqli );
 	$mysqli->query(
-		"UPDATE actionscheduler_actions SET status = 'complete', last_attempt_gmt = UTC_TIMESTAMP() WHERE action_id = $action"
+		"UPDATE actionscheduler_actions SET status = 'complete', last_attempt_gmt = UTC_TIMESTAMP()" .
+		" WHERE action_id = $action"
 	);
 	log_action( $mysqli, $action, 'action complete' );
 	schedule_action( $mysqli );
@@ -126,7 +129,8 @@ function schedule_action( \mysqli $mysqli ): void {
  */
 function log_action( \mysqli $mysqli, int $action, string $message ): void {
 	$mysqli->query(
-		"INSERT INTO actionscheduler_logs (action_id, message, log_date_gmt) VALUES ($action, '$message', UTC_TIMESTAMP())"
+		'INSERT INTO actionscheduler_logs (action_id, message, log_date_gmt)' .
+		" VALUES ($action, '$message', UTC_TIMESTAMP())"
 	);
 }
 

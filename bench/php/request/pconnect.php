@@ -11,7 +11,8 @@ if ( '' === $trust ) {
 	$redis->pconnect( get_cfg_var( 'bench.redis' ), (int) get_cfg_var( 'bench.redis_port' ) );
 } else {
 	$context = array( 'stream' => array( 'cafile' => $trust ) );
-	$redis->pconnect( get_cfg_var( 'bench.redis' ), (int) get_cfg_var( 'bench.redis_port' ), 0, 'bench', 0, 0, $context );
+	$port    = (int) get_cfg_var( 'bench.redis_port' );
+	$redis->pconnect( get_cfg_var( 'bench.redis' ), $port, 0, 'bench', 0, 0, $context );
 }
 $redis->auth( get_cfg_var( 'bench.redis_password' ) );
 $redis->select( 1 );

@@ -1,7 +1,7 @@
 <?php
 /**
- * A request that writes once to Redis, the guide's way, and once to MySQL, as $wpdb sends it. The connection to MySQL is
- * persistent: in WordPress, each request has one for other reasons.
+ * A request that writes once to Redis, the guide's way, and once to MySQL, as $wpdb sends it. The connection to MySQL
+ * is persistent: in WordPress, each request has one for other reasons.
  *
  * @package Ticketd
  */
@@ -18,7 +18,8 @@ $mysqli   = new mysqli( 'p:localhost', 'root', '', get_cfg_var( 'bench.database'
 $mysqli->query(
 	sprintf(
 		"INSERT INTO plain_tickets (ticket_id, status, assigned_to, updated_at) VALUES (%d, 'open', %d, NOW())
-		ON DUPLICATE KEY UPDATE status = VALUES(status), assigned_to = VALUES(assigned_to), updated_at = VALUES(updated_at)",
+		ON DUPLICATE KEY UPDATE status = VALUES(status), assigned_to = VALUES(assigned_to),
+		updated_at = VALUES(updated_at)",
 		$id,
 		$assignee
 	)
