@@ -37,7 +37,7 @@ type env struct {
 	ends            []func() error
 	repeats         time.Time // until when measurements may be repeated; the zero time: never
 	written         int       // what the next PHP worker begins to count with, see php/ways.php
-	quick           bool      // measure a twentieth, once: the rows work, the figures mean nothing
+	quick           bool      // measure a little, once: the rows work, the figures mean nothing
 }
 
 func newEnv(ctx context.Context, file string) (e *env, err error) {
@@ -99,7 +99,7 @@ func (e *env) start(ctx context.Context) (err error) {
 
 // much is so much work, or little of it if the env is quick.
 func (e *env) much(n int) int {
-	const part = 20
+	const part = 50
 	if e.quick {
 		return max(n/part, 1)
 	}
@@ -107,7 +107,13 @@ func (e *env) much(n int) int {
 }
 
 // span is so much time, or little of it if the env is quick.
-func (e *env) span(d time.Duration) time.Duration { return time.Duration(e.much(int(d))) }
+func (e *env) span(d time.Duration) time.Duration {
+	const part = 10
+	if e.quick {
+		return d / part
+	}
+	return d
+}
 
 // folder makes a folder in the env's own.
 func (e *env) folder(name string) (string, error) {

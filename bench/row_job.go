@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -92,7 +93,7 @@ func (w *phpWorker) jobSide(name, way string, times int, drain func(context.Cont
 // jobThroughFPM measures how many requests a second nginx and PHP-FPM serve if each writes once, until MySQL has all writes.
 func jobThroughFPM(ctx context.Context, e *env) (lines []line, err error) {
 	for _, table := range []string{plainTable, e.main.table, e.journal.table, e.alone.table} {
-		if err := e.fillTable(ctx, table, jobRows); err != nil {
+		if err := e.fillTable(ctx, table, e.much(jobRows)); err != nil {
 			return nil, err
 		}
 	}
@@ -108,14 +109,14 @@ func jobThroughFPM(ctx context.Context, e *env) (lines []line, err error) {
 	defer func() { err = errors.Join(err, w.end()) }()
 	w.pids = append(w.pids, queues.pids()...)
 	const rounds = 6
-	each := e.span(500 * time.Millisecond)
+	each, tickets := e.span(500*time.Millisecond), "tickets="+strconv.Itoa(e.much(jobRows))
 	return e.inRounds(ctx, rounds, []round.Side{
-		w.jobSide(ticketd, "ticketd.php?way="+wayTicketd+"&", each, nil, e.main.flush),
-		w.jobSide(journaled, "ticketd.php?way="+wayJournal+"&", each, nil, e.journal.flush),
-		w.jobSide(withoutRedis, "ticketd.php?way="+wayAlone+"&", each, nil, e.alone.flush),
-		w.jobSide(eventDriven, "event.php?", each, nil, queues.event.drain),
-		w.jobSide(actionScheduler, "scheduled.php?", each, queues.scheduled.drain, queues.scheduled.drain),
-		w.jobSide(writeThrough, "through.php?", each, nil, nothingOwed),
+		w.jobSide(ticketd, "ticketd.php?way="+wayTicketd+"&"+tickets, each, nil, e.main.flush),
+		w.jobSide(journaled, "ticketd.php?way="+wayJournal+"&"+tickets, each, nil, e.journal.flush),
+		w.jobSide(withoutRedis, "ticketd.php?way="+wayAlone+"&"+tickets, each, nil, e.alone.flush),
+		w.jobSide(eventDriven, "event.php?"+tickets, each, nil, queues.event.drain),
+		w.jobSide(actionScheduler, "scheduled.php?"+tickets, each, queues.scheduled.drain, queues.scheduled.drain),
+		w.jobSide(writeThrough, "through.php?"+tickets, each, nil, nothingOwed),
 	}, func(t round.Table) []line {
 		const what = "whole job, writes/s through nginx and PHP-FPM, against "
 		return []line{
@@ -137,7 +138,7 @@ func (w *web) jobSide(name, script string, each time.Duration, meanwhile, drain 
 		begin := time.Now()
 		loaded, ended := make(chan struct{}), make(chan error, 1)
 		go func() { ended <- everyHalfSecond(ctx, loaded, meanwhile) }()
-		rate, err := httpLoad(ctx, w.address, fmt.Sprintf("/%stickets=%d", script, jobRows), visitors, each)
+		rate, err := httpLoad(ctx, w.address, "/"+script, visitors, each)
 		loading := time.Since(begin)
 		close(loaded)
 		if err := errors.Join(err, <-ended); err != nil {

@@ -228,8 +228,11 @@ func get(ctx context.Context, e *env) ([]line, error) {
 	}
 	atMost := map[string]float64{overSocket: 0.7, overTCP: 0.6}
 	return e.overEach(ctx, rounds, transports, func(w *phpWorker) ([]round.Side, error) {
-		for _, way := range []string{"guide", wayTicketd, wayAlone, "mysqli-held"} {
-			const tickets = 1000 // as many as php/ways.php uses: each ticket is complete in Redis when read
+		const tickets = 1000 // as many as php/ways.php uses: each ticket is complete in Redis when read
+		if err := e.fillTable(ctx, plainTable, tickets); err != nil {
+			return nil, err
+		}
+		for _, way := range []string{"guide", wayTicketd, wayAlone} {
 			for _, task := range []string{"one", "get"} {
 				if _, err := w.run(task, way, tickets); err != nil {
 					return nil, err
