@@ -28,13 +28,12 @@ const anyTicket, anyRequest = "__rand_int__", "__next_int__"
 // observes Redis meanwhile, so the call cannot differ from the call that ticketd makes.
 func (e *env) scriptCall(ctx context.Context, prefix string, request bool) ([]string, error) {
 	const id = 987_654_321
-	requestID := ""
+	var change protocol.Change
 	if request {
-		requestID = rand.Text()[:len(anyRequest)]
+		const remember = 10 * time.Minute // as the plugin asks for
+		change = protocol.Change{RequestID: rand.Text()[:len(anyRequest)], Remember: remember}
 	}
-	call, err := e.observed(ctx, protocol.SetParams{
-		Change: protocol.Change{RequestID: requestID}, ID: id, Fields: fourFields(1),
-	})
+	call, err := e.observed(ctx, protocol.SetParams{Change: change, ID: id, Fields: fourFields(1)})
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +49,7 @@ func (e *env) scriptCall(ctx context.Context, prefix string, request bool) ([]st
 		if before, is := strings.CutSuffix(arg, strconv.Itoa(id)); is {
 			arg = before + anyTicket
 		}
-		if before, is := strings.CutSuffix(arg, requestID); is && request {
+		if before, is := strings.CutSuffix(arg, change.RequestID); is && request {
 			arg = before + anyRequest
 		}
 		call[i] = arg
