@@ -100,7 +100,7 @@ func measure(ctx context.Context, e *env, chosen []row) (all []line, err error) 
 
 // repeatsFor is how long measurements are repeated: then the rows that are left fit into a quarter of an hour with the repeated
 // rows.
-const repeatsFor = 9 * time.Minute
+const repeatsFor = 7 * time.Minute
 
 // settled measures lines, and measures them again, at most twice, while a line is too wide to be believed. The measurement that
 // is widest in no line is the result.
