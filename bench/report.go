@@ -219,18 +219,27 @@ var (
 	readme   = "README.md"
 )
 
-// writePage writes the page and the plot.
-func writePage(lines []line, machine []string) error {
+// pageText is the text of the page.
+func pageText(lines []line, machine []string) (string, error) {
 	var text strings.Builder
 	err := template.Must(template.New("page").Parse(page)).Execute(&text, map[string]any{
 		"Machine": machine, "Plot": filepath.Base(plotFile), "Sides": sides(lines), "Lost": lost(lines), "Steady": round.Steady,
 		"Job": table(lines, wholeJob), "Bare": table(lines, bareWrite), "Capacity": table(lines, capacity),
 	})
 	if err != nil {
-		return fmt.Errorf("writing %s: %w", pageFile, err)
+		return "", fmt.Errorf("writing %s: %w", pageFile, err)
+	}
+	return text.String(), nil
+}
+
+// writePage writes the page, the plot, and the costs in README.md.
+func writePage(lines []line, machine []string) error {
+	text, err := pageText(lines, machine)
+	if err != nil {
+		return err
 	}
 	const all = 0o644 // everybody may read documentation
-	if err := os.WriteFile(pageFile, []byte(text.String()), all); err != nil {
+	if err := os.WriteFile(pageFile, []byte(text), all); err != nil {
 		return err
 	}
 	if err := os.WriteFile(plotFile, []byte(plot(lines)), all); err != nil {
@@ -240,11 +249,11 @@ func writePage(lines []line, machine []string) error {
 	if err != nil {
 		return err
 	}
-	text.Reset()
-	if err := withCosts(&text, string(former), lines); err != nil {
+	var costs strings.Builder
+	if err := withCosts(&costs, string(former), lines); err != nil {
 		return err
 	}
-	return os.WriteFile(readme, []byte(text.String()), all)
+	return os.WriteFile(readme, []byte(costs.String()), all)
 }
 
 // The lines of README.md around the costs.
