@@ -168,7 +168,7 @@ demo-down: ## End what demo-up started
 	@$(GO) run ./internal/demo down
 
 .PHONY: bench
-bench: deps ## Measure against the rivals; ROWS=one,get for some, FILE=log.csv for real input, ARGS=--write for docs/
+bench: deps ## Measure against the rivals; ROWS=one,job for some, FILE=log.csv for real input, ARGS=--write for the docs, ARGS=--quick to try
 	@$(GO) run ./bench --rows "$(ROWS)" --file "$(FILE)" $(ARGS)
 
 .PHONY: replay

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"crypto/rand"
 	"database/sql"
@@ -10,7 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"syscall"
+	"time"
 
 	_ "github.com/go-sql-driver/mysql" // the driver for preparing tables and for the raw statements
 
@@ -33,7 +32,12 @@ type env struct {
 	journal         *daemon   // acknowledges from the journal
 	alone           *daemon   // has no Redis
 	tcp, tcpJournal *daemon   // reach Redis over TCP; nil until a row needs TCP
+	tls             *tlsPlace // nil until a row needs TLS
 	daemons         []*daemon // all that were started
+	ends            []func() error
+	repeats         time.Time // until when measurements may be repeated; the zero time: never
+	written         int       // what the next PHP worker begins to count with, see php/ways.php
+	quick           bool      // measure a little, once: the rows work, the figures mean nothing
 }
 
 func newEnv(ctx context.Context, file string) (e *env, err error) {
@@ -93,6 +97,24 @@ func (e *env) start(ctx context.Context) (err error) {
 	return err
 }
 
+// much is so much work, or little of it if the env is quick.
+func (e *env) much(n int) int {
+	const part = 50
+	if e.quick {
+		return max(n/part, 1)
+	}
+	return n
+}
+
+// span is so much time, or little of it if the env is quick.
+func (e *env) span(d time.Duration) time.Duration {
+	const part = 10
+	if e.quick {
+		return d / part
+	}
+	return d
+}
+
 // folder makes a folder in the env's own.
 func (e *env) folder(name string) (string, error) {
 	path := filepath.Join(e.dir, name)
@@ -110,6 +132,9 @@ func (e *env) end() error {
 	}
 	if e.mariadb != nil {
 		errs = append(errs, e.mariadb.Stop())
+	}
+	for _, end := range e.ends {
+		errs = append(errs, end())
 	}
 	if e.redis != nil {
 		errs = append(errs, e.redis.Stop())
@@ -132,6 +157,11 @@ const early = "ack = \"journal\""
 // as in the configuration; empty means without Redis. The journal is synced by interval, like Redis' own log. A busy disk
 // makes Redis hang, and may spoil a figure but not end the run.
 func (e *env) startDaemon(ctx context.Context, name, redis, site string) (*daemon, error) {
+	return e.startDaemonWith(ctx, name, redis, "", site)
+}
+
+// startDaemonWith is startDaemon with further lines for the connections to Redis.
+func (e *env) startDaemonWith(ctx context.Context, name, redis, connect, site string) (*daemon, error) {
 	dir, err := e.folder(name)
 	if err != nil {
 		return nil, err
@@ -142,7 +172,7 @@ func (e *env) startDaemon(ctx context.Context, name, redis, site string) (*daemo
 	d.base = fmt.Sprintf("[daemon]\nsocket = %q\nstate_dir = %q\nspool_dir = %q\n[journal]\nfsync = \"interval\"\n",
 		d.socket, filepath.Join(dir, "state"), d.spool)
 	if redis != "" {
-		d.base += fmt.Sprintf("[redis]\naddr = %q\npassword = %q\nread_timeout = \"10s\"\n", redis, e.password)
+		d.base += fmt.Sprintf("[redis]\naddr = %q\npassword = %q\nread_timeout = \"10s\"\n%s\n", redis, e.password, connect)
 	}
 	d.base += fmt.Sprintf("[sites.main]\ndsn = %q\ntable_prefix = %q\nkey_prefix = %q\n%s\n",
 		e.mariadb.DSN(database), name+"_", d.prefix, site)
@@ -187,54 +217,4 @@ func (d *daemon) status(ctx context.Context) (protocol.StatusResult, error) {
 	}
 	defer func() { _ = client.Close() }()
 	return client.Status(ctx)
-}
-
-// echoServer is the C program that answers every frame at once: no daemon can be faster.
-type echoServer struct {
-	cmd    *exec.Cmd
-	socket string
-}
-
-// startEchoes compiles the echo server and starts two: alone answers at once, relay writes to Redis first.
-func (e *env) startEchoes(ctx context.Context) (alone, relay *echoServer, err error) {
-	binary := filepath.Join(e.dir, "echo")
-	source := filepath.Join("bench", "echo", "echo.c")
-	if out, err := exec.CommandContext(ctx, "gcc", "-O2", "-o", binary, source).CombinedOutput(); err != nil {
-		return nil, nil, fmt.Errorf("compiling the echo server: %w\n%s", err, out)
-	}
-	if alone, err = startEcho(ctx, binary, filepath.Join(e.dir, "echo.sock")); err != nil {
-		return nil, nil, err
-	}
-	relay, err = startEcho(ctx, binary, filepath.Join(e.dir, "relay.sock"), e.redis.Socket(), e.password)
-	if err != nil {
-		alone.stop()
-	}
-	return alone, relay, err
-}
-
-// startEcho starts an echo server on a socket; redis are further arguments.
-func startEcho(ctx context.Context, binary, socket string, redis ...string) (*echoServer, error) {
-	_ = os.Remove(socket) // an earlier one's
-	s := &echoServer{socket: socket}
-	s.cmd = exec.CommandContext(ctx, binary, append([]string{socket}, redis...)...)
-	s.cmd.Stderr = os.Stderr
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	out, err := s.cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := s.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("starting the echo server: %w", err)
-	}
-	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
-		s.stop()
-		return nil, fmt.Errorf("starting the echo server: %w", err)
-	}
-	return s, nil
-}
-
-// stop kills the echo server, which has no data to keep.
-func (s *echoServer) stop() {
-	_ = s.cmd.Process.Kill() // fails if the server has ended already
-	_ = s.cmd.Wait()
 }

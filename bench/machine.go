@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// machineLines describes the measuring machine, without names of hosts or paths.
-func machineLines(ctx context.Context) (lines []string, err error) {
+// machineLines describes the measuring machine, with the load before the measurements and without names of hosts or paths.
+func machineLines(ctx context.Context, before string) (lines []string, err error) {
 	var kernel unix.Utsname
 	if err := unix.Uname(&kernel); err != nil {
 		return nil, fmt.Errorf("asking for the kernel: %w", err)
@@ -25,7 +25,7 @@ func machineLines(ctx context.Context) (lines []string, err error) {
 		"measured on "+time.Now().UTC().Format(time.DateOnly),
 		fmt.Sprintf("%d cores (%s), %s of memory", runtime.NumCPU(), processor(), memory()),
 		"Linux "+release,
-		load(),
+		before,
 		runtime.Version(),
 	)
 	for _, tool := range [][]string{
@@ -41,15 +41,15 @@ func machineLines(ctx context.Context) (lines []string, err error) {
 	return lines, nil
 }
 
-// load returns the machine's load average: with less than a processor for each process of the benchmark, waiting for another
-// process is slower than on an idle machine.
+// load returns the machine's load average before the benchmark, whose spinners count as load: with less than a processor for each
+// process of the benchmark, waiting for another process is slower than on an idle machine.
 func load() string {
 	text, err := os.ReadFile("/proc/loadavg")
 	fields := strings.Fields(string(text))
 	if err != nil || len(fields) < 3 {
 		return "load average unknown"
 	}
-	return "load average " + fields[2] + " over the last quarter of an hour"
+	return "load average " + fields[2] + " over the quarter of an hour before"
 }
 
 var number = regexp.MustCompile(`\d+\.\d+\.\d+`)

@@ -1,13 +1,18 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io"
+	"math"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
+	"golang.org/x/sys/unix"
 
 	"github.com/ticketd/ticketd/bench/incidents"
 	"github.com/ticketd/ticketd/bench/round"
@@ -15,6 +20,13 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if spins(os.Args[1:]) {
+		if err := spin(os.Args[1:]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	if err := os.Chdir(".."); err != nil { // the command runs in the module's root
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -34,14 +46,22 @@ func TestEveryWayWrites(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	echo, relay, err := e.startEchoes(t.Context())
+	floors, err := e.startFloors(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer echo.stop()
-	defer relay.stop()
+	defer floors.stop()
+	queues, err := e.startQueues(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := queues.stop(); err != nil {
+			t.Error(err)
+		}
+	}()
 	at := e.unixPlaces()
-	at.echo, at.relay = echo, relay
+	at.floors = floors
 	w, err := e.startPHP(t.Context(), at)
 	if err != nil {
 		t.Fatal(err)
@@ -63,6 +83,12 @@ func TestEveryWayWrites(t *testing.T) {
 		return n
 	}
 	keys := func() int { return int(redis.DBSize(t.Context()).Val()) }
+	plain := func() int { return rows(plainTable) }
+	calls := func() int { // of the script by the floor: each leaves its request's key
+		client := goredis.NewClient(e.redis.Options())
+		defer client.Close()
+		return len(client.Keys(t.Context(), floorPrefix+"*"+strings.Repeat("[0-9]", len(anyRequest))).Val())
+	}
 	for _, c := range []struct {
 		way, task string
 		count     func() int
@@ -71,16 +97,20 @@ func TestEveryWayWrites(t *testing.T) {
 		{"guide", "one", keys, 1},
 		{"pconnect", "one", keys, 1},
 		{"held", "ten", keys, 10},
-		{"mysqli", "one", func() int { return rows(plainTable) }, 1},
-		{"mysqli-held", "ten", func() int { return rows(plainTable) }, 10},
+		{"mysqli", "one", plain, 1},
+		{"mysqli-held", "ten", plain, 10},
 		{wayTicketd, "one", func() int { return rows(e.main.table) }, 1},
 		{wayTicketd, "ten", func() int { return rows(e.main.table) }, 10},
 		{wayTicketd, "batch", func() int { return rows(e.main.table) }, 10},
 		{wayJournal, "one", func() int { return rows(e.journal.table) }, 1},
 		{wayJournal, "batch", func() int { return rows(e.journal.table) }, 10},
 		{wayAlone, "one", func() int { return rows(e.alone.table) }, 1},
-		{"echo", "one", keys, 0},
-		{"relay", "one", keys, 0},
+		{"event", "one", plain, 1},
+		{"scheduled", "ten", plain, 10},
+		{"through", "one", plain, 1},
+		{wayFloor, "one", keys, 0},
+		{wayHSET, "one", keys, 0},
+		{wayScript, "one", calls, 2}, // the ticket and the request
 	} {
 		before := c.count()
 		if _, err := w.run(c.task, c.way, 1); err != nil {
@@ -90,6 +120,9 @@ func TestEveryWayWrites(t *testing.T) {
 			if err := d.flush(t.Context()); err != nil {
 				t.Fatal(err)
 			}
+		}
+		if err := errors.Join(queues.event.drain(t.Context()), queues.scheduled.drain(t.Context())); err != nil {
+			t.Fatal(err)
 		}
 		if more := c.count() - before; more != c.more {
 			t.Errorf("%s %s: %d tickets more, want %d", c.way, c.task, more, c.more)
@@ -140,17 +173,125 @@ func TestChoose(t *testing.T) {
 // The report has every line with target and every way, and the picture is well-formed XML with any names.
 func TestReport(t *testing.T) {
 	t.Parallel()
-	sample := round.Table{ticketd: {{Value: 5}}, "a < b": {{Value: 10, CPU: 3}}}
+	sample := round.Table{ticketd: {{Value: 5, CPU: 6}}, "a < b": {{Value: 10, CPU: 3, Server: 2}}}
 	lines := []line{
-		timed("one & all", sample, ticketd, "a < b", target{atMost: 0.6}), {what: "plain", value: round.Spread{Median: 7}},
+		timed("one & all", sample, ticketd, "a < b", target{atMost: 0.6}),
+		{what: "plain", value: round.Spread{Median: 7, Low: 5, High: 9}},
 	}
-	if text := table(lines) + sides(lines); !strings.Contains(text, "| one & all | 0.5 × | at most 0.6 | reached |") ||
-		!strings.Contains(text, "| a < b | 10 | 1 | 3 |") || !strings.Contains(text, "| plain | 7 |  | no target |") {
-		t.Error(text)
+	text := table(lines, "") + sides(lines)
+	for _, want := range []string{
+		"| one & all | 0.5 × | 6 : 3 | at most 0.6 | reached |", "| a < b | 10 | 1 | 3 | 2 |",
+		"| plain | 7 (5 to 9) |  |  | no target ~ |",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+	if text := lost(lines); strings.Contains(text, "one & all") {
+		t.Errorf("a reached target is lost: %s", text)
+	}
+	lines[0].target.atMost = 0.4
+	lines[0] = above(lines[0], sample, "a < b", "a < b")
+	if text := lost(lines); !strings.Contains(text, "| one & all | 0.5 × | at most 0.4 | a < b: 1 × |") {
+		t.Errorf("a missed target without its floor: %s", text)
+	}
+	lines[0].part, lines[1].part = bareWrite, capacity
+	if text := summary(lines); !strings.Contains(text, "MISSED") || !strings.Contains(text, "no target ~") {
+		t.Errorf("summary: %s", text)
+	}
+	lines[0].part, lines[0].cost = wholeJob, true
+	var readme strings.Builder
+	if err := withCosts(&readme, "a\n"+costsBegin+"old\n"+costsEnd+"b\n", lines); err != nil ||
+		readme.String() != "a\n"+costsBegin+"| what | ratio (quartiles) |\n| --- | --- |\n| one & all | 0.5 |\n"+costsEnd+"b\n" {
+		t.Errorf("README: %v\n%s", err, &readme)
+	}
+	if err := withCosts(io.Discard, "a\n", lines); err == nil {
+		t.Error("a README without a place for the costs passes")
+	}
+	all, err := pageText(lines, []string{"two cores"})
+	for _, part := range []string{"## The whole job", "| one & all |", "## The bare write", "## Where ticketd loses", "- two cores"} {
+		_, rest, found := strings.Cut(all, part)
+		if !found || err != nil {
+			t.Errorf("the page has no %q in its place (%v):\n%s", part, err, all)
+		}
+		all = rest
 	}
 	if picture := plot(lines); !strings.Contains(picture, "one &amp; all") || !strings.Contains(picture, "a &lt; b") {
 		t.Error(picture)
 	}
+}
+
+// A wide measurement is repeated until it is steady, at most twice and not after the end of the time; the steadiest one counts.
+func TestSettled(t *testing.T) {
+	t.Parallel()
+	spreads := []float64{1.6, 1.4, 1.5, 1.1}
+	for _, c := range []struct {
+		repeats time.Time
+		spreads []float64
+		want    float64
+		runs    int
+	}{
+		{time.Now().Add(time.Hour), spreads[2:], 1.1, 2},
+		{time.Now().Add(time.Hour), spreads, 1.4, 3},
+		{time.Time{}, spreads, 1.6, 1},
+	} {
+		runs := 0
+		e := &env{repeats: c.repeats}
+		lines, err := e.settled(func() ([]line, error) {
+			runs++
+			return []line{{value: round.Spread{Low: 1, High: c.spreads[runs-1]}}, {value: round.Spread{Low: 1, High: 1}}}, nil
+		})
+		if err != nil || lines[0].value.High != c.want || runs != c.runs {
+			t.Errorf("%v: %v after %d runs (%v), want %v after %d", c.spreads, lines[0].value.High, runs, err, c.want, c.runs)
+		}
+	}
+}
+
+// The spinners run on each processor, only while nothing else wants the processor, and end with their parent's pipe.
+func TestKeepAwake(t *testing.T) {
+	t.Parallel()
+	a, err := keepAwake(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	pids := a.pids()
+	for _, pid := range pids {
+		attr, err := unix.SchedGetAttr(pid, 0)
+		if err != nil || attr.Policy != unix.SCHED_IDLE {
+			t.Errorf("policy %v (%v), want SCHED_IDLE", attr, err)
+		}
+	}
+	if err := a.end(); err != nil || len(pids) != runtime.NumCPU() {
+		t.Errorf("%d spinners, %v", len(pids), err)
+	}
+}
+
+// Every row measures its lines, in a run that measures little.
+func TestEveryRowRuns(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("takes half a minute")
+	}
+	e, err := newEnv(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.quick = true
+	defer func() {
+		if err := e.end(); err != nil {
+			t.Error(err)
+		}
+	}()
+	lines, err := measure(t.Context(), e, rows)
+	if err != nil {
+		t.Error(err)
+	}
+	for i := range lines {
+		if m := lines[i].value.Median; math.IsNaN(m) || m <= 0 {
+			t.Errorf("%s: %v", lines[i].what, m)
+		}
+	}
+	t.Log(summary(lines))
 }
 
 // Clones are other tickets with the same updates, and generations do not overlap.

@@ -5,13 +5,13 @@ import (
 	_ "embed"
 	"fmt"
 	"html"
-	"html/template"
 	"io"
 	"math"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"text/template"
 
 	"github.com/ticketd/ticketd/bench/round"
 )
@@ -25,6 +25,11 @@ type line struct {
 	sides    []side // of a comparison, by ratio
 	sideUnit string
 	notes    []string // further remarks for the reader
+	part     part
+	cpu      [2]float64 // microseconds of processor time of the two compared sides; 0: not counted
+	lost     bool       // a rival does the same work for less
+	cost     bool       // for README.md
+	floor    string     // what no daemon can beat, in the same figure; empty if not measured
 }
 
 // target is the bound for a figure; the zero value is no target.
@@ -49,15 +54,23 @@ func (l *line) met() bool {
 }
 
 func (l *line) verdict() string {
+	var text string
 	switch {
 	case l.target == target{}:
-		return "no target"
+		text = "no target"
 	case l.met():
-		return "reached"
+		text = "reached"
 	default:
-		return "MISSED"
+		text = "MISSED"
 	}
+	if l.value.Wide() {
+		text += wideMark
+	}
+	return text
 }
+
+// wideMark marks a verdict on quartiles that are too far apart.
+const wideMark = " ~"
 
 // print shows the line for a terminal.
 func (l *line) print(out io.Writer) {
@@ -74,6 +87,31 @@ func (l *line) print(out io.Writer) {
 	}
 }
 
+// spent shows the processor time of the compared sides.
+func (l *line) spent() string {
+	if l.cpu[0] == 0 || l.cpu[1] == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s : %s", figure(l.cpu[0]), figure(l.cpu[1]))
+}
+
+// summary shows all lines in one table for a terminal.
+func summary(lines []line) string {
+	var s strings.Builder
+	const columns = "%-82s %-30s %-13s %-14s %s\n"
+	for _, p := range []part{wholeJob, bareWrite, capacity} {
+		fmt.Fprintf(&s, "\n"+columns, strings.ToUpper(string(p)), "median (quartiles)", "processor, µs", "target", "verdict")
+		for i := range lines {
+			if l := &lines[i]; l.part == p {
+				fmt.Fprintf(&s, columns, l.what, spread(l.value, l.unit), l.spent(), l.target, l.verdict())
+			}
+		}
+	}
+	fmt.Fprintf(&s, "\n%s the quartiles are further apart than %g ×, in each repetition that there was time for\n",
+		strings.TrimSpace(wideMark), round.Steady)
+	return s.String()
+}
+
 // spread shows a median with its quartiles, unless all three are equal.
 func spread(s round.Spread, unit string) string {
 	text := figure(s.Median)
@@ -87,36 +125,67 @@ func spread(s round.Spread, unit string) string {
 }
 
 // figure shows a number with three digits that count.
-func figure(f float64) string { return fmt.Sprintf("%.3g", f) }
+func figure(f float64) string {
+	const plain = 1000
+	if f >= plain {
+		return fmt.Sprintf("%.0f", f)
+	}
+	return fmt.Sprintf("%.3g", f)
+}
 
 // side is a way in a comparison.
 type side struct {
 	name  string
-	value float64 // the median, in the line's own unit
+	value round.Spread // in the line's own unit
 	ratio round.Spread
-	cpu   float64 // microseconds of processor time for a piece of work; 0: not counted
+	// cpu and server are microseconds of processor time for a piece of work: of all processes, and of the server alone; 0: not
+	// counted.
+	cpu, server float64
 }
 
 // timed is the line of a side's ratio to another side, with values in microseconds, and with all sides.
 func timed(what string, table round.Table, of, against string, t target) line {
-	return compared(what, table, of, against, t, "µs")
+	l := compared(what, table, of, against, t, "µs")
+	l.lost = rivals[against] && l.value.Median > 1
+	return l
 }
 
 // rated is the same where a value is a rate per second.
 func rated(what string, table round.Table, of, against string, t target) line {
-	return compared(what, table, of, against, t, "/s")
+	l := compared(what, table, of, against, t, "/s")
+	l.lost = rivals[against] && l.value.Median < 1
+	return l
 }
 
 func compared(what string, table round.Table, of, against string, t target, unit string) line {
-	l := line{what: what, value: table.Ratio(of, against), unit: "×", target: t, sideUnit: unit}
+	l := line{
+		what: what, value: table.Ratio(of, against), unit: "×", target: t, sideUnit: unit,
+		cpu: [2]float64{table.CPU(of).Median, table.CPU(against).Median},
+	}
 	for name := range table {
 		l.sides = append(l.sides, side{
-			name: name, value: table.Value(name).Median, ratio: table.Ratio(name, against), cpu: table.CPU(name).Median,
+			name: name, value: table.Value(name), ratio: table.Ratio(name, against), cpu: table.CPU(name).Median,
+			server: table.Server(name).Median,
 		})
 	}
 	slices.SortFunc(l.sides, func(a, b side) int {
 		return cmp.Or(cmp.Compare(a.ratio.Median, b.ratio.Median), cmp.Compare(a.name, b.name))
 	})
+	return l
+}
+
+// served compares the processor time of the servers alone.
+func served(what string, table round.Table, of, against string, t target) line {
+	return line{
+		what: what, unit: "×", target: t,
+		value: table.RatioOf(of, against, func(s round.Sample) float64 { return s.Server }),
+		cpu:   [2]float64{table.Server(of).Median, table.Server(against).Median},
+	}
+}
+
+// above returns the line with the side that no daemon can beat, and the side's ratio in the same figure as the line's.
+func above(l line, table round.Table, floor, against string) line {
+	l.floor = floor + ": " + spread(table.Ratio(floor, against), "×")
 	return l
 }
 
@@ -128,9 +197,12 @@ func withoutSides(l line) line {
 
 // text shows a side in a line of text.
 func (s *side) text(unit string) string {
-	text := fmt.Sprintf("%-28s %10.1f %s %7s ×", s.name, s.value, unit, figure(s.ratio.Median))
+	text := fmt.Sprintf("%-36s %-28s %-24s", s.name, spread(s.value, unit), spread(s.ratio, "×"))
 	if s.cpu > 0 {
 		text += fmt.Sprintf("   processor %7.1f µs", s.cpu)
+	}
+	if s.server > 0 {
+		text += fmt.Sprintf(", server %.1f", s.server)
 	}
 	return text
 }
@@ -144,31 +216,97 @@ var page string
 var (
 	pageFile = filepath.Join("docs", "performance.md")
 	plotFile = filepath.Join("docs", "performance.svg")
+	readme   = "README.md"
 )
 
-// writePage writes the page and the plot.
-func writePage(lines []line, machine []string) error {
+// pageText is the text of the page.
+func pageText(lines []line, machine []string) (string, error) {
 	var text strings.Builder
 	err := template.Must(template.New("page").Parse(page)).Execute(&text, map[string]any{
-		"Machine": machine, "Table": table(lines), "Sides": sides(lines), "Plot": filepath.Base(plotFile),
+		"Machine": machine, "Plot": filepath.Base(plotFile), "Sides": sides(lines), "Lost": lost(lines), "Steady": round.Steady,
+		"Job": table(lines, wholeJob), "Bare": table(lines, bareWrite), "Capacity": table(lines, capacity),
 	})
 	if err != nil {
-		return fmt.Errorf("writing %s: %w", pageFile, err)
+		return "", fmt.Errorf("writing %s: %w", pageFile, err)
 	}
-	const all = 0o644 // everybody may read documentation
-	if err := os.WriteFile(pageFile, []byte(text.String()), all); err != nil {
-		return err
-	}
-	return os.WriteFile(plotFile, []byte(plot(lines)), all)
+	return text.String(), nil
 }
 
-// table shows the figures with their targets.
-func table(lines []line) string {
-	var s strings.Builder
-	s.WriteString("| what | measured: median (quartiles) | target | verdict |\n| --- | --- | --- | --- |\n")
+// writePage writes the page, the plot, and the costs in README.md.
+func writePage(lines []line, machine []string) error {
+	text, err := pageText(lines, machine)
+	if err != nil {
+		return err
+	}
+	const all = 0o644 // everybody may read documentation
+	if err := os.WriteFile(pageFile, []byte(text), all); err != nil {
+		return err
+	}
+	if err := os.WriteFile(plotFile, []byte(plot(lines)), all); err != nil {
+		return err
+	}
+	former, err := os.ReadFile(readme)
+	if err != nil {
+		return err
+	}
+	var costs strings.Builder
+	if err := withCosts(&costs, string(former), lines); err != nil {
+		return err
+	}
+	return os.WriteFile(readme, []byte(costs.String()), all)
+}
+
+// The lines of README.md around the costs.
+const costsBegin, costsEnd = "<!-- cost: written by make bench ARGS=--write -->\n", "<!-- end of cost -->\n"
+
+// withCosts writes the text of README.md with new costs.
+func withCosts(out io.Writer, former string, lines []line) error {
+	before, rest, begins := strings.Cut(former, costsBegin)
+	_, after, ends := strings.Cut(rest, costsEnd)
+	if !begins || !ends {
+		return fmt.Errorf("%s has no place for the costs", readme)
+	}
+	fmt.Fprint(out, before, costsBegin, "| what | ratio (quartiles) |\n| --- | --- |\n")
+	for _, p := range []part{wholeJob, bareWrite} {
+		for i := range lines {
+			if l := &lines[i]; l.cost && l.part == p {
+				fmt.Fprintf(out, "| %s | %s |\n", l.what, spread(l.value, ""))
+			}
+		}
+	}
+	_, err := fmt.Fprint(out, costsEnd, after)
+	return err
+}
+
+// costs marks lines for README.md.
+func costs(lines ...line) []line {
 	for i := range lines {
-		l := &lines[i]
-		fmt.Fprintf(&s, "| %s | %s | %s | %s |\n", l.what, spread(l.value, l.unit), l.target, l.verdict())
+		lines[i].cost = true
+	}
+	return lines
+}
+
+// table shows the figures of a part with their targets.
+func table(lines []line, of part) string {
+	var s strings.Builder
+	s.WriteString("| what | measured: median (quartiles) | processor time, µs | target | verdict |\n")
+	s.WriteString("| --- | --- | --- | --- | --- |\n")
+	for i := range lines {
+		if l := &lines[i]; l.part == of {
+			fmt.Fprintf(&s, "| %s | %s | %s | %s | %s |\n", l.what, spread(l.value, l.unit), l.spent(), l.target, l.verdict())
+		}
+	}
+	return s.String()
+}
+
+// lost shows where a rival does the same work for less, or where a target is missed, with the floor if the row has one.
+func lost(lines []line) string {
+	var s strings.Builder
+	s.WriteString("| what | measured: median (quartiles) | target | what no daemon can beat |\n| --- | --- | --- | --- |\n")
+	for i := range lines {
+		if l := &lines[i]; l.lost || !l.met() {
+			fmt.Fprintf(&s, "| %s | %s | %s | %s |\n", l.what, spread(l.value, l.unit), l.target, l.floor)
+		}
 	}
 	return s.String()
 }
@@ -191,17 +329,22 @@ func sides(lines []line) string {
 		if len(l.notes) > 0 {
 			s.WriteByte('\n') // a table ends a list only behind an empty line
 		}
-		fmt.Fprintf(&s, "| way | median, %s | ratio (quartiles) | processor time, µs |\n", l.sideUnit)
-		s.WriteString("| --- | ---: | --- | ---: |\n")
+		fmt.Fprintf(&s, "| way | median (quartiles), %s | ratio (quartiles) | processor time, µs | of it the server |\n", l.sideUnit)
+		s.WriteString("| --- | --- | --- | ---: | ---: |\n")
 		for _, side := range l.sides {
-			spent := ""
-			if side.cpu > 0 {
-				spent = fmt.Sprintf("%.0f", side.cpu)
-			}
-			fmt.Fprintf(&s, "| %s | %.0f | %s | %s |\n", side.name, side.value, spread(side.ratio, ""), spent)
+			fmt.Fprintf(&s, "| %s | %s | %s | %s | %s |\n",
+				side.name, spread(side.value, ""), spread(side.ratio, ""), counted(side.cpu), counted(side.server))
 		}
 	}
 	return s.String()
+}
+
+// counted shows a processor time, and nothing if it was not counted.
+func counted(microseconds float64) string {
+	if microseconds == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%.0f", microseconds)
 }
 
 // The plot's measures in pixels.

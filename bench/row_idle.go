@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -16,7 +17,12 @@ func idle(ctx context.Context, e *env) ([]line, error) {
 	if err != nil {
 		return nil, err
 	}
-	const starts = 20
+	lines, err := e.settled(func() ([]line, error) { return d.atRest(ctx, e.much(15), e.span(2*time.Second)) })
+	return lines, errors.Join(err, d.Stop())
+}
+
+// atRest restarts the daemon so many times and then watches the daemon do nothing.
+func (d *daemon) atRest(ctx context.Context, starts int, watched time.Duration) ([]line, error) {
 	var ready []float64
 	for range starts {
 		if err := d.Stop(); err != nil {
@@ -28,7 +34,7 @@ func idle(ctx context.Context, e *env) ([]line, error) {
 		}
 		ready = append(ready, float64(time.Since(begin).Microseconds())/1000)
 	}
-	const watched, times = 2 * time.Second, 5
+	const times = 5
 	var share, memory []float64
 	for range times {
 		before, err := cpu(d.PID())
@@ -52,10 +58,10 @@ func idle(ctx context.Context, e *env) ([]line, error) {
 		memory = append(memory, rss)
 	}
 	return []line{
-		{what: "idle: memory", value: round.SpreadOf(memory), unit: "MB", target: target{atMost: 25}},
-		{what: "idle: processor", value: round.SpreadOf(share), unit: "% of a core", target: target{atMost: 0.2}},
-		{what: "ready after", value: round.SpreadOf(ready), unit: "ms", target: target{atMost: 150}},
-	}, d.Stop()
+		{what: "idle: memory", value: round.SpreadOf(memory), unit: "MB", target: target{atMost: 22}},
+		{what: "idle: processor", value: round.SpreadOf(share), unit: "% of a core", target: target{atMost: 0.1}},
+		{what: "ready after", value: round.SpreadOf(ready), unit: "ms", target: target{atMost: 50}},
+	}, nil
 }
 
 // resident reads a process' memory in MB from the kernel: VmRSS is the current value, VmHWM the highest.

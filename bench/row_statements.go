@@ -22,6 +22,7 @@ func statements(ctx context.Context, e *env) ([]line, error) {
 	if err != nil {
 		return nil, err
 	}
+	updates = updates[:e.much(len(updates))]
 	d, err := e.startDaemon(ctx, "replay", "unix://"+e.redis.Socket(), "")
 	if err != nil {
 		return nil, err

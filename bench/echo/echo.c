@@ -1,8 +1,11 @@
 /*
- * The floor for any daemon: answers every frame with revision 1, on a Unix stream socket; with a Redis, after writing four fields of
- * a hash there. One process, one thread, epoll. A frame is taken to arrive in one read, as the benchmark's do.
+ * The floor for any daemon: answers every frame with revision 1, on a Unix stream socket; with a Redis, after the reply to a command
+ * there. One process, one thread, epoll. A frame and a reply of Redis are taken to arrive in one read, as the benchmark's do.
  *
- * Usage: echo SOCKET [REDIS-SOCKET PASSWORD]
+ * Usage: echo SOCKET [REDIS-SOCKET PASSWORD COMMAND-FILE]
+ *
+ * The file holds the command's bytes. Before each call, a number of twelve digits replaces each __rand_int__ (one of a thousand
+ * tickets, as in redis-benchmark) and each __next_int__ (a number that is new in each call).
  */
 #define _GNU_SOURCE
 #include <stdint.h>
@@ -30,14 +33,16 @@ static size_t integer_size(const unsigned char *p)
 	}
 }
 
-static const char write_command[] =
-	"*10\r\n$4\r\nHSET\r\n$5\r\nfloor\r\n$6\r\nstatus\r\n$7\r\npending\r\n$8\r\npriority\r\n$4\r\nhigh\r\n"
-	"$11\r\nassigned_to\r\n$1\r\n7\r\n$8\r\ncategory\r\n$8\r\nprinters\r\n";
+/* The command, and where numbers go in it. */
+enum { DIGITS = 12, TICKETS = 1000, PLACES = 16 };
+static char call[65536];
+static size_t call_size;
+static char *tickets[PLACES + 1], *numbers[PLACES + 1]; /* each ends with a null pointer */
 
 /* Redis, or -1 without one. */
 static int redis = -1;
 
-/* Sends a command and waits for its reply, which is one short line; 0 where that is an error. */
+/* Sends a command and waits for its reply, which is short; 0 where that is an error. */
 static int command(const char *text, size_t size)
 {
 	char reply[256];
@@ -45,6 +50,51 @@ static int command(const char *text, size_t size)
 	if (write(redis, text, size) != (ssize_t)size)
 		return 0;
 	return read(redis, reply, sizeof reply) > 0 && reply[0] != '-';
+}
+
+/* Finds the places of a name in the command; 0 where these are too many. */
+static int find(const char *name, char **places)
+{
+	size_t n = 0;
+
+	for (char *at = call; (at = memmem(at, call_size - (size_t)(at - call), name, DIGITS)); at += DIGITS) {
+		if (n == PLACES)
+			return 0;
+		places[n++] = at;
+	}
+	return 1;
+}
+
+/* Reads the command; 0 where that fails. */
+static int read_call(const char *path)
+{
+	FILE *file = fopen(path, "rb");
+
+	if (!file)
+		return 0;
+	call_size = fread(call, 1, sizeof call, file);
+	fclose(file);
+	return call_size > 0 && call_size < sizeof call && find("__rand_int__", tickets) && find("__next_int__", numbers);
+}
+
+static void fill(char **places, unsigned long number)
+{
+	char text[DIGITS + 1];
+
+	snprintf(text, sizeof text, "%0*lu", DIGITS, number);
+	for (; *places; places++)
+		memcpy(*places, text, DIGITS);
+}
+
+/* Sends the command to Redis; 0 where that fails. */
+static int make_call(void)
+{
+	static unsigned long count;
+
+	count++;
+	fill(tickets, count % TICKETS);
+	fill(numbers, count);
+	return command(call, call_size);
 }
 
 /* Connects to Redis; 0 where that fails. */
@@ -72,7 +122,7 @@ static int answer(int fd)
 	/* Behind the header come the array, the type 0 and the id. */
 	if (n < HEADER + 3)
 		return 0;
-	if (redis >= 0 && !command(write_command, sizeof write_command - 1))
+	if (redis >= 0 && !make_call())
 		return 0;
 	size_t id = integer_size(in + HEADER + 2), size = HEADER + 2;
 
@@ -88,14 +138,14 @@ int main(int argc, char **argv)
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	struct epoll_event event = {.events = EPOLLIN}, ready[EVENTS];
 
-	if ((argc != 2 && argc != 4) || strlen(argv[1]) >= sizeof address.sun_path) {
-		fprintf(stderr, "usage: echo SOCKET [REDIS-SOCKET PASSWORD]\n");
+	if ((argc != 2 && argc != 5) || strlen(argv[1]) >= sizeof address.sun_path) {
+		fprintf(stderr, "usage: echo SOCKET [REDIS-SOCKET PASSWORD COMMAND-FILE]\n");
 		return 2;
 	}
 	strcpy(address.sun_path, argv[1]);
 	int listener = socket(AF_UNIX, SOCK_STREAM, 0), epoll = epoll_create1(0);
 
-	if (argc == 4 && !connect_redis(argv[2], argv[3])) {
+	if (argc == 5 && (!connect_redis(argv[2], argv[3]) || !read_call(argv[4]) || !make_call())) {
 		fprintf(stderr, "echo: Redis refuses\n");
 		return 1;
 	}

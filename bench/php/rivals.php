@@ -58,7 +58,12 @@ class GuideWay extends Way {
 	 */
 	protected function redis(): \Redis {
 		$redis = new \Redis();
-		$redis->connect( $this->places['redis'], $this->places['redis_port'] );
+		if ( '' === $this->places['redis_ca'] ) {
+			$redis->connect( $this->places['redis'], $this->places['redis_port'] );
+		} else {
+			$trust = array( 'stream' => array( 'cafile' => $this->places['redis_ca'] ) );
+			$redis->connect( $this->places['redis'], $this->places['redis_port'], 0, null, 0, 0, $trust );
+		}
 		$redis->auth( $this->places['redis_password'] );
 		$redis->select( 1 );
 		return $redis;
@@ -76,7 +81,12 @@ final class PersistentWay extends GuideWay {
 	 */
 	protected function redis(): \Redis {
 		$redis = new \Redis();
-		$redis->pconnect( $this->places['redis'], $this->places['redis_port'] );
+		if ( '' === $this->places['redis_ca'] ) {
+			$redis->pconnect( $this->places['redis'], $this->places['redis_port'] );
+		} else {
+			$trust = array( 'stream' => array( 'cafile' => $this->places['redis_ca'] ) );
+			$redis->pconnect( $this->places['redis'], $this->places['redis_port'], 0, 'tls', 0, 0, $trust );
+		}
 		$redis->auth( $this->places['redis_password'] );
 		$redis->select( 1 );
 		return $redis;

@@ -27,6 +27,15 @@ abstract class Way {
 	private static int $count = 0;
 
 	/**
+	 * Begins to count where no earlier process has counted.
+	 *
+	 * @param int $count The first number, a multiple of TICKETS.
+	 */
+	public static function begin( int $count ): void {
+		self::$count = $count;
+	}
+
+	/**
 	 * One write.
 	 */
 	public function one(): void {

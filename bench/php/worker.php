@@ -14,7 +14,9 @@ $places = json_decode( file_get_contents( $argv[1] ), true );
 require $places['plugin'] . '/src/autoload.php';
 require __DIR__ . '/ways.php';
 require __DIR__ . '/rivals.php';
+require __DIR__ . '/jobs.php';
 require __DIR__ . '/ticketd.php';
+Way::begin( $places['written'] );
 mysqli_report( MYSQLI_REPORT_ERROR | MYSQLI_REPORT_STRICT );
 
 $ways = array(
@@ -23,8 +25,11 @@ $ways = array(
 	'held'        => new HeldWay( $places ),
 	'mysqli'      => new MysqliWay( $places ),
 	'mysqli-held' => new HeldMysqliWay( $places ),
+	'event'       => new EventWay( $places ),
+	'scheduled'   => new ScheduledWay( $places ),
+	'through'     => new ThroughWay( $places ),
 );
-foreach ( array( 'ticketd', 'journal', 'alone', 'echo', 'relay' ) as $name ) {
+foreach ( array( 'ticketd', 'journal', 'alone', 'floor', 'hset', 'script' ) as $name ) {
 	if ( isset( $places[ $name ] ) ) {
 		$ways[ $name ] = new TicketdWay( $places[ $name ]['socket'], $places[ $name ]['spool'] );
 	}

@@ -20,6 +20,8 @@ type Sample struct {
 	Value float64
 	// CPU is the processor time of all processes in microseconds; 0 if not counted.
 	CPU float64
+	// Server is the part of CPU that the measured server took itself; 0 if not counted.
+	Server float64
 }
 
 // Table holds the samples of each side by name, in the order of the rounds.
@@ -48,9 +50,14 @@ func Run(ctx context.Context, rounds int, sides ...Side) (Table, error) {
 
 // Ratio is the value of side divided by the value of against, round by round.
 func (t Table) Ratio(side, against string) Spread {
+	return t.RatioOf(side, against, func(s Sample) float64 { return s.Value })
+}
+
+// RatioOf is the ratio of another figure of the samples.
+func (t Table) RatioOf(side, against string, get func(Sample) float64) Spread {
 	ratios := make([]float64, len(t[side]))
 	for i := range ratios {
-		ratios[i] = t[side][i].Value / t[against][i].Value
+		ratios[i] = get(t[side][i]) / get(t[against][i])
 	}
 	return SpreadOf(ratios)
 }
@@ -65,6 +72,11 @@ func (t Table) CPU(side string) Spread {
 	return SpreadOf(t.each(side, func(s Sample) float64 { return s.CPU }))
 }
 
+// Server is the spread of the processor times of a side's server.
+func (t Table) Server(side string) Spread {
+	return SpreadOf(t.each(side, func(s Sample) float64 { return s.Server }))
+}
+
 func (t Table) each(side string, get func(Sample) float64) []float64 {
 	values := make([]float64, len(t[side]))
 	for i, s := range t[side] {
@@ -77,6 +89,12 @@ func (t Table) each(side string, get func(Sample) float64) []float64 {
 type Spread struct {
 	Median, Low, High float64
 }
+
+// Steady is the bound of Wide: how far apart the quartiles of a figure may be that can be believed.
+const Steady = 1.3
+
+// Wide says whether the quartiles are so far apart that the median cannot be believed.
+func (s Spread) Wide() bool { return s.High > Steady*s.Low }
 
 // SpreadOf computes the spread of values, NaN without values.
 func SpreadOf(values []float64) Spread {

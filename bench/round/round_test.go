@@ -18,7 +18,7 @@ func TestRunInterleaves(t *testing.T) {
 		return Side{Name: name, Run: func(context.Context) (Sample, error) {
 			order = append(order, name)
 			runs++
-			return Sample{Value: runs, CPU: 10 * runs}, nil
+			return Sample{Value: runs, CPU: 10 * runs, Server: 2.5 * runs}, nil
 		}}
 	}
 	table, err := Run(t.Context(), 2, side("a"), side("b"), side("c"))
@@ -29,7 +29,7 @@ func TestRunInterleaves(t *testing.T) {
 		t.Errorf("order %s, want abcbcacab", got)
 	}
 	for _, name := range []string{"a", "b", "c"} {
-		if want := []Sample{{2, 20}, {3, 30}}; !slices.Equal(table[name], want) {
+		if want := []Sample{{2, 20, 5}, {3, 30, 7.5}}; !slices.Equal(table[name], want) {
 			t.Errorf("%s: %v, want %v", name, table[name], want)
 		}
 	}
@@ -62,6 +62,17 @@ func TestRatioIsPerRound(t *testing.T) {
 	}
 	if got := table.Value("b").Median; got != 20 {
 		t.Errorf("median %v, want 20", got)
+	}
+	twice := func(s Sample) float64 { return 2 * s.Value * s.Value }
+	if got, want := table.RatioOf("a", "b", twice), (Spread{0.25, 0.25, 0.25}); got != want {
+		t.Errorf("ratio of another figure: %v, want %v", got, want)
+	}
+}
+
+func TestWide(t *testing.T) {
+	t.Parallel()
+	if (Spread{Median: 1, Low: 0.9, High: 1.1}).Wide() || !(Spread{Median: 1, Low: 0.8, High: 1.1}).Wide() {
+		t.Error("0.9 to 1.1 is steady, 0.8 to 1.1 is wide")
 	}
 }
 

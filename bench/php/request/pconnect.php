@@ -6,7 +6,14 @@
  */
 
 $redis = new Redis();
-$redis->pconnect( get_cfg_var( 'bench.redis' ) );
+$trust = get_cfg_var( 'bench.redis_ca' );
+if ( '' === $trust ) {
+	$redis->pconnect( get_cfg_var( 'bench.redis' ), (int) get_cfg_var( 'bench.redis_port' ) );
+} else {
+	$context = array( 'stream' => array( 'cafile' => $trust ) );
+	$port    = (int) get_cfg_var( 'bench.redis_port' );
+	$redis->pconnect( get_cfg_var( 'bench.redis' ), $port, 0, 'bench', 0, 0, $context );
+}
 $redis->auth( get_cfg_var( 'bench.redis_password' ) );
 $redis->select( 1 );
 $done = $redis->hMSet( 'plain:' . mt_rand( 1, 1000 ), array( 'status' => 'open', 'assigned_to' => mt_rand() ) );

@@ -17,5 +17,6 @@ $client   = new Ticketd\Client\Client(
 	new Ticketd\Client\Breaker( $spool )
 );
 $spooling = new Ticketd\Client\SpoolingClient( $client, fn() => new Ticketd\Client\Spool( $spool ) );
-$revision = $spooling->set( mt_rand( 1, 1000 ), array( 'status' => 'open', 'assigned_to' => mt_rand() ) );
+$id       = mt_rand( 1, (int) ( $_GET['tickets'] ?? 1000 ) );
+$revision = $spooling->set( $id, array( 'status' => 'open', 'assigned_to' => mt_rand() ) );
 echo $revision > 0 ? 'ok' : 'spooled';
