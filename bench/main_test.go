@@ -209,7 +209,9 @@ func TestReport(t *testing.T) {
 		t.Error("a README without a place for the costs passes")
 	}
 	all, err := pageText(lines, []string{"two cores"})
-	for _, part := range []string{"## The whole job", "| one & all |", "## The bare write", "## Where ticketd loses", "- two cores"} {
+	for _, part := range []string{
+		"## The whole job", "| one & all |", "## The bare write", "## Where ticketd loses", "- two cores",
+	} {
 		_, rest, found := strings.Cut(all, part)
 		if !found || err != nil {
 			t.Errorf("the page has no %q in its place (%v):\n%s", part, err, all)

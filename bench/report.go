@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"text/template"
+	"unicode/utf8"
 
 	"github.com/ticketd/ticketd/bench/round"
 )
@@ -98,7 +99,12 @@ func (l *line) spent() string {
 // summary shows all lines in one table for a terminal.
 func summary(lines []line) string {
 	var s strings.Builder
-	const columns = "%-82s %-30s %-13s %-14s %s\n"
+	whats, spreads := 0, 0 // the widest texts
+	for i := range lines {
+		whats = max(whats, utf8.RuneCountInString(lines[i].what))
+		spreads = max(spreads, utf8.RuneCountInString(spread(lines[i].value, lines[i].unit)))
+	}
+	columns := fmt.Sprintf("%%-%ds  %%-%ds  %%-13s  %%-14s  %%s\n", whats, spreads)
 	for _, p := range []part{wholeJob, bareWrite, capacity} {
 		fmt.Fprintf(&s, "\n"+columns, strings.ToUpper(string(p)), "median (quartiles)", "processor, µs", "target", "verdict")
 		for i := range lines {

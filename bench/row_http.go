@@ -38,7 +38,7 @@ func throughFPM(ctx context.Context, e *env) (lines []line, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, w.end()) }()
-	const rounds = 8
+	const rounds = 7
 	each := e.span(time.Second)
 	script := w.side(floorScript, "ticketd.php?way="+wayScript, each)
 	return e.inRounds(ctx, rounds, []round.Side{
