@@ -17,6 +17,8 @@ use Ticketd\Client\SpoolingClient;
  * Each task makes its objects and one connection, as the plugin does in each PHP request.
  */
 final class TicketdWay extends Way {
+	/** Longer than a busy machine needs: a change that is spooled is no measurement. */
+	private const TIMEOUT_MS = 30000;
 
 	/**
 	 * Path of the daemon's socket.
@@ -113,7 +115,7 @@ final class TicketdWay extends Way {
 	 */
 	private function client(): Client {
 		$this->client = $this->client
-			?? new Client( new Connection( $this->socket ), '', Client::DEFAULT_TIMEOUT_MS, null, new Breaker( $this->spool ) );
+			?? new Client( new Connection( $this->socket ), '', self::TIMEOUT_MS, null, new Breaker( $this->spool ) );
 		return $this->client;
 	}
 
