@@ -52,7 +52,7 @@ var cases = map[string]invariant{
 			file: "store/redis/apply.lua",
 			text: "if not held[2] then\n\t\t\t\tredis.call('PERSIST', ticket)", instead: "if not held[2] then",
 		}},
-		site: never + "clean_ttl = \"1s\"", provoke: dirtyWhileItExpires, rule: check.RuleFinal,
+		site: never + "clean_ttl = \"1s\"", provoke: dirtyWhileItExpires, rule: check.RuleOwnWrites,
 	},
 	"replay ledger": {
 		plants: []plant{{
