@@ -11,7 +11,8 @@ import (
 	"github.com/ticketd/ticketd/sync/table"
 )
 
-// maxHot bounds the tickets that a request of a [hot] batch may name.
+// maxHot bounds the tickets of one request, and the tickets that one batch reads: each may be as large as ticket_bytes allows, and a
+// batch holds all of them at once.
 const maxHot = 16
 
 // hot is a batch of small requests of several clients. The store alone must be able to answer a request; other requests are left
@@ -98,6 +99,9 @@ func (h *hot) SetMany(p *protocol.SetManyParams) bool {
 
 // Get implements [daemon.Hot].
 func (h *hot) Get(p *protocol.GetParams) bool {
+	if len(h.ids) >= maxHot {
+		return false
+	}
 	h.ids = append(h.ids, ticket.ID(p.ID))
 	h.requests = append(h.requests, hotRequest{protocol.MethodGet, len(h.ids) - 1, 1})
 	return true
@@ -105,7 +109,7 @@ func (h *hot) Get(p *protocol.GetParams) bool {
 
 // GetMany implements [daemon.Hot].
 func (h *hot) GetMany(p *protocol.GetManyParams) bool {
-	if len(p.IDs) > maxHot {
+	if len(h.ids)+len(p.IDs) > maxHot {
 		return false
 	}
 	h.requests = append(h.requests, hotRequest{protocol.MethodGetMany, len(h.ids), len(p.IDs)})

@@ -188,9 +188,9 @@ func TestCommandLine(t *testing.T) {
 		{args: []string{"set", "1", "status=pending", "category:null"}, want: "\n"},
 		{args: []string{"get", "1"}, want: `"pending"`},
 		{args: []string{"get", "1", "--format", "json"}, want: `"status":"pending"`},
-		{args: []string{"get", "99"}, want: "no such ticket", fail: true},
-		{args: []string{"set", "888888", "status=x"}, want: "no such ticket", fail: true},
-		{args: []string{"get", "888888"}, want: "no such ticket", fail: true}, // and no ghost
+		{args: []string{"get", "99"}, want: "the ticket does not exist", fail: true},
+		{args: []string{"set", "888888", "status=x"}, want: "the ticket does not exist", fail: true},
+		{args: []string{"get", "888888"}, want: "the ticket does not exist", fail: true}, // and no ghost
 		{args: []string{"set", "888888", "--create", "status=x"}, want: "\n"},
 		{args: []string{"set", "0", "status=x"}, want: "a ticket id is", fail: true},
 		{args: []string{"set", "1", "status"}, want: "is not name=value", fail: true},
