@@ -146,7 +146,7 @@ func newGet(o *options) *cobra.Command {
 				}
 				o.noteStale(stale, nil)
 				if len(missing) > 0 {
-					return fmt.Errorf("no such ticket, or it was deleted: %s", strings.Join(missing, ", "))
+					return fmt.Errorf("the ticket does not exist, or was deleted: %s", strings.Join(missing, ", "))
 				}
 				return nil
 			})
