@@ -110,7 +110,7 @@ func reloads(ctx context.Context, hangups <-chan os.Signal, f *configFlags, d *b
 		notify(log, sdnotify.SdNotifyReloading+"\n"+sdnotify.SdNotifyMonotonicUsec())
 		c, err := f.load()
 		if err == nil {
-			err = d.Reload(c)
+			err = d.Reload(ctx, c)
 		}
 		if err != nil {
 			log.Error().Err(err).Msg("the configuration is not reloaded; the one before stays in force")

@@ -188,7 +188,7 @@ func (s *runningSite) watched(c *config.Redis) []watchdog.Part {
 
 // Reload applies a changed configuration: the users of each site, the sync strategies, and the log's level. Other changes take
 // effect at the next start, which the log says.
-func (d *Daemon) Reload(c *config.Config) error {
+func (d *Daemon) Reload(ctx context.Context, c *config.Config) error {
 	access, err := d.access(c)
 	if err != nil {
 		return err
@@ -207,7 +207,7 @@ func (d *Daemon) Reload(c *config.Config) error {
 		d.spoolUsers.Store(d.prepareSpool(c))
 		d.spool.Refresh()
 	}
-	d.readTables()
+	d.readTables(ctx)
 	SetLevel(c.Log.Level)
 	if needsRestart(d.config, c) {
 		d.log.Warn().Msg("the configuration has changes that take effect at the next start of the daemon")
@@ -218,8 +218,8 @@ func (d *Daemon) Reload(c *config.Config) error {
 
 // readTables reads the definitions of the sites' tables: an operator who has added a column reloads the daemon before the values
 // of the field move into the column.
-func (d *Daemon) readTables() {
-	ctx, cancel := context.WithTimeout(context.Background(), lookTimeout)
+func (d *Daemon) readTables(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	var reads sync.WaitGroup
 	for _, s := range d.sites {

@@ -11,8 +11,8 @@ import (
 	"github.com/ticketd/ticketd/sync/table"
 )
 
-// maxHot bounds the tickets of one request, and the tickets that one batch reads: each may be as large as ticket_bytes allows, and a
-// batch holds all of them at once.
+// maxHot bounds the tickets of one request, and the tickets that one batch reads: each may be as large as ticket_bytes allows,
+// and a batch holds all of them at once.
 const maxHot = 16
 
 // hot is a batch of small requests of several clients. The store alone must be able to answer a request; other requests are left

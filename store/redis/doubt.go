@@ -18,9 +18,10 @@ import (
 // copies, which takes a scan and the other daemons. Until then the partition is in doubt: the process that serves the partition
 // (line in the meta hash, noted by again.lua before any other command) is not the process that was reconciled last (run). In
 // doubt a clean field counts as unknown, and a condition on a clean ticket cannot be decided, unless fill.lua has completed the
-// ticket since (_line). Pending changes may be older than the sink, too, until they are flushed: where the ticket has no later revision
-// than this process had when the first daemon came (base, see again.lua), readers hear that the ticket may be behind, and no
-// condition on the ticket's revision can be decided. A daemon starts in doubt, as the process may have been replaced meanwhile.
+// ticket since (_line). Pending changes may be older than the sink, too, until they are flushed: where the ticket has no later
+// revision than this process had when the first daemon came (base, see again.lua), readers hear that the ticket may be behind,
+// and no condition on the ticket's revision can be decided. A daemon starts in doubt, as the process may have been replaced
+// meanwhile.
 
 // doubted returns the lines of the partitions in doubt. It asks Redis once for each process that this daemon has met, and goes on
 // asking until the partition was reconciled.

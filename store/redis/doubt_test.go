@@ -10,10 +10,10 @@ import (
 	"github.com/ticketd/ticketd/store/redis"
 )
 
-// Redis and the daemon stop, and Redis comes back with an older file: with a pending and a clean value that MySQL has replaced. The
-// daemon that starts shows neither as the newest, and no condition on their revisions holds, until the clean copies are forgotten
-// and the pending change is flushed. Where a daemon starts without doubt, the reader sees the older clean value; without base in
-// apply.lua and in isBefore the older pending value counts.
+// Redis and the daemon stop, and Redis comes back with an older file: with a pending and a clean value that MySQL has replaced.
+// The daemon that starts shows neither as the newest, and no condition on their revisions holds, until the clean copies are
+// forgotten and the pending change is flushed. Where a daemon starts without doubt, the reader sees the older clean value;
+// without base in apply.lua and in isBefore the older pending value counts.
 func TestADaemonStartsInDoubt(t *testing.T) {
 	t.Parallel()
 	server := testenv.NewRedis(t, testenv.RedisOptions{})

@@ -16,8 +16,8 @@ import (
 // A row's revision says that all changes up to that revision are in the row, and the next place refuses lower revisions. So after
 // a fail-over a claim waits until every daemon has applied its kept changes again: a change that another daemon applies later,
 // under an older revision, would be refused. Each daemon notes in the meta hash the process to which the daemon has applied its
-// changes (again.lua). Where Redis was emptied, these notes are lost: the next filling begins with the note of a daemon that never
-// comes (seed.lua), and every daemon has the time to come.
+// changes (again.lua). Where Redis was emptied, these notes are lost: the next filling begins with the note of a daemon that
+// never comes (seed.lua), and every daemon has the time to come.
 
 const (
 	// hostGrace is how long claims wait for a daemon. The next place may refuse the changes of a daemon that comes later.

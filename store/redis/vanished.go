@@ -25,9 +25,9 @@ const vanishedTries = 3
 // errVanished means that other programs delete the hashes of pending tickets faster than the daemon can write the hashes again.
 var errVanished = fmt.Errorf("%w: another program deletes the keys of pending tickets again and again", store.ErrUnavailable)
 
-// sendPastVanished makes the rest of a batch behind the mutations that are done: it brings back the next ticket and goes on, until
-// no ticket is missing. New mutations that are done keep their outcomes where a later call fails. Of a replay the whole batch is
-// sent again, as the numbers of the entries that could not be made belong together.
+// sendPastVanished makes the rest of a batch behind the mutations that are done: it brings back the next ticket and goes on,
+// until no ticket is missing. New mutations that are done keep their outcomes where a later call fails. Of a replay the whole
+// batch is sent again, as the numbers of the entries that could not be made belong together.
 func (w *writer) sendPastVanished(ctx context.Context, p int, b *batch, done []store.Outcome) ([]store.Outcome, error) {
 	var err error
 	for try := 1; err == nil && len(done) < len(b.mutations); try++ {

@@ -1,6 +1,7 @@
 package redis_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -55,7 +56,7 @@ func TestDeletedKeysOfTicketsThatAreChanged(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, o := range append(replayed, made...) {
-		if taken := i == 5; (o.Err == nil) == taken || taken && o.Err != store.ErrTaken {
+		if taken := i == 5; (o.Err == nil) == taken || taken && !errors.Is(o.Err, store.ErrTaken) {
 			t.Errorf("outcome %d: %+v", i, o)
 		}
 	}
