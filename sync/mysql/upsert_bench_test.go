@@ -27,7 +27,7 @@ import (
 // connection's thread in the server, also as a multiple of the raw upsert's ("×raw"); the time of the whole server until the
 // statement has ended, and until purge has ended. rows/s is a median and has the client's work in it.
 //
-//	go test ./sync/mysql -run xxx -bench BenchmarkUpsert
+//	go test ./sync/mysql -run '^$' -bench BenchmarkUpsert
 func BenchmarkUpsert(b *testing.B) {
 	f := newForms(b)
 	const rounds = 24
