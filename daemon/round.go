@@ -103,11 +103,15 @@ func (r *round) Add(peer Peer, payload []byte) (added bool) {
 	if err != nil {
 		return false
 	}
+	limit := r.d.limit(params)
+	if limit < minLimit {
+		return false // the other clients of the round would have as little time
+	}
 	at, ok := r.batch(site)
 	if !ok || !m.hot.add(r.batches[at].Hot, params) {
 		return false
 	}
-	if limit := r.d.limit(params); len(r.requests) == 0 || limit < r.limit {
+	if len(r.requests) == 0 || limit < r.limit {
 		r.limit = limit
 	}
 	b := &r.batches[at]
@@ -188,6 +192,10 @@ func (r *round) encode(ctx context.Context, q *hotRequest) {
 		r.d.meter.Count(q.name, err, time.Since(r.began))
 	}
 }
+
+// minLimit is the least time that a request of a round may have: a round ends with its most impatient client's time. A client that
+// waits for less has an ordinary connection.
+const minLimit = 500 * time.Millisecond
 
 // errLeft: an ordinary connection must serve the request.
 var errLeft = errors.New("the request is left to an ordinary connection")

@@ -89,7 +89,9 @@ type Loop[G any] struct {
 	stopped bool
 	drain   bool // accept the clients in the queue first
 
-	leading, monitoring sync.WaitGroup // leaders and flights; the monitor
+	leaders    int           // leaders and flights
+	ended      chan struct{} // closed with the last of them
+	monitoring sync.WaitGroup
 }
 
 // round is a [Round] with the clients of the requests.
@@ -120,7 +122,7 @@ func New[G any](listener int, host Host[G], opts Options) (*Loop[G], error) {
 func newLoop[G any](sys system, host Host[G], opts Options, now func() time.Time) *Loop[G] {
 	l := &Loop[G]{
 		host: host, sys: sys, idle: opts.IdleTimeout, now: now,
-		events: make([]unix.EpollEvent, maxRound), begun: make(chan struct{}, 1),
+		events: make([]unix.EpollEvent, maxRound), begun: make(chan struct{}, 1), ended: make(chan struct{}),
 	}
 	l.ctx, l.end = context.WithCancel(context.Background()) //nolint:gosec // Stop calls end
 	l.round = l.newRound()
@@ -133,7 +135,8 @@ func (l *Loop[G]) newRound() *round[G] {
 
 // Start begins to serve.
 func (l *Loop[G]) Start() {
-	l.leading.Go(l.lead)
+	l.leaders = 1
+	go l.lead()
 	l.monitoring.Go(l.monitor)
 }
 
@@ -145,19 +148,14 @@ func (l *Loop[G]) Stop(ctx context.Context, drain bool) error {
 	l.stopped, l.drain = true, drain
 	l.mu.Unlock()
 	l.sys.wake()
-	ended := make(chan struct{})
-	go func() {
-		l.leading.Wait()
-		close(ended)
-	}()
 	cut := context.AfterFunc(ctx, l.end)
 	defer cut()
 	select {
-	case <-ended:
+	case <-l.ended:
 	case <-ctx.Done():
 		l.end()
 		select {
-		case <-ended:
+		case <-l.ended:
 		case <-time.After(time.Second):
 			return fmt.Errorf("the event loop: requests under way do not end: %w", context.Cause(ctx))
 		}
@@ -171,6 +169,11 @@ func (l *Loop[G]) Stop(ctx context.Context, drain bool) error {
 // lead takes turns until a new leader takes over, or the loop has ended.
 func (l *Loop[G]) lead() {
 	for l.turn() {
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.leaders--; l.leaders == 0 {
+		close(l.ended)
 	}
 }
 
@@ -198,7 +201,7 @@ func (l *Loop[G]) turn() bool {
 		}
 	}
 	l.readAll()
-	if knocked && !l.closing {
+	if knocked && !l.closing && !l.round.isFull() { // the poller reports the clients in the queue again
 		l.acceptAll(n > 1)
 	}
 	if !l.answer() {
@@ -280,13 +283,14 @@ func isWhole(frame []byte) bool {
 }
 
 // acceptAll lets clients in: several if other clients are active, which empties a queue in few turns; otherwise a single client,
-// which saves the call that finds an empty queue.
-func (l *Loop[G]) acceptAll(several bool) {
+// which saves the call that finds an empty queue. The result says that no further client can be let in now. The caller has a round
+// that is not full.
+func (l *Loop[G]) acceptAll(several bool) (emptied bool) {
 	for range maxAccepts {
 		fd, err := l.sys.accept()
 		switch {
 		case errors.Is(err, unix.EAGAIN):
-			return
+			return true
 		case errors.Is(err, unix.EINTR), errors.Is(err, unix.ECONNABORTED):
 			continue
 		case err != nil:
@@ -294,13 +298,14 @@ func (l *Loop[G]) acceptAll(several bool) {
 			if l.sys.door(false) == nil {
 				l.shut = l.now().Add(acceptPause)
 			}
-			return
+			return true
 		}
 		l.letIn(fd)
 		if !several || l.round.isFull() {
-			return
+			return false
 		}
 	}
+	return false
 }
 
 func (l *Loop[G]) letIn(fd int) {
@@ -352,12 +357,16 @@ func (l *Loop[G]) begin() (running uint64) {
 	running = l.state.Load() + 3 // the next number, running
 	l.state.Store(running)
 	if !l.monitored.Load() {
-		select {
-		case l.begun <- struct{}{}:
-		default:
-		}
+		l.wakeMonitor()
 	}
 	return running
+}
+
+func (l *Loop[G]) wakeMonitor() {
+	select {
+	case l.begun <- struct{}{}:
+	default: // it is being woken
+	}
 }
 
 // reply sends a round's replies.
@@ -441,9 +450,8 @@ func (l *Loop[G]) goOn() bool {
 			return true
 		}
 		l.closing = true
-		for before := -1; drain && before != l.clients.live; { // until the queue is empty
-			before = l.clients.live
-			l.acceptAll(true)
+		for drain && !l.acceptAll(true) {
+			continue
 		}
 		_ = l.sys.door(false)
 		l.shut = time.Time{}
@@ -464,6 +472,9 @@ func (l *Loop[G]) monitor() {
 	defer timer.Stop()
 	for {
 		l.monitored.Store(false)
+		if l.state.Load()%2 == 1 { // the round has begun before, and has woken nobody
+			l.wakeMonitor()
+		}
 		select {
 		case <-l.begun:
 		case <-l.ctx.Done():
@@ -483,17 +494,24 @@ func (l *Loop[G]) monitor() {
 				quiet = 0
 			case state%2 == 0:
 				quiet++
-			case l.state.CompareAndSwap(state, state-1): // seen twice
-				l.relieve()
+			default: // seen twice
+				l.relieve(state)
 			}
 			last = state
 		}
 	}
 }
 
-// relieve starts a new leader with a new round. From then on the old leader owns only the old round.
-func (l *Loop[G]) relieve() {
+// relieve starts a new leader with a new round, unless the round of that state has ended. From then on the old leader owns only the
+// old round.
+func (l *Loop[G]) relieve(state uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.state.CompareAndSwap(state, state-1) {
+		return
+	}
 	l.flights.Add(1)
 	l.round = l.newRound()
-	l.leading.Go(l.lead)
+	l.leaders++ // the old leader has not ended: its round was under way
+	go l.lead()
 }

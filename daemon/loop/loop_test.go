@@ -414,6 +414,54 @@ func TestAcceptFails(t *testing.T) {
 	}
 }
 
+// A round without room leaves further clients in the queue. (Without the check the leader reads beyond the round's memory, which ends
+// the process.)
+func TestFullRoundLeavesTheQueue(t *testing.T) {
+	t.Parallel()
+	const clients = 20
+	l, k, h := newTestLoop(t)
+	for fd := range clients {
+		k.connect(fd)
+	}
+	for range clients {
+		l.turn()
+	}
+	large := frameOf(bytes.Repeat([]byte{'x'}, SmallFrame-protocol.HeaderBytes))
+	for fd := range clients {
+		k.arrive(fd, large, false)
+	}
+	k.connect(clients)
+	k.arrive(clients, large, false)
+	for range 6 {
+		l.turn()
+	}
+	for fd := range clients + 1 {
+		if got := len(k.sockets[fd].out); got != len(large) {
+			t.Errorf("client %d received %d bytes, want %d", fd, got, len(large))
+		}
+	}
+	if h.entered != clients+1 {
+		t.Errorf("%d clients entered", h.entered)
+	}
+}
+
+// A stop lets in all clients of the queue, however many have sent a request already.
+func TestStopEmptiesTheQueue(t *testing.T) {
+	t.Parallel()
+	const clients = 3 * maxAccepts
+	l, k, h := newTestLoop(t)
+	for fd := range clients {
+		k.connect(fd)
+		k.arrive(fd, frameOf([]byte("hello")), false)
+	}
+	l.stopped, l.drain = true, true
+	for l.goOn() {
+	}
+	if len(h.adopted) != clients || len(k.queue) != 0 {
+		t.Errorf("%d of %d clients were handed over, %d are in the queue", len(h.adopted), clients, len(k.queue))
+	}
+}
+
 func TestRefusedClient(t *testing.T) {
 	t.Parallel()
 	l, k, h := newTestLoop(t)

@@ -25,7 +25,9 @@ type hot struct {
 	ids      []ticket.ID // all reads
 	records  []store.Record
 	failed   error // the store did not make the changes
-	unread   bool  // the store did not show the tickets
+	// earlyFailed is the same for the changes that the host's journal acknowledges.
+	earlyFailed error
+	unread      bool // the store did not show the tickets
 }
 
 // hotRequest is the place of a request's changes or tickets in the batch.
@@ -125,7 +127,16 @@ func (h *hot) Run(ctx context.Context) {
 			b.name(ctx, c)
 		}
 	}
-	h.failed = b.make(ctx, b.open())
+	var early, direct []int
+	for _, i := range b.open() {
+		if b.changes[i].Early {
+			early = append(early, i)
+		} else {
+			direct = append(direct, i)
+		}
+	}
+	h.earlyFailed = b.make(ctx, early) // first: a change that the journal acknowledges does not wait for Redis
+	h.failed = b.make(ctx, direct)
 	for _, r := range h.requests {
 		if r.method == protocol.MethodSetMany { // MySQL is asked at once about a pair that a tombstone alone refuses
 			b.lookAgain(ctx, r.at, r.at+r.n)
@@ -186,8 +197,12 @@ func needsMore(o *store.Outcome) bool { return restsOnAbsence(o) || errors.Is(o.
 
 // setMany always answers: the ordinary way would repeat the pairs that were made.
 func (h *hot) setMany(r hotRequest) daemon.Answer {
-	if h.failed != nil {
-		return daemon.Answer{Err: answerChange(h.failed)}
+	failed := h.failed
+	if r.n > 0 && h.batch.changes[r.at].Early { // all pairs of a request are acknowledged alike
+		failed = h.earlyFailed
+	}
+	if failed != nil {
+		return daemon.Answer{Err: answerChange(failed)}
 	}
 	outcomes := make([]protocol.SetOutcome, r.n)
 	for i := range outcomes {

@@ -65,11 +65,15 @@ func blocking(conn net.Conn) (net.Conn, error) {
 
 // enter begins a call; false says that the socket is closed.
 func (s *socket) enter() bool {
-	if s.users.Add(1); s.closed.Load() {
-		s.leave()
-		return false
+	for {
+		users := s.users.Load()
+		if users == 0 || s.closed.Load() { // from zero on the descriptor may be another file's
+			return false
+		}
+		if s.users.CompareAndSwap(users, users+1) {
+			return true
+		}
 	}
-	return true
 }
 
 func (s *socket) leave() {

@@ -114,3 +114,24 @@ func TestSocketOtherEndCloses(t *testing.T) {
 		t.Errorf("read: %v", err)
 	}
 }
+
+// A call after the close leaves the descriptor alone, which is another file's by then.
+func TestSocketIsClosedOnce(t *testing.T) {
+	t.Parallel()
+	conn, _ := pair(t)
+	s, is := conn.(*socket)
+	if !is {
+		t.Fatalf("%T", conn)
+	}
+	if err := conn.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("read: %v", err)
+		}
+	}
+	if users := s.users.Load(); users != 0 {
+		t.Errorf("%d calls use the socket", users)
+	}
+}
