@@ -193,8 +193,8 @@ func (r *round) encode(ctx context.Context, q *hotRequest) {
 	}
 }
 
-// minLimit is the least time that a request of a round may have: a round ends with its most impatient client's time. A client that
-// waits for less has an ordinary connection.
+// minLimit is the least time that a request of a round may have: a round ends with its most impatient client's time. A client
+// that waits for less has an ordinary connection.
 const minLimit = 500 * time.Millisecond
 
 // errLeft: an ordinary connection must serve the request.

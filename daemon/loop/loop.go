@@ -283,8 +283,8 @@ func isWhole(frame []byte) bool {
 }
 
 // acceptAll lets clients in: several if other clients are active, which empties a queue in few turns; otherwise a single client,
-// which saves the call that finds an empty queue. The result says that no further client can be let in now. The caller has a round
-// that is not full.
+// which saves the call that finds an empty queue. The result says that no further client can be let in now. The caller has a
+// round that is not full.
 func (l *Loop[G]) acceptAll(several bool) (emptied bool) {
 	for range maxAccepts {
 		fd, err := l.sys.accept()
@@ -502,8 +502,8 @@ func (l *Loop[G]) monitor() {
 	}
 }
 
-// relieve starts a new leader with a new round, unless the round of that state has ended. From then on the old leader owns only the
-// old round.
+// relieve starts a new leader with a new round, unless the round of that state has ended. From then on the old leader owns only
+// the old round.
 func (l *Loop[G]) relieve(state uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

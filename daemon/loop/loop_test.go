@@ -414,8 +414,8 @@ func TestAcceptFails(t *testing.T) {
 	}
 }
 
-// A round without room leaves further clients in the queue. (Without the check the leader reads beyond the round's memory, which ends
-// the process.)
+// A round without room leaves further clients in the queue. (Without the check the leader reads beyond the round's memory, which
+// ends the process.)
 func TestFullRoundLeavesTheQueue(t *testing.T) {
 	t.Parallel()
 	const clients = 20
