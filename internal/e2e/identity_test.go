@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"database/sql"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -46,11 +47,15 @@ func TestTwoSitesInOneRedis(t *testing.T) {
 				t.Errorf("the first has %d of its 12 tickets", n)
 			}
 			wantSubjects(t, second.db)
-			// Emptying Redis gives the second neither Redis nor the tickets while the first runs.
-			if err := redis.Client(t).FlushAll(t.Context()).Err(); err != nil {
+			// Emptying Redis gives the second neither Redis nor the tickets if the first writes there next. (An empty Redis is whose who
+			// comes first: the second is stopped meanwhile.)
+			if err := errors.Join(second.Pause(), redis.Client(t).FlushAll(t.Context()).Err()); err != nil {
 				t.Fatal(err)
 			}
 			create(t, a, "of the first")
+			if err := second.Resume(); err != nil {
+				t.Fatal(err)
+			}
 			if out, err := second.ticketd(t, "verify"); err == nil || !strings.Contains(out, "another table") {
 				t.Errorf("verify of the second: %v\n%s", err, out)
 			}
