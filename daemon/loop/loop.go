@@ -40,9 +40,9 @@ type Host[G any] interface {
 	Adopt(fd int, guest G, unread, owed []byte)
 	// Round returns a round without requests.
 	Round() Round[G]
-	// CannotAccept is told why no client can be let in for a moment.
+	// CannotAccept receives the reason why no client can be let in for a moment.
 	CannotAccept(err error)
-	// Rounded is told how long the round of so many requests took.
+	// Rounded receives the duration of a round of so many requests.
 	Rounded(requests int, took time.Duration)
 }
 
@@ -317,7 +317,7 @@ func (l *Loop[G]) letIn(fd int) {
 	}
 	c := l.clients.put(fd, guest)
 	l.clients.idle(c, l.now())
-	l.read(c) // a client that connects for a single request has sent the request by now
+	l.read(c) // a client that connects for a single request has already sent it
 	if l.clients.get(c.token) != c {
 		return
 	}
@@ -472,7 +472,7 @@ func (l *Loop[G]) monitor() {
 	defer timer.Stop()
 	for {
 		l.monitored.Store(false)
-		if l.state.Load()%2 == 1 { // the round has begun before, and has woken nobody
+		if l.state.Load()%2 == 1 { // the round began before, and did not wake the monitor
 			l.wakeMonitor()
 		}
 		select {
