@@ -56,8 +56,10 @@ type round struct {
 	limit    time.Duration // for the most impatient client
 	requests []hotRequest
 	batches  []hotBatch
-	enc      protocol.Encoder
-	replies  []byte // all frames, in the order of the requests
+	// torn: an addition has failed half-way, so no batch may run; ordinary connections serve the requests.
+	torn    bool
+	enc     protocol.Encoder
+	replies []byte // all frames, in the order of the requests
 }
 
 // hotRequest is a request of a round.
@@ -87,7 +89,7 @@ func (r *round) Add(peer Peer, payload []byte) (added bool) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			r.fault(fault)
-			added = false // an ordinary connection meets and answers the fault
+			r.torn, added = true, false // an ordinary connection meets and answers the fault
 		}
 	}()
 	req, err := protocol.DecodeRequest(payload)
@@ -162,7 +164,7 @@ func (r *round) answerBatch(ctx context.Context, b *hotBatch) {
 		}
 	}()
 	spool := r.d.spool
-	if b.closed = spool != nil && (!spool.Settled(b.site) || b.reads && spool.Behind(b.site)); !b.closed {
+	if b.closed = r.torn || spool != nil && (!spool.Settled(b.site) || b.reads && spool.Behind(b.site)); !b.closed {
 		b.Run(ctx)
 	}
 }
@@ -234,6 +236,7 @@ const keepReplies = 1 << 20
 
 // Reset implements [loop.Round].
 func (r *round) Reset() {
+	r.torn = false
 	clear(r.requests)
 	clear(r.batches)
 	r.requests, r.batches, r.replies = r.requests[:0], r.batches[:0], r.replies[:0]
