@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -140,21 +141,47 @@ func TestOldDialErrorsSayNothing(t *testing.T) {
 	refused := &net.OpError{Op: "dial", Net: "unix", Err: errors.New("connection refused")}
 	dial := w.DialHook(func(context.Context, string, string) (net.Conn, error) { return nil, refused })
 	call := w.ProcessHook(func(context.Context, goredis.Cmder) error { return refused })
-	get := func() bool {
-		_ = call(t.Context(), goredis.NewStringCmd(t.Context(), "get", "ticket:1"))
-		up, _, _ := w.State()
-		return up
+	get := func() { _ = call(t.Context(), goredis.NewStringCmd(t.Context(), "get", "ticket:1")) }
+	_, _ = dial(t.Context(), "unix", "")
+	get()
+	<-back // so Redis was down: the prober tells only of a Redis that was
+	get()
+	if up, _, reason := w.State(); !up {
+		t.Error("an old error took Redis down:", reason)
 	}
 	_, _ = dial(t.Context(), "unix", "")
-	if get() {
-		t.Fatal("Redis is up though no connection can be made")
+	get()
+	<-back
+}
+
+// late is a context whose time is over though its timer has not run yet.
+type late struct{ context.Context } //nolint:containedctx // it is one
+
+func (late) Deadline() (time.Time, bool) { return time.Now().Add(-time.Millisecond), true }
+
+// A reply that is late for a hurried caller alone does not take Redis down; where no caller has the time to wait for Redis'
+// time-out, a Redis that hangs is found out nevertheless.
+func TestHurriedCallers(t *testing.T) {
+	t.Parallel()
+	server := testenv.NewRedis(t, testenv.RedisOptions{})
+	_, w, client, back := watched(t, server)
+	slow := w.ProcessHook(func(context.Context, goredis.Cmder) error { return os.ErrDeadlineExceeded })
+	_ = slow(late{t.Context()}, goredis.NewStringCmd(t.Context(), "get", "ticket:1"))
+	if up, _, reason := w.State(); !up {
+		t.Error("a hurried caller took Redis down:", reason)
+	}
+	if err := server.Pause(); err != nil {
+		t.Fatal(err)
+	}
+	testenv.Eventually(t, 10*time.Second, "Redis is down", func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		defer cancel()
+		_ = client.Get(ctx, "ticket:1").Err()
+		up, _, _ := w.State()
+		return !up
+	})
+	if err := server.Resume(); err != nil {
+		t.Fatal(err)
 	}
 	<-back
-	if !get() {
-		t.Error("an old error took Redis down")
-	}
-	_, _ = dial(t.Context(), "unix", "")
-	if get() {
-		t.Error("a new error did not take Redis down")
-	}
 }

@@ -39,7 +39,7 @@ type Watch struct {
 	down     chan struct{} // wakes the prober
 
 	mu      sync.Mutex
-	doubted bool    // an answer was not understood: the prober is to find out whether Redis works
+	doubted bool    // an answer was not understood, or late: the prober is to find out whether Redis works
 	reasons []error // per partition: why the partition is down; nil where the partition answers
 	away    int     // how many are down
 	damped  []damping
@@ -224,7 +224,7 @@ func (w *Watch) Prove(ctx context.Context) {
 	}
 }
 
-// doubts says, once, that an answer was not understood.
+// doubts says, once, that an answer was not understood, or late.
 func (w *Watch) doubts() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -257,7 +257,7 @@ func (w *Watch) note(errs []error) {
 	w.mu.Unlock()
 	switch {
 	case before == 0 && left > 0:
-		w.log.Error().Err(cmp.Or(errs...)).Msg("Redis does not run the commands that ticketd needs; probing until Redis does")
+		w.log.Error().Err(cmp.Or(errs...)).Msg("Redis does not answer the commands that ticketd needs; probing until Redis does")
 	case before > 0 && left == 0:
 		w.log.Info().Dur("away", took).Msg("Redis is back")
 	case back > 0:
@@ -318,7 +318,7 @@ func (w *Watch) wake() {
 }
 
 // doubt makes the prober find out whether Redis works. Until then Redis counts as up or down as before: the unknown answer may be
-// about one ticket.
+// about one ticket, and the late one a large one to a caller in a hurry.
 func (w *Watch) doubt() {
 	w.mu.Lock()
 	w.doubted = true
@@ -342,10 +342,14 @@ func (w *Watch) refuses(ctx context.Context, cmd goredis.Cmder) bool {
 }
 
 // look takes a partition down where a command's error says that the partition is away, and makes the prober find out where Redis
-// refuses a command. A caller that gave up, or an exhausted pool, proves no outage.
+// refuses a command, or has not answered within a caller's own time. A caller that went away, or an exhausted pool, proves
+// nothing.
 func (w *Watch) look(ctx context.Context, cmd goredis.Cmder, err error) {
-	if err == nil || ctx.Err() != nil || ctx.Value(probing{}) != nil || errors.Is(err, errDown) ||
-		errors.Is(err, goredis.ErrPoolTimeout) || errors.Is(err, goredis.ErrClosed) || IsFull(err) || isUnderstood(err) {
+	if err == nil || errors.Is(ctx.Err(), context.Canceled) || ctx.Value(probing{}) != nil || provesNothing(err) {
+		return
+	}
+	if expired(ctx) {
+		w.doubt()
 		return
 	}
 	if IsRefusal(err) {
@@ -360,6 +364,19 @@ func (w *Watch) look(ctx context.Context, cmd goredis.Cmder, err error) {
 	if partition, known := w.partitionOf(cmd); known {
 		w.setDown(partition, err)
 	}
+}
+
+// provesNothing tells whether an error is not about Redis being there.
+func provesNothing(err error) bool {
+	return errors.Is(err, errDown) || errors.Is(err, goredis.ErrPoolTimeout) || errors.Is(err, goredis.ErrClosed) ||
+		IsFull(err) || isUnderstood(err)
+}
+
+// expired tells whether a caller's time is over. The connection's deadline is the caller's, and may end the command before the
+// context's own timer has run.
+func expired(ctx context.Context) bool {
+	deadline, has := ctx.Deadline()
+	return has && !time.Now().Before(deadline)
 }
 
 // dialled notes the outcome of a dial.
