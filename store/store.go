@@ -250,6 +250,9 @@ type Claim struct {
 	// were made, so the next place may be ahead of these changes and behind the newer changes: the older changes must be compared
 	// with the next place on their own. The next claim has the rest.
 	Partial bool
+	// Last says that a Partial claim leaves no other change of the ticket, so that the next place has the ticket as it is under
+	// Newest.
+	Last bool
 	// Newest is the ticket's own revision; above Revision only for a Partial claim.
 	Newest ticket.Revision
 	// All are all changed fields; more than Fields only for a Partial claim.

@@ -191,6 +191,7 @@ func claim(id ticket.ID, hash map[string]string, line ticket.Revision) store.Cla
 		c.Since = time.UnixMilli(ms)
 	}
 	moot := mootBefore(hash)
+	c.Last = c.Partial
 	c.All = make(ticket.Fields, 0, len(hash)/2) // a mark and a value for each
 	for name := range hash {
 		field, marked := strings.CutPrefix(name, markPrefix)
@@ -198,6 +199,7 @@ func claim(id ticket.ID, hash map[string]string, line ticket.Revision) store.Cla
 		case !marked, revision(hash[name]) < moot:
 		case field == fieldGone:
 			c.Deleted = c.Deleted || revision(hash[name]) <= c.Revision
+			c.Last = false // a deletion shows no revision
 		case strings.HasPrefix(field, reserved): // another program wrote the mark: no ticket has such a field
 		default:
 			value := ticket.Null
@@ -207,6 +209,8 @@ func claim(id ticket.ID, hash map[string]string, line ticket.Revision) store.Cla
 			c.All = append(c.All, ticket.Field{Name: field, Value: value})
 			if c.Partial && revision(hash[name]) <= c.Revision {
 				c.Fields = append(c.Fields, ticket.Field{Name: field, Value: value})
+			} else {
+				c.Last = false
 			}
 		}
 	}

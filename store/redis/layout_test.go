@@ -292,10 +292,40 @@ func TestChangesFromBeforeAFailOverAreClaimedOneByOne(t *testing.T) {
 		}
 		c := claims[0]
 		_, there := c.Fields.Get(want.field)
-		if !there || len(c.Fields) != 1 || c.Revision != want.revision || c.Partial != want.partial {
+		if !there || len(c.Fields) != 1 || c.Revision != want.revision || c.Partial != want.partial || c.Last {
 			t.Errorf("claim %+v, want %s alone at revision %d", c, want.field, want.revision)
 		}
 		if err := s.Ack(t.Context(), []store.Receipt{{ID: 1, Revision: c.Revision}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A ticket to which a change from before a fail-over was applied again has a revision above all its changes: the claim of the
+// last of them says so, as the sink must have that revision, too.
+func TestTheLastChangeFromBeforeAFailOver(t *testing.T) {
+	t.Parallel()
+	server, prefix := testenv.SharedRedis(t)
+	client := server.Client(t)
+	s := open(t, client, redis.Options{Prefix: prefix})
+	err := client.HSet(t.Context(), prefix+"ticket:1", "_rev", 9, "_dirty", 1, "status", "a", "category", "b",
+		"_d:status", 5, "_d:category", 7).Err()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.NewLine()
+	for _, want := range []struct {
+		revision ticket.Revision
+		last     bool
+	}{{5, false}, {7, true}} {
+		claims, err := s.ClaimIDs(t.Context(), time.Now(), ids(1), leaseTime)
+		if err != nil || len(claims) != 1 {
+			t.Fatalf("claims %+v (%v)", claims, err)
+		}
+		if c := &claims[0]; c.Revision != want.revision || c.Last != want.last || c.Newest != 9 {
+			t.Errorf("claim %+v, want revision %d of 9, the last: %v", *c, want.revision, want.last)
+		}
+		if err := s.Ack(t.Context(), []store.Receipt{{ID: 1, Revision: want.revision}}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -148,7 +148,7 @@ func (f *Flusher) tryWhole(ctx context.Context, claims []store.Claim, results []
 	var whole []store.Claim
 	for i := range claims {
 		if c := &claims[i]; c.Partial && results[i].Refused != nil {
-			c.Partial, c.Revision, c.Fields = false, c.Newest, c.All
+			c.Partial, c.Last, c.Revision, c.Fields = false, false, c.Newest, c.All
 			at, whole = append(at, i), append(whole, *c)
 		}
 	}

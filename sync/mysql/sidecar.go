@@ -25,6 +25,7 @@ import (
 const (
 	// sideSuffix makes the side table's name. Its columns are ticket_id, revision and deleted.
 	sideSuffix         = "_ticketd"
+	sideKeyColumn      = "ticket_id"
 	sideRevisionColumn = "revision"
 
 	// The names of the side table's columns in [source]; the other table's owner may use any name.

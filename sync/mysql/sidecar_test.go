@@ -462,6 +462,7 @@ func TestBeside(t *testing.T) {
 		"ExtraFields":                           TestExtraFields,
 		"AnotherUniqueIndexDoesNotMixTickets":   TestAnotherUniqueIndexDoesNotMixTickets,
 		"AFieldWithoutAPlace":                   TestAFieldWithoutAPlace,
+		"TheLastOldChangeRaisesTheRow":          TestTheLastOldChangeRaisesTheRow,
 		"OddRevision":                           TestOddRevision,
 		"TicketsOfSetsAreAsOldAsTheSet":         TestTicketsOfSetsAreAsOldAsTheSet,
 		"BitAndBinaryColumns":                   TestBitAndBinaryColumns,

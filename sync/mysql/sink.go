@@ -99,7 +99,47 @@ func (s *Sink) write(ctx context.Context, d *table.Definition, changes []store.C
 			return nil, err
 		}
 	}
-	return w.results, w.settleUnfit()
+	if err := w.settleUnfit(); err != nil {
+		return nil, err
+	}
+	return w.results, w.raise(ctx, changes)
+}
+
+// raise gives the rows of tickets whose last old changes were written the tickets' own revisions, which readers may have met in
+// the store: a later look at the row must not show an earlier revision.
+func (w *write) raise(ctx context.Context, changes []store.Claim) error {
+	query := raising(w.definition)
+	for i := range changes {
+		c, result := &changes[i], &w.results[i]
+		if !c.Last || result.Revision < c.Revision || result.Revision >= c.Newest {
+			continue
+		}
+		done, err := w.exec(ctx, w.db.pool, query, int64(c.Newest), int64(c.ID), int64(c.Newest))
+		switch judge(err) {
+		case fine:
+			if n, err := done.RowsAffected(); err == nil && n > 0 {
+				result.Revision = c.Newest
+			}
+		case conflict:
+			w.leave([]row{{id: c.ID, at: i}}, err)
+		case data: // a trigger keeps the row as it is
+		default:
+			return w.db.failure("raise the revision of a row", err)
+		}
+	}
+	return nil
+}
+
+// raising returns the UPDATE of a living ticket's revision, of which only the revision, the id and the revision again are left.
+func raising(d *table.Definition) string {
+	into, key, column, alive := d.Table, d.Key, d.Revision, ""
+	if i, there := d.Position(d.DeletedAt); there {
+		alive = " AND " + present(&d.Columns[i])
+	}
+	if d.Side != "" {
+		into, key, column, alive = d.Side, sideKeyColumn, sideRevisionColumn, " AND deleted=0"
+	}
+	return "UPDATE " + quote(into) + " SET " + quote(column) + "=? WHERE " + quote(key) + "=? AND " + quote(column) + "<?" + alive
 }
 
 // maxPacket returns the largest statement that the server accepts, in bytes.

@@ -40,6 +40,31 @@ func TestAnOlderRevisionNeverOverwrites(t *testing.T) {
 	})
 }
 
+// Readers of the store have met a ticket under its newest revision: the row gets that revision with the last of the old changes,
+// whether the guard lets the change pass or not, and a locked or deleted row stays as it is. Without the raise a later list shows
+// an earlier revision than a get (tried).
+func TestTheLastOldChangeRaisesTheRow(t *testing.T) {
+	t.Parallel()
+	servers(t, func(t *testing.T, dsn string) {
+		db := migrated(t, dsn)
+		write(t, db, set(1, 100, "status", "a"), set(2, 100, "status", "a"), set(3, 100, "status", "a"), set(4, 100, "status", "a"))
+		write(t, db, deletion(4, 101))
+		old := func(id ticket.ID, revision ticket.Revision, last bool) store.Claim {
+			c := set(id, revision, "status", "b")
+			c.Partial, c.Last, c.Newest = true, last, 111
+			return c
+		}
+		wantStored(t, write(t, db, old(1, 110, true), old(2, 90, true), old(3, 110, false)), 111, 111, 110)
+		wantFields(t, db, 1, 111, "status", "b")
+		wantFields(t, db, 2, 111, "status", "a")
+		wantFields(t, db, 3, 110, "status", "b")
+		write(t, db, old(4, 105, true))
+		if r := row(t, db, 4); r.Revision != 101 {
+			t.Errorf("a deleted row has revision %d, want that of its deletion", r.Revision)
+		}
+	})
+}
+
 // A batch of new and old rows costs one statement, unless a row kept newer data: then another statement asks for the revisions.
 // The mark is the last insert id, which the server also uses for a key that counts by itself.
 func TestTheServerSaysWhetherAllRowsWereWritten(t *testing.T) {
