@@ -16,6 +16,7 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/sys/unix"
 
+	"github.com/ticketd/ticketd/daemon/loop"
 	"github.com/ticketd/ticketd/protocol"
 )
 
@@ -63,7 +64,9 @@ func (s *Server) forget(c *conn) {
 	delete(s.conns, c)
 	s.mu.Unlock()
 	c.giveBack()
-	s.connections.release(c.peer.UID)
+	if !c.returned {
+		s.connections.release(c.peer.UID)
+	}
 }
 
 // conn is a connection. Only close and shutReading may run on another goroutine than the connection's own.
@@ -74,6 +77,10 @@ type conn struct {
 	log    zerolog.Logger
 
 	*buffers
+
+	unread   *bytes.Reader // read by the event loop before
+	hot      int           // how many of the latest requests the event loop could have answered
+	returned bool          // the event loop serves the client again
 
 	ctx    context.Context //nolint:containedctx // the life of the connection, ended when the client has gone
 	cancel context.CancelFunc
@@ -92,11 +99,11 @@ func newConn(s *Server, raw *net.UnixConn, peer Peer, unread, owed []byte) *conn
 	ctx, cancel := context.WithCancel(s.ctx)
 	c := &conn{
 		server: s, raw: raw, peer: peer, log: s.log,
-		buffers: borrow(raw, raw),
-		ctx:     ctx, cancel: cancel,
+		buffers: borrow(raw, raw), unread: bytes.NewReader(bytes.Clone(unread)),
+		ctx: ctx, cancel: cancel,
 	}
 	if len(unread) > 0 {
-		c.r.Reset(io.MultiReader(bytes.NewReader(bytes.Clone(unread)), raw))
+		c.r.Reset(io.MultiReader(c.unread, raw))
 	}
 	_, _ = c.w.Write(owed) // into the buffer: an error shows at the flush
 	c.hangUp = time.AfterFunc(s.opts.HangUpCheck, c.lookForHangUp)
@@ -130,7 +137,7 @@ func (b *buffers) giveBack() {
 	pool.Put(b)
 }
 
-// serve answers requests until the client or the daemon ends the connection.
+// serve answers requests until the client or the daemon ends the connection, or the event loop takes the client back.
 func (c *conn) serve() {
 	defer c.unreserve()
 	for {
@@ -142,7 +149,41 @@ func (c *conn) serve() {
 			c.end(err)
 			return
 		}
+		if c.hot >= hotBeforeReturn && c.r.Buffered() == 0 && c.unread.Len() == 0 && c.goBack() {
+			return
+		}
 	}
+}
+
+// hotBeforeReturn is after how many hot requests in a row a client returns to the event loop: few, as the loop costs less, and
+// enough that a client whose requests the loop refuses seldom moves.
+const hotBeforeReturn = 8
+
+// isHot says that the event loop may answer a request.
+func (s *Server) isHot(name protocol.Method, payload []byte) bool {
+	m := methods[name]
+	return s.opts.Hot != nil && m != nil && m.hot != nil && len(payload) <= loop.SmallFrame-protocol.HeaderBytes
+}
+
+// goBack has the event loop serve the client again. false: this connection continues.
+func (c *conn) goBack() bool {
+	c.hot = 0
+	if c.flush() != nil {
+		return false // the next read says why
+	}
+	raw, err := c.raw.SyscallConn()
+	if err != nil {
+		return false
+	}
+	fd := -1 // no descriptor is left, or the connection is closed
+	_ = raw.Control(func(own uintptr) { fd, _ = unix.FcntlInt(own, unix.F_DUPFD_CLOEXEC, 0) })
+	if fd < 0 {
+		return false
+	}
+	if c.returned = c.server.front.Return(fd, c.peer); !c.returned {
+		_ = unix.Close(fd)
+	}
+	return c.returned
 }
 
 // errInternal is the client's reply for a fault of the daemon.
@@ -267,6 +308,9 @@ func (c *conn) answer(payload []byte) error {
 	if c.server.ctx.Err() != nil {
 		c.fail(req.ID, protocol.Errorf(protocol.CodeShuttingDown, "the daemon stops: try again later"))
 		return errEnd
+	}
+	if c.hot++; !c.server.isHot(req.Method, payload) {
+		c.hot = 0
 	}
 	result, err := c.handle(req)
 	if err != nil {

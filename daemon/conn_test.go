@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -264,5 +265,40 @@ func TestLargeRepliesAreBounded(t *testing.T) {
 	write(t, third, get)
 	if reply := readReply(t, third); reply == nil || reply.ID != 1 || reply.Err != nil {
 		t.Errorf("when there is room again: %+v", reply)
+	}
+}
+
+// TestConnectionsReturn: a client that an ordinary connection serves returns to the event loop after some small requests, with
+// its place among the connections. (Without the return a client that once sent two frames at a time never leaves its goroutine.)
+func TestConnectionsReturn(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, rigOptions{})
+	client := r.raw(t)
+	write(t, client, append(setFrame(t, 1), setFrame(t, 2)...)) // the loop hands over
+	for id := uint32(1); id <= 2; id++ {
+		requireReply(t, client, id)
+	}
+	for id := uint32(3); id <= hotBeforeReturn; id++ {
+		write(t, client, setFrame(t, id))
+		requireReply(t, client, id)
+	}
+	waitUntil(t, func() bool {
+		ordinary := 0
+		r.server.each(func(*conn) { ordinary++ })
+		return ordinary == 0
+	})
+	if n := r.server.connections.Open(); n != 1 {
+		t.Errorf("%d connections are open, want 1", n)
+	}
+	write(t, client, setFrame(t, 9))
+	requireReply(t, client, 9)
+	_ = client.Close()
+	waitUntil(t, func() bool { return r.server.connections.Open() == 0 })
+}
+
+func requireReply(t *testing.T, conn net.Conn, id uint32) {
+	t.Helper()
+	if reply := readReply(t, conn); reply == nil || reply.ID != id || reply.Err != nil {
+		t.Fatalf("got %+v, want the reply to %d", reply, id)
 	}
 }

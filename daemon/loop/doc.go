@@ -6,9 +6,10 @@
 //
 // The loop serves a connection as long as each read returns a single whole small frame with a hot request (see [Round]), and as
 // long as the socket takes each reply at once. The loop hands every other connection over to an ordinary connection
-// ([Host].Adopt), with the descriptor and the unread bytes, and for good: part of a frame, two frames, a large frame, a slow
-// request, a client that does not read. The loop therefore needs no time-outs for frames and writes, no budgets and no check for
-// clients that hang up.
+// ([Host].Adopt), with the descriptor and the unread bytes: part of a frame, two frames, a large frame, a slow request, a client
+// that does not read. After some hot requests in a row the ordinary connection gives the client back ([Loop.Return]): a client
+// that keeps its connection for hours would otherwise stay where one slow moment has put it. The loop therefore needs no
+// time-outs for frames and writes, no budgets and no check for clients that hang up.
 //
 // Which requests are hot is decided in four places: the frame is whole and small (isWhole), the method has a hot form
 // (daemon/methods.go), the site's batch takes the request (daemon/site/hot.go), and the store alone could answer (Answer.Left).
@@ -18,7 +19,8 @@
 //	leading    a single goroutine, the leader, owns the connections and the poller
 //	in a round the leader waits for [Round].Answer; a monitor looks every [tick]
 //	in flight  a round took longer than a tick: the monitor has started a new leader, and the goroutine owns only the round.
-//	           Meanwhile the new leader hands every request over, so no request waits for a backend that hangs
+//	           The new leader has rounds of its own; with [maxFlights] rounds in flight no backend answers, and the leader
+//	           hands every request over, so no request waits behind a round
 //	landed     the round is answered: the goroutine has woken the new leader, which writes the replies
 //	stopping   the leader accepts the clients in the queue (unless the queue is the next daemon's), hands every connection over
 //	           and ends

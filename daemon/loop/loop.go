@@ -22,6 +22,9 @@ const (
 	maxAccepts = 64
 	// tick is how often the monitor looks: a round that is seen twice is relieved.
 	tick = 5 * time.Millisecond
+	// maxFlights bounds the rounds that were relieved and have not landed. Beyond that no backend answers, and the clients of
+	// further requests go to ordinary connections.
+	maxFlights = 4
 	// quietTicks without a round end the monitor's looks, until the next round.
 	quietTicks = 40
 	// acceptPause is the wait after an accept that failed, usually for want of descriptors.
@@ -84,10 +87,11 @@ type Loop[G any] struct {
 	monitored atomic.Bool
 	begun     chan struct{} // wakes the monitor
 
-	mu      sync.Mutex
-	landed  []*round[G]
-	stopped bool
-	drain   bool // accept the clients in the queue first
+	mu       sync.Mutex
+	landed   []*round[G]
+	returned []returned[G]
+	stopped  bool
+	drain    bool // accept the clients in the queue first
 
 	leaders    int           // leaders and flights
 	ended      chan struct{} // closed with the last of them
@@ -102,6 +106,12 @@ type round[G any] struct {
 	frames  [][]byte
 	arena   []byte // the bytes read from the clients
 	used    int
+}
+
+// returned is a client that an ordinary connection has given back.
+type returned[G any] struct {
+	fd    int
+	guest G
 }
 
 // Options of a loop.
@@ -266,7 +276,7 @@ func (l *Loop[G]) read(c *client[G]) {
 		return
 	}
 	frame := into[:n:n]
-	if !isWhole(frame) || l.flights.Load() > 0 || l.closing || !r.Add(c.guest, frame[protocol.HeaderBytes:]) {
+	if !isWhole(frame) || l.flights.Load() >= maxFlights || l.closing || !r.Add(c.guest, frame[protocol.HeaderBytes:]) {
 		l.handOver(c, frame, nil)
 		return
 	}
@@ -318,10 +328,14 @@ func (l *Loop[G]) letIn(fd int) {
 	c := l.clients.put(fd, guest)
 	l.clients.idle(c, l.now())
 	l.read(c) // a client that connects for a single request has already sent it
-	if l.clients.get(c.token) != c {
-		return
+	if l.clients.get(c.token) == c {
+		l.watch(c)
 	}
-	if err := l.sys.watch(fd, c.token); err != nil {
+}
+
+// watch has the poller report the client.
+func (l *Loop[G]) watch(c *client[G]) {
+	if err := l.sys.watch(c.fd, c.token); err != nil {
 		l.host.CannotAccept(err)
 		if !c.owed {
 			l.drop(c)
@@ -398,16 +412,34 @@ func (l *Loop[G]) reply(r *round[G]) {
 	r.Reset()
 }
 
-// land sends the replies of flights that have ended.
+// land sends the replies of flights that have ended, and takes back the clients of ordinary connections.
 func (l *Loop[G]) land() {
 	l.mu.Lock()
-	landed := l.landed
-	l.landed = nil
+	landed, back := l.landed, l.returned
+	l.landed, l.returned = nil, nil
 	l.mu.Unlock()
 	for _, r := range landed {
 		l.reply(r)
 		l.flights.Add(-1)
 	}
+	for _, b := range back {
+		c := l.clients.put(b.fd, b.guest)
+		l.clients.idle(c, l.now())
+		l.watch(c) // the poller reports what the client has sent meanwhile
+	}
+}
+
+// Return gives the loop a client that an ordinary connection has served, without a byte that was read and not answered or is owed
+// to the client. false: the loop ends, and the caller continues to own the descriptor. Return may be called on any goroutine.
+func (l *Loop[G]) Return(fd int, guest G) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.stopped {
+		return false
+	}
+	l.returned = append(l.returned, returned[G]{fd, guest})
+	l.sys.wake()
+	return true
 }
 
 func (l *Loop[G]) handOver(c *client[G], unread, owed []byte) {
@@ -450,6 +482,7 @@ func (l *Loop[G]) goOn() bool {
 			return true
 		}
 		l.closing = true
+		l.land() // no client returns from here on
 		for drain && !l.acceptAll(true) {
 			continue
 		}
