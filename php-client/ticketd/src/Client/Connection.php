@@ -5,6 +5,8 @@
  * @package Ticketd
  */
 
+// phpcs:disable WordPress.Security.EscapeOutput.ExceptionNotEscaped -- Plain text; escaped where it is printed.
+
 namespace Ticketd\Client;
 
 /**
@@ -239,13 +241,15 @@ final class Connection {
 	 * @throws LostException If the connection ends before.
 	 */
 	private function fill( int $wanted, int $at_once, Deadline $deadline ): void {
-		while ( strlen( $this->buffer ) < $wanted ) {
+		$missing = $wanted - strlen( $this->buffer );
+		while ( $missing > 0 ) {
 			$this->wait( false, $deadline );
 			$bytes = @stream_socket_recvfrom( $this->stream, $at_once );
 			if ( false === $bytes || '' === $bytes ) {
 				throw new LostException( $deadline->operation() );
 			}
 			$this->buffer .= $bytes;
+			$missing      -= strlen( $bytes );
 		}
 	}
 

@@ -26,6 +26,7 @@ final class DaemonException extends TicketdException {
 			throw new ProtocolException( 'an error without code or message' );
 		}
 		// "unavailable" is the one refusal whose outcome the daemon itself may not know.
-		return new self( $code, $text, true === ( $error['retryable'] ?? false ), 'unavailable' === $code, $field );
+		$is_retryable = true === ( $error['retryable'] ?? false );
+		return new self( $code, $text, $is_retryable, 'unavailable' === $code, $field );
 	}
 }

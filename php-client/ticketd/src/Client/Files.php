@@ -10,9 +10,9 @@ namespace Ticketd\Client;
 /**
  * Looks at, writes and removes files in this user's spool folder.
  *
- * mine() checks a file before anything is opened: opening a pipe waits for its writer, opening a file under a write
- * lease waits for its holder, and another user's file may have any content. PHP has no open(2) flag that would refuse
- * such files, so only a check before opening can.
+ * The method mine() checks a file before anything is opened: opening a pipe waits for its writer, opening a file under
+ * a write lease waits for its holder, and another user's file may have any content. PHP has no open(2) flag that would
+ * refuse such files, so only a check before opening can.
  *
  * A new file gets a name that cannot be guessed and is then renamed, so that no reader sees half a file, and that
  * another user's symbolic link is replaced and not followed. WordPress' own WP_Filesystem can do neither, and the
@@ -50,6 +50,7 @@ final class Files {
 		$draft = dirname( $path ) . '/' . self::DRAFT . bin2hex( random_bytes( 8 ) );
 		$mask  = umask( self::UMASK );
 		try {
+			// phpcs:ignore WordPress.WP.AlternativeFunctions -- The client works without WordPress.
 			$done = @file_put_contents( $draft, $bytes ) === strlen( $bytes )
 				&& ( ! $sync || self::sync( $draft ) )
 				// phpcs:ignore WordPress.WP.AlternativeFunctions -- The client works without WordPress.
@@ -74,6 +75,7 @@ final class Files {
 		$mask  = umask( self::UMASK );
 		try {
 			// A link is refused if the name is taken; an opened or renamed file is not.
+			// phpcs:ignore WordPress.WP.AlternativeFunctions -- The client works without WordPress.
 			return @file_put_contents( $draft, '' ) === 0 && @link( $draft, $path );
 		} finally {
 			umask( $mask );

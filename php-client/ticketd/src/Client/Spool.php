@@ -5,6 +5,8 @@
  * @package Ticketd
  */
 
+// phpcs:disable WordPress.Security.EscapeOutput.ExceptionNotEscaped -- Plain text; escaped where it is printed.
+
 namespace Ticketd\Client;
 
 /**
@@ -162,8 +164,8 @@ final class Spool {
 	 *
 	 * @param Request $request A `create` with an id, a `set` or a `delete`; it has a request id.
 	 * @return bool Whether the change is in the spool; false where the folder cannot be written.
-	 * @throws LocalException If the folder is full; the reason is `overloaded`.
-	 * @throws InputException If the request is longer than a frame.
+	 * @throws LocalException If the folder is full; the reason is `overloaded`. A request that is longer than a frame
+	 *         is an InputException.
 	 */
 	public function write( Request $request ): bool {
 		if ( ! $this->exists() ) {
@@ -262,6 +264,7 @@ final class Spool {
 		if ( null === Files::mine( $path ) ) {
 			return null;
 		}
+		// phpcs:ignore WordPress.WP.AlternativeFunctions -- The client works without WordPress.
 		$frame = @file_get_contents( $path, false, null, 0, Connection::HEADER_BYTES + Protocol::MAX_PAYLOAD + 1 );
 		if ( false === $frame || strlen( $frame ) <= Connection::HEADER_BYTES ) {
 			return null;

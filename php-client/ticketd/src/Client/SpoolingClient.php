@@ -5,6 +5,8 @@
  * @package Ticketd
  */
 
+// phpcs:disable WordPress.Security.EscapeOutput.ExceptionNotEscaped -- Plain text; escaped where it is printed.
+
 namespace Ticketd\Client;
 
 /**
@@ -129,6 +131,7 @@ final class SpoolingClient {
 	 * @return array<int, int|TicketdException> By ticket id the new revision, 0 where the change was spooled, or why
 	 *         that ticket was refused.
 	 * @throws TicketdException If the whole call fails.
+	 * @throws InputException If these are too many tickets to spool.
 	 */
 	public function set_many( array $fields_by_id, string $request_id = '', bool $must_exist = false ): array {
 		try {

@@ -65,7 +65,7 @@ final class Abilities {
 			'list-tickets',
 			array(
 				__( 'List tickets', 'ticketd' ),
-				__( 'Returns support tickets by what they hold, newest first.', 'ticketd' )
+				__( 'Returns support tickets by what they hold, newest first.', 'ticketd' ),
 			),
 			self::input( self::list_input() ),
 			'read',
@@ -82,7 +82,7 @@ final class Abilities {
 			'update-ticket',
 			array(
 				__( 'Change a ticket', 'ticketd' ),
-				__( 'Sets fields of a support ticket; the others stay.', 'ticketd' )
+				__( 'Sets fields of a support ticket; the others stay.', 'ticketd' ),
 			),
 			self::input( $id + $fields + self::condition(), array( 'id', 'fields' ) ),
 			'update',

@@ -355,13 +355,10 @@ final class Checks {
 		}
 		return sprintf(
 			/* translators: %s: path of a folder */
-			__(
-				'The spool folder %s is missing, or does not belong to the user as which PHP runs: changes fail while '
-				. 'the daemon is unreachable. Name that user in allow_users, then run "ticketd spool prepare" as root.',
-				'ticketd'
-			),
+			__( 'The spool folder %s is missing, or does not belong to the user as which PHP runs.', 'ticketd' ),
 			$spool->folder()
-		);
+		) . ' ' . __( 'Changes fail while the daemon is unreachable.', 'ticketd' ) . ' '
+			. __( 'Name that user in allow_users, then run "ticketd spool prepare" as root.', 'ticketd' );
 	}
 
 	/**
@@ -429,6 +426,12 @@ final class Checks {
 	 * @param string $message The finding, and the operator's action.
 	 */
 	private function add( string $check, string $area, string $state, string $title, string $message ): void {
-		$this->findings[] = compact( 'check', 'area', 'state', 'title', 'message' );
+		$this->findings[] = array(
+			'check'   => $check,
+			'area'    => $area,
+			'state'   => $state,
+			'title'   => $title,
+			'message' => $message,
+		);
 	}
 }

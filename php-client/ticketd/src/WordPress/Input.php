@@ -51,6 +51,14 @@ final class Input {
 	}
 
 	/**
+	 * Whether a form was posted.
+	 */
+	public static function is_posted(): bool {
+		return isset( $_SERVER['REQUEST_METHOD'] )
+			&& 'POST' === sanitize_text_field( wp_unslash( $_SERVER['REQUEST_METHOD'] ) );
+	}
+
+	/**
 	 * Ticket ids of a form that was posted, or of the address.
 	 *
 	 * @param string $name Their parameter.

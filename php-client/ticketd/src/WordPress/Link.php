@@ -79,6 +79,7 @@ final class Link {
 			$ready   = array( $connection );
 			$failed  = array( $connection );
 			$refused = array( $connection );
+			// phpcs:ignore WordPress.DB.RestrictedFunctions -- As in connection().
 			if ( 1 !== mysqli_poll( $ready, $failed, $refused, intdiv( $left_us, 1000000 ), $left_us % 1000000 ) ) {
 				return self::give_up();
 			}

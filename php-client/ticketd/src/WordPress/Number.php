@@ -156,7 +156,8 @@ final class Number {
 		$places = 0;
 		$text   = sprintf( '%.0e', $value );
 		while ( $places < 17 && (float) $text !== $value ) {
-			$text = sprintf( '%.' . ++$places . 'e', $value );
+			++$places;
+			$text = sprintf( '%.' . $places . 'e', $value );
 		}
 		if ( abs( $value ) < 1e-6 || abs( $value ) >= 1e21 ) {
 			return $text;

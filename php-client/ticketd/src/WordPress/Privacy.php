@@ -33,7 +33,7 @@ final class Privacy {
 		'assigned_to',
 		'created_at',
 		'updated_at',
-		'deleted_at'
+		'deleted_at',
 	);
 
 	/**
@@ -392,7 +392,8 @@ final class Privacy {
 					$ids[] = $letter['id'];
 				}
 			}
-		} while ( 1000 === count( $letters ) );
+			$is_last = count( $letters ) < 1000;
+		} while ( ! $is_last );
 		return $ids;
 	}
 }

@@ -5,6 +5,8 @@
  * @package Ticketd
  */
 
+// phpcs:disable WordPress.Security.EscapeOutput.ExceptionNotEscaped -- Plain text; escaped where it is printed.
+
 namespace Ticketd\WordPress;
 
 use Ticketd\Client\InputException;
@@ -165,12 +167,12 @@ final class Query {
 	/**
 	 * An argument. One that is null is there, and refused where it is no value.
 	 *
-	 * @param string $name    The argument's name.
-	 * @param mixed  $default What is meant where it is left out.
+	 * @param string $name  The argument's name.
+	 * @param mixed  $usual What is meant where it is left out.
 	 * @return mixed
 	 */
-	private function argument( string $name, $default ) {
-		return array_key_exists( $name, $this->args ) ? $this->args[ $name ] : $default;
+	private function argument( string $name, $usual ) {
+		return array_key_exists( $name, $this->args ) ? $this->args[ $name ] : $usual;
 	}
 
 	/**
@@ -191,11 +193,11 @@ final class Query {
 	 *
 	 * @param string   $name    The argument's name.
 	 * @param string[] $choices The texts.
-	 * @param string   $default The one that is meant where it is left out.
+	 * @param string   $usual   The one that is meant where it is left out.
 	 * @throws InputException If it is another.
 	 */
-	private function choice( string $name, array $choices, string $default ): string {
-		$choice = $this->argument( $name, $default );
+	private function choice( string $name, array $choices, string $usual ): string {
+		$choice = $this->argument( $name, $usual );
 		if ( ! in_array( $choice, $choices, true ) ) {
 			throw new InputException( sprintf( 'Give one of: %s.', implode( ', ', $choices ) ), $name );
 		}

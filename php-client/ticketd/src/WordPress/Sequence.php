@@ -5,6 +5,8 @@
  * @package Ticketd
  */
 
+// phpcs:disable WordPress.Security.EscapeOutput.ExceptionNotEscaped -- Plain text; escaped where it is printed.
+
 namespace Ticketd\WordPress;
 
 use Ticketd\Client\LocalException;
@@ -141,7 +143,8 @@ final class Sequence {
 					return null;
 				}
 			}
-		} while ( $gap !== $begin && count( $places ) > 1 );
+			$is_shared = count( $places ) > 1;
+		} while ( $gap !== $begin && $is_shared );
 		return $gap;
 	}
 }

@@ -134,11 +134,11 @@ final class SettingsPage {
 			}
 			echo '</select>';
 		} elseif ( isset( self::NUMBERS[ $name ] ) ) {
-			// phpcs:ignore WordPress.Security.EscapeOutput -- Escaped above.
 			printf(
 				'<input type="number" class="small-text" min="%d" value="%s" %s>',
-				self::NUMBERS[ $name ][0],
+				(int) self::NUMBERS[ $name ][0],
 				esc_attr( $value ),
+				// phpcs:ignore WordPress.Security.EscapeOutput -- Escaped above.
 				$field
 			);
 		} else {
@@ -215,7 +215,7 @@ final class SettingsPage {
 				),
 				'rate_limit'   => array(
 					__( 'Tickets per visitor', 'ticketd' ),
-					__( 'At most, in the time below.', 'ticketd' )
+					__( 'At most, in the time below.', 'ticketd' ),
 				),
 				'rate_seconds' => array( __( 'In this time', 'ticketd' ), __( 'In seconds.', 'ticketd' ) ),
 			),

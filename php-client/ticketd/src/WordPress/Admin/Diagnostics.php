@@ -65,7 +65,7 @@ final class Diagnostics {
 			'codec'          => ExtCodec::is_available() ? 'msgpack ' . (string) phpversion( 'msgpack' ) : 'PHP',
 			'socket'         => $settings->socket() . ', ' . self::file( $settings->socket() ),
 			'site setting'   => '' === $settings->site() ? '(found by the table)' : $settings->site(),
-			'time-out'          => $settings->timeout_ms() . ' ms',
+			'time-out'       => $settings->timeout_ms() . ' ms',
 			'spool folder'   => '' === $spool ? '(none)' : $spool . ', ' . self::file( $spool ),
 			'table'          => $settings->table(),
 			'php user'       => $user,

@@ -23,14 +23,14 @@ final class StatusTable {
 	 */
 	public static function groups(): array {
 		return array(
-			__( 'Changes', 'ticketd' )  => array(
+			__( 'Changes', 'ticketd' )    => array(
 				'dirty'   => __( 'Pending tickets', 'ticketd' ),
 				'oldest'  => __( 'Lag', 'ticketd' ),
 				'flushed' => __( 'Flushed since the start', 'ticketd' ),
 				'errors'  => __( 'Failed flushes since the start', 'ticketd' ),
 				'dead'    => __( 'Dead letters', 'ticketd' ),
 			),
-			__( 'Places', 'ticketd' )   => array(
+			__( 'Places', 'ticketd' )     => array(
 				'store'   => __( 'Store of changes', 'ticketd' ),
 				'sink'    => __( 'Database', 'ticketd' ),
 				'journal' => __( 'Journal', 'ticketd' ),

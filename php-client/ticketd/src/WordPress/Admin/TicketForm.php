@@ -71,7 +71,7 @@ final class TicketForm {
 	 * Saves the posted form. The caller has checked the capability.
 	 */
 	public function load(): void {
-		if ( 'POST' !== ( $_SERVER['REQUEST_METHOD'] ?? '' ) ) {
+		if ( ! Input::is_posted() ) {
 			return;
 		}
 		check_admin_referer( $this->nonce_action() );
@@ -152,10 +152,8 @@ final class TicketForm {
 		$ticket = 0 === $this->id ? new \WP_Error( 'ticketd_not_found', $none ) : $this->api->get( $this->id );
 		echo '<div class="wrap">';
 		/* translators: %d: number of a ticket */
-		printf(
-			'<h1 class="wp-heading-inline">%s</h1>',
-			esc_html( sprintf( __( 'Ticket %d', 'ticketd' ), $this->id ) )
-		);
+		$title = sprintf( __( 'Ticket %d', 'ticketd' ), $this->id );
+		printf( '<h1 class="wp-heading-inline">%s</h1>', esc_html( $title ) );
 		printf(
 			' <a class="page-title-action" href="%s">%s</a>',
 			esc_url( Screens::list_url() ),

@@ -158,7 +158,7 @@ final class TicketScreens {
 		self::input( 'customer', __( 'Customer', 'ticketd' ), 'text' );
 		self::input( 's', __( 'Subject or #number', 'ticketd' ), 'search' );
 		printf( '<input type="submit" class="button" value="%s" />', esc_attr__( 'Filter', 'ticketd' ) );
-		if ( array() !== array_diff_key( TicketTable::filters(), array( 'orderby' => 1, 'order' => 1 ) ) ) {
+		if ( array() !== array_diff_key( TicketTable::filters(), array_flip( array( 'orderby', 'order' ) ) ) ) {
 			printf( ' <a href="%s">%s</a>', esc_url( Screens::list_url() ), esc_html__( 'Show all', 'ticketd' ) );
 		}
 		echo '</form>';

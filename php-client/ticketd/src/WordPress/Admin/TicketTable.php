@@ -108,7 +108,7 @@ final class TicketTable extends \WP_List_Table {
 			$statuses[ self::STATUS . $value ] = $label;
 		}
 		return array(
-			self::TAKE                              => __( 'Assign to me', 'ticketd' ),
+			self::TAKE                          => __( 'Assign to me', 'ticketd' ),
 			__( 'Change status to', 'ticketd' ) => $statuses,
 		);
 	}

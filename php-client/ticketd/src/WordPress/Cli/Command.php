@@ -278,14 +278,16 @@ final class Command {
 		// Tickets with long texts: a thousand of them may not fit into one reply.
 		$tickets = array();
 		$stale   = false;
+		$missing = $wanted;
 		do {
-			$query['limit'] = min( self::PAGE, $wanted - count( $tickets ) );
+			$query['limit'] = min( self::PAGE, $missing );
 			$page           = $this->api->list_tickets( $query );
 			Output::fail_on_error( $page );
 			array_push( $tickets, ...$page['tickets'] );
+			$missing       -= count( $page['tickets'] );
 			$stale          = $stale || isset( $page['stale'] );
 			$query['after'] = $page['next'];
-		} while ( null !== $page['next'] && count( $tickets ) < $wanted );
+		} while ( null !== $page['next'] && $missing > 0 );
 		Output::tickets( $tickets, $assoc_args, $stale );
 	}
 

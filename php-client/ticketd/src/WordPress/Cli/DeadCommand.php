@@ -84,7 +84,8 @@ final class DeadCommand {
 					'fields'   => wp_json_encode( (object) $letter['fields'] ),
 				);
 			}
-		} while ( count( $letters ) === Protocol::MAX_TICKETS );
+			$is_last = count( $letters ) < Protocol::MAX_TICKETS;
+		} while ( ! $is_last );
 		Output::rows( $rows, $assoc_args, array( 'id', 'revision', 'at', 'code', 'reason', 'deleted', 'fields' ) );
 	}
 

@@ -5,6 +5,8 @@
  * @package Ticketd
  */
 
+// phpcs:disable WordPress.Security.EscapeOutput.ExceptionNotEscaped -- Plain text; escaped where it is printed.
+
 namespace Ticketd\WordPress\Cli;
 
 use Ticketd\WordPress\Api;
@@ -199,7 +201,8 @@ final class ImportCommand {
 				unset( $row[ $key ] );
 				$importer->add( (string) $after, array( 'id' => (string) $after ) + $row );
 			}
-		} while ( count( $rows ) === self::PAGE );
+			$is_last = count( $rows ) < self::PAGE;
+		} while ( ! $is_last );
 		$this->finish( $importer, $assoc_args );
 	}
 
@@ -294,6 +297,7 @@ final class ImportCommand {
 	 * Connects to Redis.
 	 *
 	 * @param array $assoc_args Options.
+	 * @throws \RedisException If Redis refuses the database.
 	 */
 	private static function connect( array $assoc_args ): \Redis {
 		if ( ! class_exists( 'Redis' ) ) {

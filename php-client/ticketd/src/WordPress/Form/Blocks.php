@@ -58,7 +58,7 @@ final class Blocks {
 			'wp-i18n',
 			'wp-block-editor',
 			'wp-components',
-			'wp-server-side-render'
+			'wp-server-side-render',
 		);
 		wp_register_script(
 			self::SCRIPT,

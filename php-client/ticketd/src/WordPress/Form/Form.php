@@ -128,10 +128,11 @@ final class Form {
 		}
 		$done = Input::query( self::DONE );
 		if ( '' !== $done && array() === $this->errors ) {
-			/* translators: %d: number of a ticket */
-			$text = $done > 0
-				? sprintf( __( 'Thank you. Your ticket has the number %d.', 'ticketd' ), $done )
-				: __( 'Thank you.', 'ticketd' );
+			$text = __( 'Thank you.', 'ticketd' );
+			if ( $done > 0 ) {
+				/* translators: %d: number of a ticket */
+				$text = sprintf( __( 'Thank you. Your ticket has the number %d.', 'ticketd' ), $done );
+			}
 			return '<div class="ticketd-form" id="ticketd-form"><p role="status">' . esc_html( $text ) . '</p></div>';
 		}
 		if ( 'off' === $this->settings->form() ) {

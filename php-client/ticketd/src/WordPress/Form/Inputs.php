@@ -123,13 +123,14 @@ final class Inputs {
 	 * @param string|null $chosen  The value that is chosen; null: what was typed.
 	 */
 	private function select( string $name, string $label, array $choices, ?string $chosen = null ): string {
-		$html = sprintf(
+		$html   = sprintf(
 			'<p><label for="ticketd-%1$s">%2$s</label><br><select id="ticketd-%1$s" name="ticketd_%1$s">',
 			esc_attr( $name ),
 			esc_html( $label )
 		);
+		$chosen = $chosen ?? $this->typed[ $name ] ?? '';
 		foreach ( array( '' => __( '(none)', 'ticketd' ) ) + $choices as $value => $text ) {
-			$is_chosen = (string) $value === ( $chosen ?? $this->typed[ $name ] ?? '' ) ? ' selected' : '';
+			$is_chosen = $chosen === (string) $value ? ' selected' : '';
 			$html     .= sprintf(
 				'<option value="%s"%s>%s</option>',
 				esc_attr( $value ),

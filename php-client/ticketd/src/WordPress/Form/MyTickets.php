@@ -94,7 +94,7 @@ final class MyTickets {
 			__( 'Number', 'ticketd' ),
 			__( 'Subject', 'ticketd' ),
 			__( 'Status', 'ticketd' ),
-			__( 'Last change', 'ticketd' )
+			__( 'Last change', 'ticketd' ),
 		);
 		foreach ( $heads as $head ) {
 			$html .= '<th scope="col">' . esc_html( $head ) . '</th>';
