@@ -78,8 +78,8 @@ func sampleParams() []call {
 func sampleSelection() Selection {
 	return Selection{
 		Where: []Filter{
-			{Field: "status", Values: []Value{Text("open"), Text("pending")}}, {Field: "customer_id", Values: []Value{Text("7")}},
-			{Field: "assigned_to", Values: []Value{Null}},
+			{Field: "status", Is: Equal, Values: []Value{Text("open"), Text("pending")}},
+			{Field: "customer_id", Is: Equal, Values: []Value{Text("7")}}, {Field: "assigned_to", Is: Equal, Values: []Value{Null}},
 		},
 		Created:  Period{From: Text("2026-11-01"), Before: Text("2026-12-01 00:00:00")},
 		Updated:  Period{From: Text("2026-11-24T08:00:00Z")},
@@ -107,9 +107,18 @@ func requestCases() []goldenCase {
 		requestCase("request-list-minimal", "list without parameters: the first page of all",
 			call{1, MethodList, &ListParams{}}, false),
 		wireCase("request-list-one-choice", "a filter of one value, as an array; desc and fresh are the defaults",
-			call{1, MethodList, &ListParams{Selection: Selection{Where: []Filter{{Field: "customer_id", Values: []Value{Text("7")}}}}}},
+			call{1, MethodList, &ListParams{Selection: Selection{Where: []Filter{
+				{Field: "customer_id", Is: Equal, Values: []Value{Text("7")}},
+			}}}},
 			"94 00 01", str("list"), "83", str("where"), "81", str("customer_id"), "91 07",
 			str("order"), str("desc"), str("fresh"), "c3"),
+		requestCase("request-list-compared", "filters with operators; the two of one field must both hold",
+			call{1, MethodList, &ListParams{Selection: Selection{Where: []Filter{
+				{Field: "status", Is: NotEqual, Values: []Value{Text("closed"), Text("spam")}},
+				{Field: "ticket_id", Is: Above, Values: []Value{Text("812")}},
+				{Field: "ticket_id", Is: AtMost, Values: []Value{Text("900")}},
+				{Field: "assigned_to", Is: NotEqual, Values: []Value{Null}},
+			}}}}, true),
 		requestCase("request-dead_drop-all", "every dead letter is given up",
 			call{1, MethodDeadDrop, &DeadParams{All: true}}, true),
 		requestCase("request-create-minimal", "only what create requires",

@@ -1,5 +1,11 @@
 package protocol
 
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
+
 // Sort names the sort key of list.
 type Sort string
 
@@ -128,7 +134,7 @@ func (d *decoder) selection(key string, s *Selection) (known bool, err *Error) {
 	}
 }
 
-// where reads the filters. A single value stands for an array of one value.
+// where reads the filters.
 func (d *decoder) where(into *[]Filter) *Error {
 	n, ok := d.mapLen()
 	if !ok || n > MaxFilters {
@@ -145,16 +151,69 @@ func (d *decoder) where(into *[]Filter) *Error {
 				return Invalid(name, "the field appears twice")
 			}
 		}
-		values, err := d.choices(name)
-		if err != nil {
+		var err *Error
+		if filters, err = d.comparisons(name, filters); err != nil {
 			return err
 		}
-		filters = append(filters, Filter{Field: name, Values: values})
 	}
 	if n > 0 {
 		*into = filters
 	}
 	return nil
+}
+
+// comparisons reads how a field is compared: a map of operators, or the values of [Equal] alone. A single value stands for an
+// array of one value.
+func (d *decoder) comparisons(name string, into []Filter) ([]Filter, *Error) {
+	if !isMap(d.code()) {
+		values, err := d.choices(name)
+		return append(into, Filter{Field: name, Is: Equal, Values: values}), err
+	}
+	n, ok := d.mapLen()
+	if !ok || n < 1 {
+		return nil, Invalid(name, "compare by at least one of %s", operators())
+	}
+	begin := len(into)
+	for range n {
+		key, ok := d.key()
+		f := Filter{Field: name, Is: Operator(key)}
+		switch {
+		case !ok || !slices.Contains(Operators(), f.Is):
+			return nil, Invalid(name, "compare by %s, not by %s", operators(), printable(key))
+		case slices.ContainsFunc(into[begin:], func(other Filter) bool { return other.Is == f.Is }):
+			return nil, Invalid(name, "the comparison %s appears twice", key)
+		}
+		var err *Error
+		if f.Values, err = d.compared(name, f.Is); err != nil {
+			return nil, err
+		}
+		into = append(into, f)
+	}
+	return into, nil
+}
+
+// operators lists the operators for people.
+func operators() string {
+	var list strings.Builder
+	for i, o := range Operators() {
+		if i > 0 {
+			list.WriteString(", ")
+		}
+		list.WriteString(string(o))
+	}
+	return list.String()
+}
+
+// compared reads the values of a comparison.
+func (d *decoder) compared(name string, is Operator) ([]Value, *Error) {
+	if is.TakesList() {
+		return d.choices(name)
+	}
+	value, why := d.value()
+	if why != "" {
+		return nil, Invalid(name, "the value %s", why)
+	}
+	return []Value{value}, nil
 }
 
 // contains reads the texts that are searched for.
@@ -304,17 +363,38 @@ func (e *Encoder) selection(s *Selection) {
 	}
 }
 
+// where writes the filters, those of a field together.
 func (e *Encoder) where(filters []Filter) {
-	e.mapLen(len(filters))
-	for i := range filters {
-		e.str(filters[i].Field)
-		values := filters[i].Values
-		if len(values) != 1 {
-			e.array(len(values))
+	var names []string
+	of := map[string][]Filter{}
+	for _, f := range filters {
+		if of[f.Field] == nil {
+			names = append(names, f.Field)
 		}
-		for _, v := range values {
-			e.value(v)
+		of[f.Field] = append(of[f.Field], f)
+	}
+	e.mapLen(len(names))
+	for _, name := range names {
+		e.str(name)
+		same := of[name]
+		if len(same) == 1 && cmp.Or(same[0].Is, Equal) == Equal { // the form that daemons before the operators know
+			e.choices(same[0].Values)
+			continue
 		}
+		e.mapLen(len(same))
+		for _, f := range same {
+			e.str(string(cmp.Or(f.Is, Equal)))
+			e.choices(f.Values)
+		}
+	}
+}
+
+func (e *Encoder) choices(values []Value) {
+	if len(values) != 1 {
+		e.array(len(values))
+	}
+	for _, v := range values {
+		e.value(v)
 	}
 }
 

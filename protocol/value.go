@@ -15,13 +15,28 @@ type (
 	// Selection says which tickets list and count are about; at most [MaxFilters] filters of at most [MaxChoices] values, and
 	// [MaxFilters] texts of at most [MaxContains] bytes.
 	Selection = ticket.Selection
-	// Filter selects tickets with any of these values in a field.
+	// Filter selects tickets by a comparison of a field: with [Equal], the zero [Operator], those with any of these values.
 	Filter = ticket.Filter
+	// Operator says how a filter compares.
+	Operator = ticket.Operator
 	// Period is a half-open span of time.
 	Period = ticket.Period
 	// Group is how many tickets have a value.
 	Group = ticket.Group
 )
+
+// The operators of a filter.
+const (
+	Equal    = ticket.Equal
+	NotEqual = ticket.NotEqual
+	Below    = ticket.Below
+	AtMost   = ticket.AtMost
+	Above    = ticket.Above
+	AtLeast  = ticket.AtLeast
+)
+
+// Operators returns every operator, the default first.
+func Operators() []Operator { return ticket.Operators() }
 
 // Null is the value NULL.
 var Null = ticket.Null

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -183,7 +184,8 @@ func newCount(o *options) *cobra.Command {
 }
 
 const selectionHelp = "All conditions must hold. With several values for a field, a ticket must have one of the values.\n" +
-	"--where takes any column as name=value, or name:null for NULL. Times are UTC: 2026-11-24, or 2026-11-24T08:00:00Z."
+	"--where takes any column, ticket_id and revision: name=value, name!=value, and <, <=, > and >= (quote them for the shell);\n" +
+	"name:null and name!:null for NULL. name!=value finds NULL, too. Times are UTC: 2026-11-24, or 2026-11-24T08:00:00Z."
 
 // filterFlags are the fields with their own flags.
 var filterFlags = []struct{ flag, field string }{
@@ -205,7 +207,8 @@ func (f *selectionFlags) add(cmd *cobra.Command) {
 	for i, filter := range filterFlags {
 		flags.StringSliceVar(&f.values[i], filter.flag, nil, "only tickets with one of these values in "+filter.field)
 	}
-	flags.StringArrayVar(&f.where, "where", nil, "only tickets with this value in a field: name=value or name:null; may be repeated")
+	flags.StringArrayVar(&f.where, "where", nil,
+		"only tickets for which this holds: name=value, name!=value, name>value, name:null; may be repeated")
 	flags.StringVar(&f.created.from, "created-from", "", "only tickets created at this time or later")
 	flags.StringVar(&f.created.before, "created-before", "", "only tickets created before this time")
 	flags.StringVar(&f.updated.from, "updated-from", "", "only tickets last changed at this time or later")
@@ -221,24 +224,52 @@ func (f *selectionFlags) selection() (protocol.Selection, error) {
 	}
 	for i, filter := range filterFlags {
 		for _, text := range f.values[i] {
-			addFilter(&s, protocol.Field{Name: filter.field, Value: protocol.Text(text)})
+			addFilter(&s, filter.field, protocol.Equal, protocol.Text(text))
 		}
 	}
-	fields, err := parseFields(f.where)
-	for _, field := range fields {
-		addFilter(&s, field)
+	for _, text := range f.where {
+		if err := parseFilter(&s, text); err != nil {
+			return s, err
+		}
 	}
-	return s, err
+	return s, nil
 }
 
-// addFilter adds a value to the allowed values of a field.
-func addFilter(s *protocol.Selection, field protocol.Field) {
-	i := slices.IndexFunc(s.Where, func(f protocol.Filter) bool { return f.Field == field.Name })
-	if i < 0 {
-		i = len(s.Where)
-		s.Where = append(s.Where, protocol.Filter{Field: field.Name})
+// comparison is a condition of --where: a name, an operator or the colon of NULL, and the rest.
+var comparison = regexp.MustCompile(`(?s)^([A-Za-z0-9_-]+)(!=|<=|>=|=|<|>|:null$|!:null$)(.*)$`)
+
+// parseFilter reads a condition of --where.
+func parseFilter(s *protocol.Selection, text string) error {
+	part := comparison.FindStringSubmatch(text)
+	if part == nil {
+		return &usageError{fmt.Errorf("%q is no condition: name=value, name!=value, name<value, name<=value, name>value, "+
+			"name>=value, name:null or name!:null", text)}
 	}
-	s.Where[i].Values = append(s.Where[i].Values, field.Value)
+	name, is, value := part[1], protocol.Operator(part[2]), protocol.Text(part[3])
+	switch part[2] {
+	case ":null":
+		is, value = protocol.Equal, protocol.Null
+	case "!:null":
+		is, value = protocol.NotEqual, protocol.Null
+	}
+	if !addFilter(s, name, is, value) {
+		return &usageError{fmt.Errorf("--where %q: the field has such a bound already", text)}
+	}
+	return nil
+}
+
+// addFilter adds a comparison of a field, or a value to one that takes several.
+func addFilter(s *protocol.Selection, name string, is protocol.Operator, value protocol.Value) bool {
+	i := slices.IndexFunc(s.Where, func(f protocol.Filter) bool { return f.Field == name && f.Is == is })
+	switch {
+	case i < 0:
+		s.Where = append(s.Where, protocol.Filter{Field: name, Is: is, Values: []protocol.Value{value}})
+	case !is.TakesList():
+		return false
+	default:
+		s.Where[i].Values = append(s.Where[i].Values, value)
+	}
+	return true
 }
 
 func period(from, before string) protocol.Period {

@@ -78,6 +78,11 @@ func constants() []constant {
 			list(daemon.Methods(), daemon.IsSlow),
 		},
 		{"SORTS", "The sorts of a list, the default first.", list(protocol.Sorts(), all[protocol.Sort])},
+		{"OPERATORS", "The comparisons of a filter, the default first.", list(protocol.Operators(), all[protocol.Operator])},
+		{
+			"LIST_OPERATORS", "Those that take several values, and NULL.",
+			list(protocol.Operators(), protocol.Operator.TakesList),
+		},
 		{"CODES", "All error codes of the daemon.", list(protocol.Codes(), all[protocol.Code])},
 		{
 			"RETRYABLE_CODES", "Codes after which the same request may succeed later, unchanged.",

@@ -63,7 +63,7 @@ func TestListFilters(t *testing.T) {
 				"channel", "x", "subject", "Drucker: 1000 Seiten"),
 			set(2, 1, "status", "pending", "customer_id", "7", "assigned_to", "3", "updated_at", "2026-11-02 10:00:00",
 				"subject", "Drucker: 100% Toner", "category", "printers"),
-			set(3, 1, "status", "closed", "customer_id", "8", "assigned_to", "4", "updated_at", "2026-11-03 10:00:00"),
+			set(3, 5, "status", "closed", "customer_id", "8", "assigned_to", "4", "updated_at", "2026-11-03 10:00:00"),
 			set(4, 1, "status", "open", "customer_id", "7", "deleted_at", "2026-11-03 10:00:00"))
 		for name, c := range map[string]struct {
 			selection ticket.Selection
@@ -86,6 +86,19 @@ func TestListFilters(t *testing.T) {
 			"contains no wildcard": {containing("subject", "100%"), []ticket.ID{2}},
 			"contains both":        {containing("subject", "r", "category", "print"), []ticket.ID{2}},
 			"none":                 {with(on("status", values("lost"))), []ticket.ID{}},
+			"any other, NULL too": {with(ticket.Filter{
+				Field: "assigned_to", Is: ticket.NotEqual, Values: values("3"),
+			}), []ticket.ID{1, 3}},
+			"changed since a revision": {with(ticket.Filter{
+				Field: "revision", Is: ticket.Above, Values: values("4"),
+			}), []ticket.ID{3}},
+			"up to a revision": {with(ticket.Filter{
+				Field: "revision", Is: ticket.AtMost, Values: values("4"),
+			}), []ticket.ID{1, 2}},
+			"at a revision": {with(on("revision", values("5"))), []ticket.ID{3}},
+			"id and bound": {with(
+				on("ticket_id", values("1", "2", "9")), ticket.Filter{Field: "ticket_id", Is: ticket.Above, Values: values("1")},
+			), []ticket.ID{2}},
 		} {
 			ids, next := listed(t, db, &c.selection, &mysql.Page{Limit: 10})
 			if !slices.Equal(ids, c.want) || next != nil {
@@ -196,7 +209,10 @@ func TestListRefuses(t *testing.T) {
 		field     string
 	}{
 		"a field without a column": {with(on("channel", values("x"))), mysql.Page{}, "channel"},
-		"the revision":             {with(on("revision", values("1"))), mysql.Page{}, "revision"},
+		"no revision":              {with(on("revision", values("soon"))), mysql.Page{}, "revision"},
+		"above NULL": {
+			with(ticket.Filter{Field: "status", Is: ticket.Above, Values: values("NULL")}), mysql.Page{}, "status",
+		},
 		"an injection": {
 			with(on("status` OR 1=1 -- ", values("1"))), mysql.Page{}, "status` OR 1=1 -- ",
 		},

@@ -1,6 +1,7 @@
 package mysql
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -57,16 +58,18 @@ func conditionsOf(d *table.Definition, s *ticket.Selection) (*conditions, error)
 }
 
 func (w *conditions) filter(d *table.Definition, f *ticket.Filter) error {
-	c, err := asked(d, f.Field)
+	c, err := compared(d, f.Field)
 	if err != nil {
 		return err
 	}
-	name := quote(c.Name)
+	if !f.Is.TakesList() {
+		return w.bound(d, c, f)
+	}
 	var values []any
-	var either []string
+	var null bool
 	for _, v := range f.Values {
 		if v.IsNull() {
-			either = []string{name + " IS NULL"}
+			null = true
 			continue
 		}
 		value, err := operand(c, v)
@@ -75,11 +78,99 @@ func (w *conditions) filter(d *table.Definition, f *ticket.Filter) error {
 		}
 		values = append(values, value)
 	}
-	if len(values) > 0 {
-		either = append(either, name+" IN ("+strings.Repeat("?,", len(values)-1)+"?)")
-	}
-	w.add("("+strings.Join(either, " OR ")+")", values...)
+	w.add(among(expression(d, c), f.Is == ticket.NotEqual, null, len(values)), values...)
 	return nil
+}
+
+// among is the condition that an expression has one of n values, or NULL if null; or that the expression has none of the values.
+// The two are each other's complement: NOT IN alone would find no NULL.
+func among(expression string, negated, null bool, n int) string {
+	is, in, joint := " IS NULL", " IN (", " OR "
+	if negated {
+		in = " NOT IN ("
+	}
+	if negated && null {
+		is, joint = " IS NOT NULL", " AND "
+	}
+	var parts []string
+	if negated || null {
+		parts = append(parts, expression+is)
+	}
+	if n > 0 {
+		parts = append(parts, expression+in+strings.Repeat("?,", n-1)+"?)")
+	}
+	return "(" + strings.Join(parts, joint) + ")"
+}
+
+// bound adds the condition that a field is on one side of a value.
+func (w *conditions) bound(d *table.Definition, c *table.Column, f *ticket.Filter) error {
+	v := f.Values[0]
+	if v.IsNull() {
+		return &table.FieldError{Field: f.Field, Rule: table.RuleFormat, Reason: "no value is above or below NULL"}
+	}
+	value, err := operand(c, v)
+	if err != nil {
+		return err
+	}
+	left := expression(d, c)
+	switch c.Kind {
+	case table.Integer:
+		// Above the revision of a row that ticketd has not written, the column itself is compared: it has an index.
+		low, is := value.(int64)
+		if c == &revisionColumn && (!is || low > 1) && (f.Is == ticket.Above || f.Is == ticket.AtLeast) {
+			left = revisionOf(d)
+		}
+	case table.Enum: // as tickets are sorted, by the order of the members
+		text, _ := value.(string)
+		left, value = left+"+0", slices.Index(c.Members, text)+1
+	case table.Decimal, table.Float, table.Bit, table.Char, table.Varchar,
+		table.Date, table.Datetime, table.Timestamp, table.Time, table.Year:
+	default:
+		return &table.FieldError{
+			Field: f.Field, Rule: table.RuleFormat, Reason: "a column of this type has no order: " + string(c.Kind),
+		}
+	}
+	w.add(left+" "+string(f.Is)+" ?", value)
+	return nil
+}
+
+// What a filter can compare besides fields: the ticket's id and revision, whatever their columns are called.
+var (
+	idColumn       = table.Column{Field: "ticket_id", Name: "ticket_id", Kind: table.Integer, Bits: 64, Unsigned: true}
+	revisionColumn = table.Column{Field: "revision", Name: "revision", Kind: table.Integer, Bits: 64, Unsigned: true}
+)
+
+// compared returns the column that a filter compares. A field has precedence over the names for id and revision.
+func compared(d *table.Definition, field string) (*table.Column, error) {
+	_, taken := d.Position(field)
+	switch {
+	case taken:
+	case field == idColumn.Field:
+		return &idColumn, nil
+	case field == revisionColumn.Field:
+		return &revisionColumn, nil
+	}
+	return asked(d, field)
+}
+
+// expression is what a filter on the column compares.
+func expression(d *table.Definition, c *table.Column) string {
+	switch c {
+	case &idColumn:
+		return quote(d.Key)
+	case &revisionColumn: // as reads show it
+		return "GREATEST(COALESCE(" + revisionOf(d) + ",0),1)"
+	default:
+		return quote(c.Name)
+	}
+}
+
+// revisionOf is the expression for a row's revision in [source]; NULL or 0 if ticketd has not written the row.
+func revisionOf(d *table.Definition) string {
+	if d.Side != "" {
+		return sideRevision
+	}
+	return quote(d.Revision)
 }
 
 // period adds a condition on the time of the given meaning, in the table's field for that meaning.

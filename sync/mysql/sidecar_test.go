@@ -389,6 +389,13 @@ func TestReadersDoNotReadTheWholeSideTable(t *testing.T) {
 		"SELECT i FROM n")
 	exec(t, db, "INSERT INTO tickets_ticketd (ticket_id, revision) SELECT id, id FROM tickets")
 	wantFields(t, db, 900, 900)
+	since := ticket.Selection{Where: []ticket.Filter{
+		{Field: "revision", Is: ticket.Above, Values: []ticket.Value{ticket.Text("897")}},
+		{Field: "ticket_id", Is: ticket.NotEqual, Values: []ticket.Value{ticket.Text("899")}},
+	}}
+	if rows, _, err := db.List(t.Context(), &since, &mysql.Page{Limit: 5}); err != nil || len(rows) != 2 {
+		t.Errorf("%d tickets above a revision, error %v; want 898 and 900", len(rows), err)
+	}
 	before := reads(t, db)
 	if _, _, err := db.List(t.Context(), &ticket.Selection{}, &mysql.Page{Limit: 5, Descending: true}); err != nil {
 		t.Fatal(err)

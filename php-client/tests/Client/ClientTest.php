@@ -271,16 +271,47 @@ final class ClientTest extends TestCase {
 				1 => 'open',
 				4 => null,
 			),
+			'priority'    => array( '!=' => array( 3 => 'low' ), '<' => 9 ),
 			'customer_id' => 7,
 		);
 		$args   = array(
 			'created_at' => array( 'from' => '2026-11-01' ),
 			'fresh'      => false,
-			'limit'      => 20,
+			'limit'      => '20',
 		);
 		$this->assertSame( $page, $client->list_tickets( array( 'where' => $where ) + $args ) );
-		$where['status'] = array( 'open', null );
+		$where['status']         = array( 'open', null );
+		$where['priority']['!='] = array( 'low' );
+		$args['limit']           = 20;
 		$this->assertSame( array( 'where' => $where ) + $args, $this->request( $peer )[3] );
+	}
+
+	/**
+	 * Filters that would find the opposite or anything if they were taken for lists of alternatives.
+	 */
+	public function mistaken(): array {
+		return array(
+			'a word'     => array( array( 'not' => 'closed' ) ),
+			'a mix'      => array( array( 'open', '!=' => 'closed' ) ),
+			'two bounds' => array( array( '>' => array( 1, 2 ) ) ),
+			'nested'     => array( array( '!=' => array( array( 'closed' ) ) ) ),
+		);
+	}
+
+	/**
+	 * A filter with other keys than operators is refused before anything is sent.
+	 *
+	 * @dataProvider mistaken
+	 * @param array $filter The filter.
+	 */
+	public function test_a_mistaken_comparison_is_refused( array $filter ): void {
+		$client = new Client( new Connection( Peer::free_path() ) );
+		try {
+			$client->count_tickets( array( 'where' => array( 'status' => $filter ) ) );
+			$this->fail( 'It was taken.' );
+		} catch ( InputException $e ) {
+			$this->assertSame( 'status', $e->field() );
+		}
 	}
 
 	/**

@@ -261,6 +261,21 @@ final class FallbackTest extends OutageTestCase {
 	}
 
 	/**
+	 * Revisions and ids can be asked for. A row that ticketd has not written is at revision 1. A limit may be a text.
+	 */
+	public function test_selects_by_revision_and_id(): void {
+		$this->several();
+		$this->ticket( 7, array( 'revision' => 5 ) );
+		$at = fn( $filter ): array => self::ids( array( 'where' => array( 'revision' => $filter ) ) );
+		$this->assertSame( array( 7 ), $at( array( '>' => 4 ) ) );
+		$this->assertSame( array( 7 ), $at( array( '>=' => 2, '<=' => 5 ) ) );
+		$this->assertSame( array( 5, 4, 3, 2, 1 ), $at( array( '!=' => 5 ) ) );
+		$this->assertSame( array( 7, 5, 4, 3, 2, 1 ), $at( array( '5', 1 ) ) );
+		$later = array( 'ticket_id' => array( '>' => 2 ) );
+		$this->assertSame( array( 7, 5 ), self::ids( array( 'where' => $later, 'limit' => '2' ) ) );
+	}
+
+	/**
 	 * Tickets are counted by the values of a field.
 	 */
 	public function test_counts_by_a_field(): void {

@@ -98,8 +98,9 @@ function ticketd_get_tickets( array $ids ) {
  * @param array $args {
  *     All optional; what is asked for must hold altogether.
  *
- *     @type array  $where      By field name a value, or a list of values of which the ticket must have one; null is
- *                              NULL. Only fields with a column of their own.
+ *     @type array  $where      By field name, `ticket_id` or `revision`: a value, or a list of values of which the
+ *                              ticket must have one; or comparisons by operator: `=`, `!=`, `<`, `<=`, `>`, `>=`.
+ *                              Null is NULL. Only fields with a column of their own.
  *     @type array  $created_at `from` (inclusive) and `before` (exclusive), or one of them; times in UTC.
  *     @type array  $updated_at Likewise.
  *     @type array  $contains   By field name a text that the field must contain. No index helps there.

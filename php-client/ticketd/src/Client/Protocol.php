@@ -97,6 +97,22 @@ final class Protocol {
 		'status',
 	);
 
+	/** The comparisons of a filter, the default first. */
+	public const OPERATORS = array(
+		'=',
+		'!=',
+		'<',
+		'<=',
+		'>',
+		'>=',
+	);
+
+	/** Those that take several values, and NULL. */
+	public const LIST_OPERATORS = array(
+		'=',
+		'!=',
+	);
+
 	/** All error codes of the daemon. */
 	public const CODES = array(
 		'conflict',

@@ -62,7 +62,7 @@ final class PureCodec implements Codec {
 	}
 
 	/**
-	 * Encodes a map of names to single values, or to lists of them.
+	 * Encodes a map of names to single values, to lists of them, or to comparisons by operator.
 	 *
 	 * @param array $map The map; integer keys are written as the strings that they were.
 	 */
@@ -70,7 +70,11 @@ final class PureCodec implements Codec {
 		$out = self::map_header( count( $map ) );
 		foreach ( $map as $name => $value ) {
 			$out .= self::text( (string) $name );
-			$out .= is_array( $value ) ? self::items( $value ) : self::scalar( $value );
+			if ( ! is_array( $value ) ) {
+				$out .= self::scalar( $value );
+			} else {
+				$out .= Request::is_comparison( $value ) ? self::map( $value ) : self::items( $value );
+			}
 		}
 		return $out;
 	}

@@ -61,26 +61,30 @@ final class Request {
 
 	/**
 	 * Refuses what is no argument of a list, before a codec encodes it in its own way, and makes lists of
-	 * alternatives: an array with gaps, as a filter leaves it, would become a map.
+	 * alternatives: an array with gaps, as a filter leaves it, would become a map. A limit may be a decimal string,
+	 * as a web request has it.
 	 *
 	 * @param array $args The arguments of list_tickets().
-	 * @return array The same value.
+	 * @return array The same, in the protocol's form.
 	 * @throws InputException If an argument has a wrong shape.
 	 */
 	public static function query( array $args ): array {
 		foreach ( $args as $name => $value ) {
 			if ( ! in_array( $name, array( 'where', 'contains', 'created_at', 'updated_at' ), true ) ) {
 				self::fields( array( $name => $value ) );
+				if ( 'limit' === $name && is_string( $value ) && (string) (int) $value === $value ) {
+					$args['limit'] = (int) $value;
+				}
 				continue;
 			}
 			if ( ! is_array( $value ) ) {
 				throw new InputException( 'Give an array of values by name.', $name );
 			}
-			foreach ( $value as $field => $values ) {
-				if ( 'where' === $name && is_array( $values ) ) {
-					$args['where'][ $field ] = self::choices( (string) $field, array_values( $values ) );
+			foreach ( $value as $field => $given ) {
+				if ( 'where' === $name ) {
+					$args['where'][ $field ] = self::filter( (string) $field, $given );
 				} else {
-					self::fields( array( $field => $values ) );
+					self::fields( array( $field => $given ) );
 				}
 			}
 		}
@@ -88,17 +92,59 @@ final class Request {
 	}
 
 	/**
+	 * Reads a filter: a value, a list of alternatives, or comparisons by operator. An array with keys of its own that
+	 * are no operators is refused, so that no mistyped comparison is taken for alternatives.
+	 *
+	 * @param string $field The field's name.
+	 * @param mixed  $given The filter.
+	 * @return mixed The same, its lists without gaps.
+	 * @throws InputException If it is none.
+	 */
+	private static function filter( string $field, $given ) {
+		if ( ! self::is_comparison( $given ) ) {
+			return self::choices( $field, $given );
+		}
+		foreach ( $given as $operator => $values ) {
+			if ( ! in_array( $operator, Protocol::OPERATORS, true ) ) {
+				throw new InputException(
+					sprintf(
+						'Compare by %s, not by "%s". A list of alternatives has no keys.',
+						implode( ', ', Protocol::OPERATORS ),
+						$operator
+					),
+					$field
+				);
+			}
+			if ( in_array( $operator, Protocol::LIST_OPERATORS, true ) ) {
+				$given[ $operator ] = self::choices( $field, $values );
+			} else {
+				self::fields( array( $field => $values ) );
+			}
+		}
+		return $given;
+	}
+
+	/**
+	 * Whether a filter compares by operators; otherwise it is a value or a list of alternatives.
+	 *
+	 * @param mixed $given The filter.
+	 */
+	public static function is_comparison( $given ): bool {
+		return is_array( $given ) && array() !== array_filter( array_keys( $given ), 'is_string' );
+	}
+
+	/**
 	 * Refuses alternatives that are not single values.
 	 *
-	 * @param string $field  The field's name.
-	 * @param array  $values The list.
-	 * @return array The same value.
+	 * @param string $field The field's name.
+	 * @param mixed  $given A value, or a list of values.
+	 * @return mixed The same, a list without gaps.
 	 */
-	private static function choices( string $field, array $values ): array {
-		foreach ( $values as $value ) {
+	private static function choices( string $field, $given ) {
+		foreach ( is_array( $given ) ? $given : array( $given ) as $value ) {
 			self::fields( array( $field => $value ) );
 		}
-		return $values;
+		return is_array( $given ) ? array_values( $given ) : $given;
 	}
 
 	/**

@@ -167,6 +167,23 @@ final class Column {
 	}
 
 	/**
+	 * Whether values can be above or below each other.
+	 */
+	public function has_order(): bool {
+		return $this->is_sortable()
+			|| in_array( $this->type, array( 'bit', 'year', 'decimal', 'float', 'double', 'time' ), true );
+	}
+
+	/**
+	 * The place of an enum's member, from 1: by it tickets are sorted.
+	 *
+	 * @param string $member The member as the database holds it.
+	 */
+	public function rank( string $member ): int {
+		return 1 + (int) array_search( $member, $this->members(), true );
+	}
+
+	/**
 	 * A value as text, as the daemon stores a value without a known column.
 	 *
 	 * @param string|int|float|bool $value The value.

@@ -11,6 +11,7 @@ namespace Ticketd\WordPress;
 
 use Ticketd\Client\InputException;
 use Ticketd\Client\Protocol;
+use Ticketd\Client\Request;
 
 defined( 'ABSPATH' ) || exit;
 
@@ -58,11 +59,12 @@ final class Query {
 	 * Takes the arguments.
 	 *
 	 * @param Table $table The table.
-	 * @param array $args  What the client's list_tickets() takes; of a shape that it has let through.
+	 * @param array $args  What the client's list_tickets() takes.
+	 * @throws InputException If they are of another shape.
 	 */
 	public function __construct( Table $table, array $args ) {
 		$this->table = $table;
-		$this->args  = $args;
+		$this->args  = Request::query( $args );
 	}
 
 	/**
@@ -220,8 +222,11 @@ final class Query {
 	private function select(): void {
 		// Other rows are no tickets: keys of other plugins' tables may be 0 or below, or beyond ticket ids.
 		$this->add( '`ticket_id` BETWEEN 1 AND 9223372036854775807' );
-		foreach ( $this->fields( 'where' ) as $field => $values ) {
-			$this->add_filter( (string) $field, is_array( $values ) ? array_values( $values ) : array( $values ) );
+		foreach ( $this->fields( 'where' ) as $field => $given ) {
+			$filter = new Filter( $this->table, (string) $field );
+			foreach ( Request::is_comparison( $given ) ? $given : array( '=' => $given ) as $operator => $values ) {
+				$this->add( ...$filter->condition( $operator, is_array( $values ) ? $values : array( $values ) ) );
+			}
 		}
 		foreach ( array( 'created_at', 'updated_at' ) as $field ) {
 			$this->add_period( $field, $this->args[ $field ] ?? array() );
@@ -253,32 +258,6 @@ final class Query {
 	}
 
 	/**
-	 * Adds a condition on a field.
-	 *
-	 * @param string $field  The field's name.
-	 * @param array  $values The values of which it must have one.
-	 * @throws InputException If it is no column, or there are too many values or none.
-	 */
-	private function add_filter( string $field, array $values ): void {
-		$column = $this->table->selectable( $field );
-		if ( array() === $values || count( $values ) > Protocol::MAX_CHOICES ) {
-			throw new InputException( sprintf( 'Ask for 1 to %d values.', Protocol::MAX_CHOICES ), $field );
-		}
-		$either = in_array( null, $values, true ) ? array( "`$field` IS NULL" ) : array();
-		$places = array();
-		$given  = array();
-		foreach ( $values as $value ) {
-			if ( null !== $value ) {
-				list( $places[], $given[] ) = self::operand( $column, $value );
-			}
-		}
-		if ( array() !== $given ) {
-			$either[] = "`$field` IN (" . implode( ', ', $places ) . ')';
-		}
-		$this->add( '(' . implode( ' OR ', $either ) . ')', ...$given );
-	}
-
-	/**
 	 * Adds the condition that a time is in a period.
 	 *
 	 * @param string $field  The field's name.
@@ -295,7 +274,7 @@ final class Query {
 				throw new InputException( 'Give from, before or both.', $field );
 			}
 			if ( null !== $time ) {
-				list( $place, $value ) = self::operand( $this->table->selectable( $field ), $time );
+				list( $place, $value ) = Filter::operand( $this->table->selectable( $field ), $time );
 				$this->add( "`$field` {$comparisons[ $end ]} $place", $value );
 			}
 		}
@@ -333,27 +312,6 @@ final class Query {
 	}
 
 	/**
-	 * The placeholder of a value, and what to put there. A text would be compared with an integer column as a
-	 * floating-point number.
-	 *
-	 * @param Column                $column The column.
-	 * @param string|int|float|bool $value  The value.
-	 * @return array{0: string, 1: string|int}
-	 * @throws InputException If the column cannot hold it.
-	 */
-	private static function operand( Column $column, $value ): array {
-		$text = $column->checked( $value );
-		if ( 'float' === $column->type() ) { // As the number that the column holds, which is not that of the text: 0.1.
-			return array( '%s', Number::float_text( unpack( 'g', pack( 'g', (float) $text ) )[1] ) );
-		}
-		if ( ! $column->is_integer() ) {
-			return array( '%s', $text );
-		}
-		// Beyond PHP's integers there are unsigned ones.
-		return (string) (int) $text === $text ? array( '%d', (int) $text ) : array( 'CAST(%s AS UNSIGNED)', $text );
-	}
-
-	/**
 	 * What is compared with the value of a page's last ticket, the placeholder of the value, and the value. Dates
 	 * that columns hold and do not accept (dates of zeros, with a month or day of zero, the 31st of February) are
 	 * compared as numbers: strict sessions of MySQL accept no literal of such dates, even in a comparison.
@@ -366,7 +324,7 @@ final class Query {
 	 */
 	private static function mark( Column $column, string $expression, string $value ): array {
 		try {
-			return array_merge( array( $expression ), self::operand( $column, $value ) );
+			return array_merge( array( $expression ), Filter::operand( $column, $value ) );
 		} catch ( InputException $e ) {
 			if ( ! $column->is_date() || 1 !== preg_match( self::WRITTEN_DATE, $value ) ) {
 				throw $e;

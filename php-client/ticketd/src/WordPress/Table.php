@@ -223,6 +223,13 @@ final class Table {
 	}
 
 	/**
+	 * A ticket's revision, to compare with; NULL or 0 where ticketd has not written the row.
+	 */
+	public function revision(): string {
+		return $this->has_side ? '`_ticketd_revision`' : '`revision`';
+	}
+
+	/**
 	 * The columns to select, quoted.
 	 */
 	public function selected(): string {
