@@ -159,11 +159,17 @@ func (e *Error) encode(enc *Encoder) {
 	if e.Field != "" {
 		n++
 	}
+	if e.Revision != 0 {
+		n++
+	}
 	enc.mapLen(n)
 	enc.pairStr("code", string(e.Code))
 	enc.pairStr("message", cut(e.Message, maxMessage))
 	if e.Field != "" {
 		enc.pairStr("field", cut(e.Field, maxMessage))
+	}
+	if e.Revision != 0 {
+		enc.pair("revision", e.Revision)
 	}
 	enc.str("retryable")
 	enc.bool(e.Retryable)

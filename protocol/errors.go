@@ -63,7 +63,9 @@ type Error struct {
 	// Message says what is wrong and what to do, without secrets or values of fields.
 	Message string
 	// Field names the wrong field or parameter, if any.
-	Field     string
+	Field string
+	// Revision is the ticket's revision in a conflict, otherwise 0.
+	Revision  int64
 	Retryable bool
 	Closing   bool
 }
@@ -91,6 +93,13 @@ func Errorf(code Code, format string, args ...any) *Error {
 func Invalid(field, format string, args ...any) *Error {
 	e := Errorf(CodeInvalid, format, args...)
 	e.Field = field
+	return e
+}
+
+// Conflict makes the error for a ticket that is at another revision than the request's condition names.
+func Conflict(revision int64, format string, args ...any) *Error {
+	e := Errorf(CodeConflict, format, args...)
+	e.Revision = revision
 	return e
 }
 

@@ -120,7 +120,7 @@ func sampleErrors() []*Error {
 		Invalid("subject", "the value has 300 characters, the column takes 255"),
 		Errorf(CodeForbidden, "user 1000 may not use this site"),
 		Errorf(CodeNotFound, "there is no ticket 812"),
-		Errorf(CodeConflict, "the ticket is at revision 1764000000000001"),
+		Conflict(1764000000000001, "the ticket is at revision 1764000000000001"),
 		Errorf(CodeExists, "ticket 812 exists already: create takes an id that no ticket has or had"),
 		Closing(CodeOverloaded, "1024 connections are open: try again later"),
 		Errorf(CodeUnavailable, "Redis does not answer: try again later"),

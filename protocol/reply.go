@@ -103,6 +103,8 @@ func (d *decoder) failure() (*Error, error) {
 			return d.text(&e.Message)
 		case "field":
 			return d.text(&e.Field)
+		case "revision":
+			return d.count(&e.Revision)
 		case "retryable":
 			return d.flag(&e.Retryable)
 		case "closing":

@@ -51,7 +51,7 @@ func answer(err error) error {
 	case errors.As(err, &field):
 		return protocol.Invalid(field.Field, "%s", field.Reason)
 	case errors.As(err, &conflict):
-		return protocol.Errorf(protocol.CodeConflict, "%s; read the ticket again, then decide", conflict)
+		return protocol.Conflict(int64(conflict.Have), "%s; read the ticket again, then decide", conflict)
 	case errors.Is(err, store.ErrTaken):
 		return protocol.Errorf(protocol.CodeExists, "the id is taken, by a ticket or by a deleted ticket; "+
 			"leave the id out to get a free id")

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -190,11 +191,14 @@ func TestAckByTheJournal(t *testing.T) {
 	}
 	conditional := set(1, "status", "closed")
 	conditional.IfRevision = got.Revision
-	if _, err := a.Set(t.Context(), conditional); err != nil {
+	changed, err := a.Set(t.Context(), conditional)
+	if err != nil {
 		t.Errorf("a conditional change at the revision that was read: %v", err)
 	}
-	if _, err := a.Set(t.Context(), conditional); code(err) != protocol.CodeConflict {
-		t.Errorf("the same again: %v, want a conflict", err)
+	_, err = a.Set(t.Context(), conditional)
+	conflict, is := errors.AsType[*protocol.Error](err)
+	if !is || conflict.Code != protocol.CodeConflict || conflict.Revision != changed {
+		t.Errorf("the same again: %v, want a conflict at revision %d", err, changed)
 	}
 	status, err := a.Status(t.Context())
 	if err != nil || status.Ack != protocol.AckJournal || status.Journal.Replayed == 0 {

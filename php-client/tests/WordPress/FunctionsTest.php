@@ -230,4 +230,15 @@ final class FunctionsTest extends SiteTestCase {
 		$this->assertStringContainsString( 'could not write ticket 812 (field status)', $lines[3] );
 		$this->assertStringNotContainsString( 'private', implode( '', $lines ) );
 	}
+
+	/**
+	 * A conflict tells the revision that the ticket is at.
+	 */
+	public function test_a_conflict_has_the_revision(): void {
+		$this->daemon( array( Peer::error( 'conflict' ) + array( 'revision' => 9 ), null ) );
+		$conflict = ticketd_set_ticket( 812, array( 'status' => 'closed' ), 7 );
+		$this->assertSame( 'ticketd_conflict', $conflict->get_error_code() );
+		$this->assertSame( 9, $conflict->get_error_data()['revision'] );
+		$this->assertSame( 409, $conflict->get_error_data()['status'] );
+	}
 }

@@ -13,6 +13,20 @@ namespace Ticketd\Client;
 final class DaemonException extends TicketdException {
 
 	/**
+	 * The ticket's revision in a conflict; 0 otherwise.
+	 *
+	 * @var int
+	 */
+	private int $revision = 0;
+
+	/**
+	 * The revision that the ticket is at, of a `conflict`; 0 for other errors.
+	 */
+	public function revision(): int {
+		return $this->revision;
+	}
+
+	/**
 	 * Makes the exception from the error map of a reply.
 	 *
 	 * @param array $error The decoded map.
@@ -27,6 +41,9 @@ final class DaemonException extends TicketdException {
 		}
 		// "unavailable" is the one refusal whose outcome the daemon itself may not know.
 		$is_retryable = true === ( $error['retryable'] ?? false );
-		return new self( $code, $text, $is_retryable, 'unavailable' === $code, $field );
+		$failure      = new self( $code, $text, $is_retryable, 'unavailable' === $code, $field );
+
+		$failure->revision = is_int( $error['revision'] ?? null ) ? $error['revision'] : 0;
+		return $failure;
 	}
 }

@@ -7,6 +7,7 @@
 
 namespace Ticketd\WordPress;
 
+use Ticketd\Client\DaemonException;
 use Ticketd\Client\TicketdException;
 
 defined( 'ABSPATH' ) || exit;
@@ -37,16 +38,16 @@ final class Errors {
 	 * @param TicketdException $failure What the client threw.
 	 */
 	public static function from_exception( TicketdException $failure ): \WP_Error {
-		return new \WP_Error(
-			'ticketd_' . $failure->reason(),
-			$failure->getMessage(),
-			array(
-				'status'     => self::STATUS[ $failure->reason() ] ?? 500,
-				'field'      => $failure->field(),
-				'retryable'  => $failure->retryable(),
-				'ambiguous'  => $failure->ambiguous(),
-				'request_id' => $failure->request_id(),
-			)
+		$data = array(
+			'status'     => self::STATUS[ $failure->reason() ] ?? 500,
+			'field'      => $failure->field(),
+			'retryable'  => $failure->retryable(),
+			'ambiguous'  => $failure->ambiguous(),
+			'request_id' => $failure->request_id(),
 		);
+		if ( $failure instanceof DaemonException && 0 !== $failure->revision() ) {
+			$data['revision'] = $failure->revision();
+		}
+		return new \WP_Error( 'ticketd_' . $failure->reason(), $failure->getMessage(), $data );
 	}
 }
