@@ -30,6 +30,10 @@ func TestEveryMethod(t *testing.T) {
 			_, err := c.SetMany(ctx, []protocol.TicketFields{{ID: 1, Fields: fields}}, "")
 			return err
 		},
+		protocol.MethodCheck: func() error {
+			_, err := c.Check(ctx, []protocol.CheckEntry{{ID: 1, Fields: fields}})
+			return err
+		},
 		protocol.MethodGet:     func() error { _, err := c.Get(ctx, 1); return err },
 		protocol.MethodGetMany: func() error { _, err := c.GetMany(ctx, []int64{1, 2}); return err },
 		protocol.MethodDelete:  func() error { _, err := c.Delete(ctx, 1, ""); return err },
@@ -274,6 +278,10 @@ func TestSpoolComesFirst(t *testing.T) {
 			_, err := c.SetMany(ctx, []protocol.TicketFields{{ID: 1, Fields: fields}}, "")
 			return err
 		}, []string{"SetManyParams"}},
+		"check": {func() error {
+			_, err := c.Check(ctx, []protocol.CheckEntry{{ID: 1, Fields: fields}})
+			return err
+		}, []string{"CheckParams"}},
 		"delete": {func() error { _, err := c.Delete(ctx, 1, ""); return err }, []string{"DeleteParams"}},
 		"get":    {func() error { _, err := c.Get(ctx, 1); return err }, []string{"GetParams"}},
 		"list":   {func() error { _, err := c.List(ctx, protocol.ListParams{}); return err }, []string{"ListParams"}},

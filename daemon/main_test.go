@@ -127,6 +127,10 @@ func (s *fakeSite) SetMany(_ context.Context, p *protocol.SetManyParams) (protoc
 	return protocol.SetManyResult{Outcomes: outcomes}, nil
 }
 
+func (s *fakeSite) Check(_ context.Context, p *protocol.CheckParams) (protocol.CheckResult, error) {
+	return protocol.CheckResult{Outcomes: make([]protocol.CheckOutcome, len(p.Entries))}, nil
+}
+
 func (s *fakeSite) Get(_ context.Context, p *protocol.GetParams) (protocol.Ticket, error) {
 	if p.ID == absent {
 		return protocol.Ticket{}, protocol.Errorf(protocol.CodeNotFound, "no such ticket")

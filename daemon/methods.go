@@ -55,6 +55,7 @@ var methods = map[protocol.Method]*method{
 	protocol.MethodCreate:    {run: bounded(Site.Create), changes: true, hot: hot(Hot.Create)},
 	protocol.MethodSet:       {run: bounded(Site.Set), changes: true, hot: hot(Hot.Set)},
 	protocol.MethodSetMany:   {run: bounded(Site.SetMany), changes: true, hot: hot(Hot.SetMany)},
+	protocol.MethodCheck:     {run: bounded(Site.Check)},
 	protocol.MethodGet:       {run: bounded(Site.Get), reads: true, hot: hot(Hot.Get)},
 	protocol.MethodGetMany:   {run: bounded(Site.GetMany), reads: true, hot: hot(Hot.GetMany)},
 	protocol.MethodList:      {run: bounded(Site.List), reads: true, slow: true},

@@ -62,6 +62,8 @@ type Tickets interface {
 	Set(ctx context.Context, p *protocol.SetParams) (protocol.RevisionResult, error)
 	// SetMany returns an outcome per pair, in order. A pair with an Err was refused already; its outcome is this Err.
 	SetMany(ctx context.Context, p *protocol.SetManyParams) (protocol.SetManyResult, error)
+	// Check returns a judgement per entry, in order, and changes no ticket. An entry with an Err was refused already.
+	Check(ctx context.Context, p *protocol.CheckParams) (protocol.CheckResult, error)
 	Get(ctx context.Context, p *protocol.GetParams) (protocol.Ticket, error)
 	// GetMany returns a ticket per id, in order, nil for an id without a ticket.
 	GetMany(ctx context.Context, p *protocol.GetManyParams) (protocol.GetManyResult, error)

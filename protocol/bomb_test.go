@@ -62,6 +62,8 @@ func places() map[string]func(bomb string) string {
 		"the tickets":       params(MethodSetMany, "\x81\xa7tickets"),
 		"a pair":            params(MethodSetMany, "\x81\xa7tickets\x91"),
 		"a pair's fields":   params(MethodSetMany, "\x81\xa7tickets\x91\x92\x01"),
+		"the entries":       params(MethodCheck, "\x81\xa7entries"),
+		"an entry":          params(MethodCheck, "\x81\xa7entries\x91"),
 		"the ids":           params(MethodGetMany, "\x81\xa3ids"),
 		"an id of many":     params(MethodGetMany, "\x81\xa3ids\x91"),
 		"where":             params(MethodList, "\x81\xa5where"),

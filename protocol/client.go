@@ -117,6 +117,16 @@ func (c *Client) SetMany(ctx context.Context, tickets []TicketFields, requestID 
 	return r.Outcomes, err
 }
 
+// Check judges up to [MaxTickets] changes without making any, and returns one outcome per entry, in the order of entries.
+func (c *Client) Check(ctx context.Context, entries []CheckEntry) ([]CheckOutcome, error) {
+	var r CheckResult
+	err := c.call(ctx, MethodCheck, &CheckParams{Target: c.target(), Entries: entries}, &r, nil)
+	if err == nil && len(r.Outcomes) != len(entries) {
+		return nil, c.fail(fmt.Errorf("%w: %d outcomes for %d entries", errShape, len(r.Outcomes), len(entries)))
+	}
+	return r.Outcomes, err
+}
+
 // Get returns a ticket with all fields.
 func (c *Client) Get(ctx context.Context, id int64) (Ticket, error) {
 	var r Ticket

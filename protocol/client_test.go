@@ -96,6 +96,12 @@ func TestClientMethods(t *testing.T) {
 			_, err := c.SetMany(ctx, []TicketFields{{1, fields, nil}, {2, fields, nil}}, "")
 			return err
 		},
+		MethodCheck: func() error {
+			_, err := c.Check(ctx, []CheckEntry{
+				{ID: 1, Fields: fields}, {Fields: fields}, {Fields: fields, RequestID: "r"}, {ID: 2, Fields: fields},
+			})
+			return err
+		},
 		MethodGet:     func() error { _, err := c.Get(ctx, 812); return err },
 		MethodGetMany: func() error { _, err := c.GetMany(ctx, []int64{812, 813}); return err },
 		MethodDelete:  func() error { _, err := c.Delete(ctx, 812, ""); return err },

@@ -115,6 +115,13 @@ func requireStable(t *testing.T, req Request, p Params) {
 			}
 		}
 	}
+	if checks, ok := p.(*CheckParams); ok {
+		for i := range checks.Entries {
+			if checks.Entries[i].Err != nil {
+				return
+			}
+		}
+	}
 	var first, second Encoder
 	a, err := first.Request(req.ID, req.Method, p)
 	if err != nil {

@@ -71,6 +71,11 @@ func sampleParams() []call {
 		{11, MethodCount, &CountParams{Target: toMain, Selection: sampleSelection(), By: "status"}},
 		{12, MethodDeadList, &DeadListParams{Target: toMain, After: 812, Limit: 20}},
 		{13, MethodDeadRetry, &DeadParams{Target: toMain, IDs: []int64{812, 813}}},
+		{15, MethodCheck, &CheckParams{Target: toMain, Entries: []CheckEntry{
+			{ID: 812, Fields: []Field{{Name: "status", Value: Text("pending")}}},
+			{Fields: fields[:2]},
+			{Fields: fields[:1], RequestID: "c-7f3a"},
+		}}},
 		{14, MethodDeadDrop, &DeadParams{Target: toMain, IDs: []int64{812}}},
 	}
 }

@@ -58,6 +58,12 @@ func sampleResults() []sampleResult {
 			Fields: []Field{{Name: "priority", Value: Text("forbidden")}, {Name: "assigned_to", Value: Null}},
 		}}}}},
 		{13, MethodDeadRetry, &CountResult{Count: 2}},
+		{15, MethodCheck, &CheckResult{Outcomes: []CheckOutcome{
+			{ID: 812, Revision: revision, Differs: []string{"status"}},
+			{Differs: []string{"subject", "status"}},
+			{ID: 813, Revision: revision, Differs: []string{}},
+			{Err: Invalid("priority", "the value is not a whole number")},
+		}}},
 		{14, MethodDeadDrop, &CountResult{Count: 0}},
 	}
 }

@@ -154,7 +154,7 @@ func TestGoldenCoversEverything(t *testing.T) {
 		names[c.name] = true
 	}
 	for _, m := range []Method{
-		MethodPing, MethodCreate, MethodSet, MethodSetMany, MethodGet, MethodGetMany, MethodList, MethodCount,
+		MethodPing, MethodCreate, MethodSet, MethodSetMany, MethodCheck, MethodGet, MethodGetMany, MethodList, MethodCount,
 		MethodDelete, MethodFlush, MethodDeadList, MethodDeadRetry, MethodDeadDrop, MethodStatus,
 	} {
 		for _, kind := range []string{"request", "reply"} {

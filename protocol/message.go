@@ -9,6 +9,7 @@ const (
 	MethodCreate    Method = "create"
 	MethodSet       Method = "set"
 	MethodSetMany   Method = "set_many"
+	MethodCheck     Method = "check"
 	MethodGet       Method = "get"
 	MethodGetMany   Method = "get_many"
 	MethodList      Method = "list"

@@ -20,6 +20,7 @@ func TestOptionalParameterIsNeverNil(t *testing.T) {
 		MethodCreate:    {map[string]string{"fields": fields["fields"]}, append([]string{"id", "identity"}, shared...)},
 		MethodSet:       {fields, append([]string{"if_revision", "must_exist", "identity"}, shared...)},
 		MethodSetMany:   {map[string]string{"tickets": "91 92 01" + fields["fields"]}, append([]string{"must_exist"}, shared...)},
+		MethodCheck:     {map[string]string{"entries": "91 92 01" + fields["fields"]}, []string{"site", "timeout_ms"}},
 		MethodGet:       {id, []string{"site", "timeout_ms"}},
 		MethodDelete:    {id, append([]string{"identity"}, shared...)},
 		MethodFlush:     {nil, []string{"site", "ids"}},

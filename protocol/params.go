@@ -113,6 +113,24 @@ type SetManyParams struct {
 	MustExist bool
 }
 
+// CheckEntry is a change to be judged: the set of a ticket, or a create.
+type CheckEntry struct {
+	// ID is the ticket of a set; 0 means a create.
+	ID     int64
+	Fields Fields
+	// RequestID is the request id under which the create is going to be sent; empty if none is.
+	RequestID string
+	// Err is set if this entry is refused before reaching the site; ignore Fields then.
+	Err *Error
+}
+
+// CheckParams are the parameters of check.
+type CheckParams struct {
+	Target
+	Timed
+	Entries []CheckEntry
+}
+
 // GetParams are the parameters of get.
 type GetParams struct {
 	Target

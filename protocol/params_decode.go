@@ -237,6 +237,45 @@ func (d *decoder) tickets(into *[]TicketFields) *Error {
 	return nil
 }
 
+// entries reads the entries of check: [id, fields], [nil, fields] or [nil, fields, request id]. A fault within an entry concerns
+// only that entry.
+func (d *decoder) entries(into *[]CheckEntry) *Error {
+	n, ok := d.arrayLen()
+	if !ok || n < 1 || n > MaxTickets {
+		return Invalid("entries", "entries is an array of 1 to %d entries; split a longer one", MaxTickets)
+	}
+	entries := make([]CheckEntry, n)
+	for i := range entries {
+		end, whole := skip(d.s, d.offset())
+		parts, ok := d.arrayLen()
+		if !whole || !ok || parts < 2 || parts > 3 {
+			return Invalid("entries", "entry %d is not an array of ticket id or nil, fields, and for a create a request id", i)
+		}
+		entries[i].Err = d.entry(&entries[i], parts)
+		d.seek(end)
+	}
+	*into = entries
+	return nil
+}
+
+func (d *decoder) entry(e *CheckEntry, parts int) *Error {
+	if !d.null() {
+		if err := d.ticketID("id", &e.ID); err != nil {
+			return err
+		}
+	}
+	if err := d.fields(&e.Fields); err != nil || parts == 2 {
+		return err
+	}
+	if e.ID != 0 {
+		return Invalid("request_id", "only a create is checked with a request id")
+	}
+	if err := d.requestID(&e.RequestID); err != nil || len(e.RequestID) > MaxName {
+		return badRequestID(MaxName)
+	}
+	return nil
+}
+
 func (d *decoder) choice(param string, into *bool) *Error {
 	b, ok := d.bool()
 	if !ok {
@@ -338,6 +377,23 @@ func (p *SetManyParams) Decode(raw Raw) error {
 	default:
 		return p.check(MaxName)
 	}
+}
+
+// Decode implements [Params].
+func (p *CheckParams) Decode(raw Raw) error {
+	*p = CheckParams{}
+	err := params(raw, &p.Target, &p.Timed, func(d *decoder, key string) (bool, *Error) {
+		switch key {
+		case "entries":
+			return true, d.entries(&p.Entries)
+		default:
+			return false, nil
+		}
+	})
+	if err == nil && p.Entries == nil {
+		return missing("entries")
+	}
+	return err
 }
 
 // Decode implements [Params].

@@ -119,6 +119,25 @@ func (p *SetManyParams) encode(e *Encoder) {
 	}
 }
 
+func (p *CheckParams) encode(e *Encoder) {
+	e.options(1, &p.Target, p.Timeout)
+	e.str("entries")
+	e.array(len(p.Entries))
+	for i := range p.Entries {
+		entry := &p.Entries[i]
+		e.array(2 + ifGiven(entry.RequestID))
+		if entry.ID == 0 {
+			e.null()
+		} else {
+			e.int(entry.ID)
+		}
+		e.fields(entry.Fields)
+		if entry.RequestID != "" {
+			e.str(entry.RequestID)
+		}
+	}
+}
+
 func (p *GetParams) encode(e *Encoder) {
 	e.options(1, &p.Target, p.Timeout)
 	e.pair("id", p.ID)

@@ -182,6 +182,10 @@ func TestParamsRefused(t *testing.T) {
 		"tickets are empty":      {&SetManyParams{}, "81" + str("tickets") + "90", "tickets"},
 		"tickets are a map":      {&SetManyParams{}, "81" + str("tickets") + "81 01 80", "tickets"},
 		"a pair of three":        {&SetManyParams{}, "81" + str("tickets") + "91 93 01" + oneField + "01", "tickets"},
+		"entries are missing":    {&CheckParams{}, "80", "entries"},
+		"entries are empty":      {&CheckParams{}, "81" + str("entries") + "90", "entries"},
+		"an entry of one":        {&CheckParams{}, "81" + str("entries") + "91 91 01", "entries"},
+		"an entry of four":       {&CheckParams{}, "81" + str("entries") + "91 94 c0" + oneField + str("r") + "01", "entries"},
 		"a pair that is a map":   {&SetManyParams{}, "81" + str("tickets") + "91" + oneField, "tickets"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -252,6 +256,37 @@ func TestSetManyRefusesPairsAlone(t *testing.T) {
 		if want != "" && (got.Err == nil || got.Err.Field != want) {
 			t.Errorf("pair %d: %+v, want %q to blame", i, got, want)
 		}
+	}
+}
+
+// TestCheckRefusesEntriesAlone: a fault within an entry concerns only that entry; later entries are read.
+func TestCheckRefusesEntriesAlone(t *testing.T) {
+	t.Parallel()
+	field := "81" + str("status") + str("open")
+	wire := handmade("81", str("entries"), "97",
+		"92 01", field,
+		"92 00", field,
+		"93 01", field, str("r"),
+		"93 c0", field, str(strings.Repeat("r", MaxPairRequestID)),
+		"92 c0 c0",
+		"93 c0", field, str("r"),
+		"92 c0", field)
+	var p CheckParams
+	if err := p.Decode(Raw(wire[HeaderBytes:])); err != nil {
+		t.Fatal(err)
+	}
+	blamed := []string{"", "id", "request_id", "request_id", "fields", "", ""}
+	for i, want := range blamed {
+		got := p.Entries[i]
+		if want == "" && (got.Err != nil || len(got.Fields) != 1) {
+			t.Errorf("entry %d: %+v, want one field", i, got)
+		}
+		if want != "" && (got.Err == nil || got.Err.Field != want) {
+			t.Errorf("entry %d: %+v, want %q to blame", i, got, want)
+		}
+	}
+	if p.Entries[0].ID != 1 || p.Entries[5].RequestID != "r" || p.Entries[6].ID != 0 {
+		t.Errorf("read %+v", p.Entries)
 	}
 }
 

@@ -35,6 +35,24 @@ type SetManyResult struct {
 	Outcomes []SetOutcome
 }
 
+// CheckOutcome is the judgement of an entry of check: what the change meets, or a refusal.
+type CheckOutcome struct {
+	// ID is the ticket that the change concerns: the entry's, or the ticket that a create under the entry's request id has made;
+	// 0 for a create that makes a new ticket.
+	ID int64
+	// Revision is the ticket's; 0 if the ticket does not exist.
+	Revision int64
+	// Differs are the fields that the change would set to another value, in the entry's order: all of them if the ticket does not
+	// exist, none for a create that repeats a request.
+	Differs []string
+	Err     *Error
+}
+
+// CheckResult is the result of check: one outcome per entry, in the order of the entries.
+type CheckResult struct {
+	Outcomes []CheckOutcome
+}
+
 // Ticket is the result of get: all fields of a ticket.
 type Ticket struct {
 	ID       int64

@@ -93,6 +93,38 @@ func (d *decoder) outcome(o *SetOutcome) bool {
 }
 
 // Decode implements [Result].
+func (r *CheckResult) Decode(raw Raw) error {
+	*r = CheckResult{}
+	return result(raw, "check", func(d *decoder, key string) bool {
+		if key != "results" {
+			return d.ignore()
+		}
+		n, ok := d.arrayLen()
+		if !ok || n > MaxTickets {
+			return false
+		}
+		r.Outcomes = make([]CheckOutcome, n)
+		for i := range r.Outcomes {
+			if !d.judgement(&r.Outcomes[i]) {
+				return false
+			}
+		}
+		return true
+	}, func() bool { return r.Outcomes != nil })
+}
+
+// judgement reads an outcome of check: [ticket id or nil, revision, names], or an error.
+func (d *decoder) judgement(o *CheckOutcome) bool {
+	parts, ok := d.arrayLen()
+	if !ok {
+		var err error
+		o.Err, err = d.failure()
+		return err == nil
+	}
+	return parts == 3 && (d.null() || d.count(&o.ID)) && d.count(&o.Revision) && d.texts(&o.Differs)
+}
+
+// Decode implements [Result].
 func (t *Ticket) Decode(raw Raw) error {
 	*t = Ticket{}
 	d := openDecoder(raw)

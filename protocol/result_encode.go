@@ -30,6 +30,30 @@ func (r *SetManyResult) encode(e *Encoder) {
 	}
 }
 
+func (r *CheckResult) encode(e *Encoder) {
+	e.mapLen(1)
+	e.str("results")
+	e.array(len(r.Outcomes))
+	for i := range r.Outcomes {
+		o := &r.Outcomes[i]
+		if o.Err != nil {
+			o.Err.encode(e)
+			continue
+		}
+		e.array(3)
+		if o.ID == 0 {
+			e.null()
+		} else {
+			e.int(o.ID)
+		}
+		e.int(o.Revision)
+		e.array(len(o.Differs))
+		for _, name := range o.Differs {
+			e.str(name)
+		}
+	}
+}
+
 // answer writes the head of a map of n keys, and before those keys the mark stale and the ids of locked tickets, if any.
 func (e *Encoder) answer(n int, stale bool, locked ...int64) {
 	if stale {

@@ -55,6 +55,11 @@ func (g Gate) SetMany(ctx context.Context, p *protocol.SetManyParams) (protocol.
 	return through(ctx, g, p, g.Site.SetMany)
 }
 
+// Check implements [daemon.Site].
+func (g Gate) Check(ctx context.Context, p *protocol.CheckParams) (protocol.CheckResult, error) {
+	return through(ctx, g, p, g.Site.Check)
+}
+
 // Get implements [daemon.Site].
 func (g Gate) Get(ctx context.Context, p *protocol.GetParams) (protocol.Ticket, error) {
 	return through(ctx, g, p, g.Site.Get)

@@ -206,7 +206,8 @@ func (s *Spool) settle(ctx context.Context, site daemon.Site, in *intake, p prot
 // needsOlder returns whether a request needs any older changes.
 func needsOlder(p protocol.Params) bool {
 	switch p.(type) {
-	case *protocol.CreateParams, *protocol.FlushParams, *protocol.SetParams, *protocol.DeleteParams, *protocol.SetManyParams:
+	case *protocol.CreateParams, *protocol.FlushParams, *protocol.SetParams, *protocol.DeleteParams, *protocol.SetManyParams,
+		*protocol.CheckParams:
 		return true
 	default:
 		return false
@@ -244,6 +245,8 @@ func needs(p protocol.Params, ticket int64) bool {
 		return p.ID == ticket
 	case *protocol.SetManyParams:
 		return slices.ContainsFunc(p.Tickets, func(t protocol.TicketFields) bool { return t.ID == ticket })
+	case *protocol.CheckParams: // as the changes that are judged would have to wait
+		return slices.ContainsFunc(p.Entries, func(e protocol.CheckEntry) bool { return e.ID == 0 || e.ID == ticket })
 	default:
 		return false
 	}

@@ -22,6 +22,7 @@ var applyCases = cases{
 	"Apply/ConflictChangesNothing":          testConflict,
 	"Apply/RepeatedRequestChangesNothing":   testRepeatedRequest,
 	"Apply/RepeatedCreateReturnsTheFirst":   testRepeatedCreate,
+	"Apply/ConditionTellsKnownRequests":     testKnownRequests,
 	"Apply/RequestMemoryIsTheMutations":     testRequestMemory,
 	"Apply/ReusedRequestIsRefused":          testReusedRequest,
 	"Apply/SecondDeletionKeepsItsRequestID": testSecondDeletion,
@@ -155,6 +156,37 @@ func testRepeatedCreate(t *testing.T, b *bench) {
 		if got := b.get(t, first+1); got.Held() {
 			t.Fatal("the repetition made a second ticket")
 		}
+	}
+}
+
+// A create under a condition that no ticket meets asks whether its request was made: a repetition is answered with the first
+// ticket, and any other request is a conflict that leaves no trace of the request id, in any partition.
+func testKnownRequests(t *testing.T, b *bench) {
+	create := func(id ticket.ID, request, digest string) store.Mutation {
+		m := b.mutation(store.Create, id, fields("subject", "hello"))
+		m.RequestID, m.Digest = request, digest
+		return m
+	}
+	first := b.apply(t, create(10, "made", "d-1"))[0]
+	asked := []store.Mutation{create(11, "made", "d-1"), create(11, "new", "d-1"), create(11, "made", "d-2")}
+	for i := range asked {
+		asked[i].IfRevision = ticket.MaxRevision
+	}
+	got := b.apply(t, asked...)
+	if got[0].Err != nil || got[0].ID != 10 || got[0].Revision != first.Revision {
+		t.Errorf("a known request: %+v, want %+v", got[0], first)
+	}
+	if _, refused := errors.AsType[*store.ConflictError](got[1].Err); !refused {
+		t.Errorf("a new request: %+v, want a conflict", got[1])
+	}
+	if !errors.Is(got[2].Err, store.ErrReused) {
+		t.Errorf("another request under the id: %+v, want ErrReused", got[2])
+	}
+	if r := b.get(t, 11); r.Held() {
+		t.Errorf("the question made %+v", r)
+	}
+	if made := b.apply(t, create(11+Partitions, "new", "d-3"))[0]; made.Err != nil || made.ID != 11+Partitions {
+		t.Errorf("the request id that was asked for makes %+v, want a new ticket", made)
 	}
 }
 

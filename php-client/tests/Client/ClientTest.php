@@ -231,6 +231,30 @@ final class ClientTest extends TestCase {
 	}
 
 	/**
+	 * A check has an answer for each change; an answer of another shape fails the call.
+	 */
+	public function test_check_tells_what_each_change_meets(): void {
+		$error   = Peer::error( 'invalid' ) + array( 'field' => 'status' );
+		$entries = array( array( 3, array( 'status' => 'open' ) ), array( null, array( 'status' => 'x' ) ), array( null, array( 'status' => 'y' ), 'r-1' ) );
+		$client  = $this->client( array( 'results' => array( array( 3, 7, array( 'status' ) ), $error, array( null, 0, array() ) ) ), $peer );
+		list( $first, $second, $third ) = $client->check( $entries );
+		$this->assertSame( array( 'id' => 3, 'revision' => 7, 'differs' => array( 'status' ) ), $first );
+		$this->assertSame( 'status', $second->field() );
+		$this->assertSame( array( 'id' => null, 'revision' => 0, 'differs' => array() ), $third );
+		$this->assertSame( array( 'entries' => $entries ), array_intersect_key( $this->request( $peer )[3], array( 'entries' => null ) ) );
+		foreach ( array( 7, array( 3, 7 ), array( 'x', 7, array() ), array( 3, null, array() ) ) as $other ) {
+			try {
+				$this->client( array( 'results' => array( $other ) ), $peer )->check( array( $entries[0] ) );
+				$this->fail( 'taken: ' . json_encode( $other ) );
+			} catch ( ProtocolException $e ) {
+				$this->assertStringContainsString( 'judgement', $e->getMessage() );
+			}
+		}
+		$this->expectException( InputException::class );
+		$client->check( array( array( 3 ) ) );
+	}
+
+	/**
 	 * Tickets come back by id, absent ones as null.
 	 */
 	public function test_get_many_keys_tickets_by_id(): void {
@@ -440,6 +464,7 @@ final class ClientTest extends TestCase {
 		$client = new Client( new Connection( Peer::free_path() ) );
 		$this->assertSame( array(), $client->get_many( array() ) );
 		$this->assertSame( array(), $client->set_many( array() ) );
+		$this->assertSame( array(), $client->check( array() ) );
 	}
 
 	/**

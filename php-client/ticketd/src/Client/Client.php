@@ -174,6 +174,31 @@ final class Client {
 	}
 
 	/**
+	 * Asks what changes would be answered, without making any.
+	 *
+	 * @param array[] $entries At most 1,000; each a ticket's id and the fields to set, or null and the fields of a new
+	 *                         ticket, and after those, for a new ticket, the request id under which it is to be made.
+	 * @return array<int, array{id: int|null, revision: int, differs: string[]}|DaemonException> In the order of the
+	 *         entries: the ticket, null for one that would be made; its revision, 0 where there is no such ticket; the
+	 *         names of the fields that would get another value. Or why the change would be refused.
+	 * @throws InputException If an entry is none.
+	 */
+	public function check( array $entries ): array {
+		if ( array() === $entries ) {
+			return array();
+		}
+		$sent = array();
+		foreach ( $entries as $entry ) {
+			if ( ! is_array( $entry ) || ! is_array( $entry[1] ?? null ) ) {
+				throw new InputException( 'Give arrays of an id or null and fields.', 'entries' );
+			}
+			$entry[1] = Request::fields( $entry[1] );
+			$sent[]   = $entry;
+		}
+		return $this->call( $this->request( 'check', array( 'entries' => $sent ) ), 'judgements' );
+	}
+
+	/**
 	 * Reads a ticket.
 	 *
 	 * @param int $id The ticket's id.

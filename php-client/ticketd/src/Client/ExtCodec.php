@@ -128,7 +128,7 @@ final class ExtCodec implements Codec {
 				return false;
 			}
 		}
-		foreach ( $params['tickets'] ?? array() as $pair ) {
+		foreach ( $params['tickets'] ?? $params['entries'] ?? array() as $pair ) {
 			if ( ! self::is_plain_map( $pair[1] ) ) {
 				return false;
 			}

@@ -65,6 +65,7 @@ final class Protocol {
 
 	/** All methods. */
 	public const METHODS = array(
+		'check',
 		'count',
 		'create',
 		'dead_drop',

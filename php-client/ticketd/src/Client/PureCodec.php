@@ -47,16 +47,21 @@ final class PureCodec implements Codec {
 	}
 
 	/**
-	 * Encodes a list of ids, or of pairs of id and fields.
+	 * Encodes a list of single values, or of lists in which an array stands for fields.
 	 *
 	 * @param array $items The list.
 	 */
 	private static function items( array $items ): string {
 		$out = self::array_header( count( $items ) );
 		foreach ( $items as $item ) {
-			$out .= is_array( $item )
-				? "\x92" . self::integer( $item[0] ) . self::map( $item[1] )
-				: self::scalar( $item );
+			if ( ! is_array( $item ) ) {
+				$out .= self::scalar( $item );
+				continue;
+			}
+			$out .= self::array_header( count( $item ) );
+			foreach ( $item as $part ) {
+				$out .= is_array( $part ) ? self::map( $part ) : self::scalar( $part );
+			}
 		}
 		return $out;
 	}

@@ -194,7 +194,8 @@ final class Request {
 	 * How many tickets the request names in a list: its result has as many elements.
 	 */
 	public function count(): int {
-		return count( (array) ( $this->params['tickets'] ?? $this->params['ids'] ?? array() ) );
+		$lists = array_intersect_key( $this->params, array_flip( array( 'tickets', 'ids', 'entries' ) ) );
+		return array() === $lists ? 0 : count( (array) reset( $lists ) );
 	}
 
 	/**

@@ -221,6 +221,36 @@ final class Result {
 	}
 
 	/**
+	 * Reads the result of `check`.
+	 *
+	 * @param array $result The result.
+	 * @param int   $count  How many changes were to be judged.
+	 * @return array<int, array{id: int|null, revision: int, differs: string[]}|DaemonException> In the order of the
+	 *         request.
+	 * @throws ProtocolException If an entry is neither.
+	 */
+	public static function judgements( array $result, int $count ): array {
+		$outcomes = self::items( $result, 'results', $count );
+		foreach ( $outcomes as $index => $outcome ) {
+			if ( is_array( $outcome ) && isset( $outcome['code'] ) ) {
+				$outcomes[ $index ] = DaemonException::from_wire( $outcome );
+				continue;
+			}
+			$id      = $outcome[0] ?? null;
+			$differs = $outcome[2] ?? null;
+			if ( ( null !== $id && ! is_int( $id ) ) || ! is_int( $outcome[1] ?? null ) || ! is_array( $differs ) ) {
+				throw new ProtocolException( 'an outcome that is neither a judgement nor an error' );
+			}
+			$outcomes[ $index ] = array(
+				'id'       => $id,
+				'revision' => $outcome[1],
+				'differs'  => array_map( 'strval', $differs ),
+			);
+		}
+		return $outcomes;
+	}
+
+	/**
 	 * Reads whether changes may be missing in a result.
 	 *
 	 * @param array $result The result.

@@ -265,6 +265,36 @@ final class Api {
 	}
 
 	/**
+	 * Asks what changes would be answered, by the filter and the daemon, without making any.
+	 *
+	 * @param array[] $entries See Client::check().
+	 * @return array<int, array{id: int|null, revision: int, differs: string[]}|\WP_Error>|\WP_Error In their order.
+	 */
+	public function check( array $entries ) {
+		$outcomes = array();
+		foreach ( $entries as $index => $entry ) {
+			$fields = Hooks::fields( $entry[1], null === $entry[0] ? 'create' : 'update', (int) $entry[0] );
+			if ( is_wp_error( $fields ) ) {
+				$outcomes[ $index ] = $fields;
+				unset( $entries[ $index ] );
+			} else {
+				$entries[ $index ][1] = $fields;
+			}
+		}
+		$judged = $this->attempt( 'check', array( $entries ) );
+		if ( is_wp_error( $judged ) ) {
+			return $judged;
+		}
+		foreach ( array_combine( array_keys( $entries ), $judged ) as $index => $judgement ) {
+			$outcomes[ $index ] = $judgement instanceof TicketdException
+				? Errors::from_exception( $judgement )
+				: $judgement;
+		}
+		ksort( $outcomes );
+		return $outcomes;
+	}
+
+	/**
 	 * Reads a ticket.
 	 *
 	 * @param int $id The ticket's id.
