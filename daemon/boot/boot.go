@@ -44,6 +44,7 @@ type Daemon struct {
 	started time.Time
 
 	redis  *redisPlace // nil without a Redis
+	mysql  *mysql.Servers
 	sites  []*runningSite
 	table  *daemon.AccessList
 	server *daemon.Server
@@ -64,7 +65,7 @@ type Daemon struct {
 
 // New builds a daemon and binds its socket, without starting background work.
 func New(ctx context.Context, c *config.Config, log zerolog.Logger) (*Daemon, error) {
-	d := &Daemon{config: c, log: log, started: time.Now()}
+	d := &Daemon{config: c, log: log, started: time.Now(), mysql: mysql.NewServers(c.MySQL.MaxConnections)}
 	if c.Metrics.Listen != "" {
 		d.metrics = metrics.New(version.String())
 	}
@@ -144,7 +145,7 @@ func (d *Daemon) openSite(name string, c config.Site) (*runningSite, error) {
 	s.log = d.log.With().Str("site", name).Logger()
 	s.sampled = logs.Limited(s.log, 1, time.Minute)
 	var err error
-	if s.database, err = OpenDatabase(c); err != nil {
+	if s.database, err = d.mysql.Open(databaseOf(c)); err != nil {
 		return nil, err
 	}
 	s.custody = newCustody(d.config.Daemon.StateDir, name, s.database, s.log)

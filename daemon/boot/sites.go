@@ -83,14 +83,16 @@ func (s *runningSite) stop(ctx context.Context) error {
 	return errors.Join(looking, s.Stop(ctx), s.backend.Stop(ctx), s.allocator.Stop(ctx))
 }
 
-// OpenDatabase makes the pool of a site's database, without connecting yet.
-func OpenDatabase(c config.Site) (*mysql.DB, error) {
-	return mysql.Open(mysql.Config{
+// OpenDatabase opens a site's database for a command, without connecting yet.
+func OpenDatabase(c config.Site) (*mysql.DB, error) { return mysql.Open(databaseOf(c)) }
+
+func databaseOf(c config.Site) mysql.Config {
+	return mysql.Config{
 		DSN: c.DSN.Reveal(), Table: c.TableName(), Key: c.KeyColumn, Revision: c.RevisionColumn, Columns: c.Columns,
 		// A column that the config maps to such a field has the field's meaning, too.
 		DeletedAt: c.Columns["deleted_at"], CreatedAt: c.Columns["created_at"], UpdatedAt: c.Columns["updated_at"],
 		MaxRows: c.Batch,
-	})
+	}
 }
 
 // idsFile is the name of the file in the state folder that keeps a site's leased ids.

@@ -11,6 +11,7 @@ type Config struct {
 	Daemon  Daemon          `toml:"daemon"`
 	Log     Log             `toml:"log"`
 	Redis   Redis           `toml:"redis"`
+	MySQL   MySQL           `toml:"mysql"`
 	Journal Journal         `toml:"journal"`
 	Metrics Metrics         `toml:"metrics"`
 	Sites   map[string]Site `toml:"sites"`
@@ -84,6 +85,12 @@ type Redis struct {
 	DialTimeout  time.Duration `toml:"dial_timeout"`
 	ReadTimeout  time.Duration `toml:"read_timeout"`
 	WriteTimeout time.Duration `toml:"write_timeout"`
+}
+
+// MySQL is about the connections to the databases, whose addresses are in the sites' DSNs.
+type MySQL struct {
+	// MaxConnections bounds the connections to one server: all sites on the server share the connections.
+	MaxConnections int `toml:"max_connections"`
 }
 
 // Journal is the local durable log of each site. The journal takes changes while Redis is unreachable, or all changes without
@@ -228,6 +235,7 @@ func Defaults() Config {
 			DialTimeout: 500 * time.Millisecond,
 			ReadTimeout: 500 * time.Millisecond, WriteTimeout: 500 * time.Millisecond,
 		},
+		MySQL: MySQL{MaxConnections: 10},
 		Journal: Journal{
 			Enabled: true, Fsync: "always", FsyncInterval: 100 * time.Millisecond, MaxBytes: 512 << 20, MaxEntries: 1_000_000,
 			MaxRequests: 4_000_000,

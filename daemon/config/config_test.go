@@ -123,6 +123,7 @@ var wrong = map[string]string{
 	"redis.sentinel_password": `"hunter2"`, "redis.sentinel_password_file": `"credential:none"`, "redis.cluster": `["a:1", ":2"]`,
 	"redis.tls": `"maybe"`, "redis.tls_ca": `"/no/such/ca"`, "redis.tls_cert": `"/no/such/cert"`, "redis.tls_key": `"/no/such/key"`,
 	"redis.tls_server_name": `"redis"`,
+	"mysql.max_connections": "1",
 	"journal.enabled":       `"maybe"`, "journal.dir": `"here"`, "journal.fsync": `"sometimes"`, "journal.fsync_interval": `"0s"`,
 	"metrics.listen": `"0.0.0.0:9100"`, "metrics.pprof": "true",
 	"journal.max_bytes": "1", "journal.max_entries": "0", "journal.max_requests": "999", "sites.main.ack": `"mysql"`,

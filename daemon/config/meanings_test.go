@@ -46,6 +46,9 @@ var meanings = map[string]string{
 	"redis.tls_key":                "File with the key of that certificate.",
 	"redis.tls_server_name":        "Name in Redis' certificate, if different from the host in the address.",
 
+	"mysql.max_connections": "The most connections of this daemon to one server; all sites whose `dsn` has the same address share " +
+		"them. A connection that is unused for a minute is closed. See [sites.md](sites.md#connections-to-mysql).",
+
 	"journal.enabled":        "`false` switches the journal off, which requires Redis.",
 	"journal.dir":            "Folder that holds a folder for each site. Absolute; empty is `journal` in `daemon.state_dir`.",
 	"journal.fsync":          "When changes are synced to disk: before the answer, at an interval, or when the kernel decides.",

@@ -94,6 +94,7 @@ func (c *Config) check(found *checks) {
 	if c.HasRedis() {
 		c.Redis.validate(found)
 	}
+	found.number("mysql.max_connections", c.MySQL.MaxConnections, 2, 1000) // two: see mysql.NewServers
 	c.validateJournal(found)
 	c.Metrics.validate(found)
 	if len(c.Sites) == 0 {

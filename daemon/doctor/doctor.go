@@ -59,11 +59,13 @@ type exam struct {
 	uid   uint32 // the daemon's user
 	// groups are the groups of the running daemon, as numbers.
 	groups []string
+	// servers are the MySQL servers whose connections were checked.
+	servers map[string]bool
 }
 
 // Run runs all checks, in the order of their dependencies.
 func Run(ctx context.Context, o Options) []Finding {
-	e := &exam{Options: o}
+	e := &exam{Options: o, servers: make(map[string]bool)}
 	if o.Config == nil {
 		e.badConfig()
 		return e.found

@@ -126,6 +126,26 @@ var faults = map[string]fault{
 	}, area: "mysql", check: "ids", verdict: Fail, fix: "ROLLBACK"},
 	"a small packet": {plant: func(t *testing.T, p *patient) { p.server(t, "--max-allowed-packet=2M") },
 		area: "mysql", check: "packet", verdict: Warn, fix: "max_allowed_packet"},
+	"few connections": {plant: func(t *testing.T, p *patient) { p.server(t, "--max-connections=15") },
+		area: "mysql", check: "connections", verdict: Warn, fix: "mysql.max_connections"},
+	"few connections for the user": {plant: func(t *testing.T, p *patient) {
+		p.server(t)
+		p.exec(t, "CREATE USER few@localhost WITH MAX_USER_CONNECTIONS 12", "GRANT ALL ON *.* TO few@localhost")
+		p.login("few")
+	}, area: "mysql", check: "connections", verdict: Warn, fix: "to 6 or less"},
+	"connections that were used up": {plant: func(t *testing.T, p *patient) {
+		p.server(t)
+		db := p.mariadb.DB(t, p.database)
+		db.SetMaxIdleConns(0)
+		for range 20 {
+			conn, err := db.Conn(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = conn.Close() }()
+		}
+		p.exec(t, "SET GLOBAL max_connections = 20")
+	}, area: "mysql", check: "connections", verdict: Warn, fix: "pm.max_children"},
 	"a read-only server": {plant: func(t *testing.T, p *patient) {
 		p.server(t)
 		p.exec(t, "SET GLOBAL read_only = 1")

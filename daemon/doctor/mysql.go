@@ -41,6 +41,7 @@ func (e *exam) mysql(ctx context.Context, site string) {
 		return
 	}
 	e.mysqlServer(site, facts)
+	e.connections(site, db.Address(), facts)
 	e.skew("mysql", site, "MySQL", facts.Ahead)
 	if facts.Engine == "" {
 		e.fail("mysql", "table", site, "no table "+db.Name(), "ticketd migrate --site "+site)
@@ -140,6 +141,33 @@ func (e *exam) mysqlServer(site string, f *mysql.Facts) {
 			"SET GLOBAL max_allowed_packet = 16777216, and the same in my.cnf")
 	default:
 		e.ok("mysql", "packet", site, fmt.Sprintf("max_allowed_packet is %d bytes", f.Packet))
+	}
+}
+
+// connections checks, once for each server and user, that ticketd's connections leave WordPress most of the server's.
+func (e *exam) connections(site, address string, f *mysql.Facts) {
+	const check, half = "connections", 2
+	of := fmt.Sprintf("%s, %d for the user", address, f.MaxUserConnections)
+	if e.servers[of] {
+		return
+	}
+	e.servers[of] = true
+	ours := e.Config.MySQL.MaxConnections
+	limits := fmt.Sprintf("ticketd uses up to %d of the server's %d connections", ours, f.MaxConnections)
+	switch {
+	case f.MaxUserConnections > 0 && half*ours > f.MaxUserConnections:
+		e.warn("mysql", check, site, fmt.Sprintf("mysql.max_connections is %d, and the server allows the user of the site's dsn %d "+
+			"connections, those of WordPress included", ours, f.MaxUserConnections), fmt.Sprintf("set mysql.max_connections to %d or "+
+			"less, or raise MAX_USER_CONNECTIONS of the user; docs/sites.md", max(f.MaxUserConnections/half, half)))
+	case half*ours > f.MaxConnections:
+		e.warn("mysql", check, site, limits+", and WordPress needs the rest", "lower mysql.max_connections, or raise the server's "+
+			"max_connections; docs/sites.md")
+	case f.Peak >= f.MaxConnections:
+		e.warn("mysql", check, site, fmt.Sprintf("all %d connections of the server were in use at a time since its start: it refuses "+
+			"further ones with error 1040", f.MaxConnections), "raise the server's max_connections above the sum of pm.max_children "+
+			"of PHP's pools and of each ticketd's mysql.max_connections; docs/sites.md")
+	default:
+		e.ok("mysql", check, site, limits)
 	}
 }
 

@@ -35,7 +35,7 @@ type Config struct {
 	Columns map[string]string
 	// MaxRows bounds one statement, 1 to 10000; default [DefaultMaxRows].
 	MaxRows int
-	// MaxConns bounds the connection pool; default [DefaultMaxConns].
+	// MaxConns bounds the database's share of its server's connections; default [DefaultMaxConns].
 	MaxConns int
 }
 

@@ -3,6 +3,7 @@ package mysql
 import (
 	"context"
 	"database/sql"
+	sqldriver "database/sql/driver"
 	"errors"
 	"fmt"
 	"maps"
@@ -17,20 +18,15 @@ import (
 	"github.com/ticketd/ticketd/sync/table"
 )
 
-const (
-	// connLifetime stays below the idle limits that proxies and servers commonly have.
-	connLifetime = 4 * time.Minute
-	connIdle     = time.Minute
-)
-
-// DB is a small pool of connections to the database of one site, with the known facts about its tickets table. It is safe for
+// DB is the database of one site, with the known facts about its tickets table. Its connections are its server's. It is safe for
 // concurrent use.
 type DB struct {
 	config     Config
 	database   string        // the DSN's
 	address    string        // the DSN's, with its network
 	patience   time.Duration // for one statement
-	pool       *sql.DB
+	server     *server
+	pool       *sql.DB // keeps no connection of its own: the server's pool does
 	definition atomic.Pointer[table.Definition]
 	// altered says that the last statement that failed met a missing table, or a table that differs from the definition. The name
 	// may then belong to another table: db identifies and describes the table again before any other statement.
@@ -50,11 +46,19 @@ type DB struct {
 	// noTickets is a message about rows whose key is no ticket id.
 	noTickets atomic.Pointer[string]
 	// guard checks new connections; nil without such a check.
-	guard *guard
+	guard   *guard
+	closing sync.Once
 }
 
-// Open checks the config and prepares the pool. The first use makes the first connection.
+// Open is [Servers.Open] with connections that no other database uses.
 func Open(config Config) (*DB, error) {
+	const share = 2 // see [Servers.Open]
+	return NewServers(share * config.withDefaults().MaxConns).Open(config)
+}
+
+// Open checks the config and prepares the database's use of its server. The first use makes the first connection. A database uses
+// at most half of its server's connections at a time, so that a site with a slow or locked table leaves the others some.
+func (s *Servers) Open(config Config) (*DB, error) {
 	config = config.withDefaults()
 	if err := config.Validate(); err != nil {
 		return nil, fmt.Errorf("mysql: %w", err)
@@ -63,30 +67,38 @@ func Open(config Config) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("mysql: %w", err)
 	}
-	connections, err := connector(patience(dsn), nil)
-	if err != nil {
-		return nil, err
-	}
+	patience(dsn)
 	db := &DB{
 		config: config, database: dsn.DBName, address: dsn.Net + "(" + dsn.Addr + ")",
 		patience: dsn.Timeout + dsn.WriteTimeout + dsn.ReadTimeout,
 	}
-	pool := sql.OpenDB(guarded{connections, db})
-	pool.SetMaxOpenConns(config.MaxConns)
-	pool.SetMaxIdleConns(config.MaxConns)
-	pool.SetConnMaxLifetime(connLifetime)
-	pool.SetConnMaxIdleTime(connIdle)
-	db.pool = pool
+	connections, err := newBorrower(db, dsn, nil)
+	if err != nil {
+		return nil, err
+	}
+	connections.guard = true
+	db.server = s.join(db.address)
+	db.pool = openPool(connections, min(config.MaxConns, s.size/2)) //nolint:mnd // half
 	return db, nil
+}
+
+// openPool makes a pool that gives each connection back to the server after its use.
+func openPool(connections sqldriver.Connector, most int) *sql.DB {
+	pool := sql.OpenDB(connections)
+	pool.SetMaxOpenConns(most)
+	pool.SetMaxIdleConns(0)
+	return pool
 }
 
 // Patience is the longest time of a statement before db gives up a database that does not answer, including connecting.
 func (db *DB) Patience() time.Duration { return db.patience }
 
-// Close closes the pool and waits for statements under way. The error, for [io.Closer], is always nil: a connection that cannot
-// say goodbye is closed too.
+// Close ends the use of the database. The error, for [io.Closer], is always nil. The second Close does nothing.
 func (db *DB) Close() error {
-	_ = db.pool.Close()
+	db.closing.Do(func() {
+		_ = db.pool.Close()
+		db.server.leave()
+	})
 	return nil
 }
 
@@ -139,8 +151,7 @@ func (db *DB) failure(operation string, err error) error {
 			flush.ErrSinkPaused, err)
 	default:
 		if readOnly(err) { // the address may lead to another server now, which new connections find
-			db.pool.SetMaxIdleConns(0)
-			db.pool.SetMaxIdleConns(db.config.MaxConns)
+			db.server.renew()
 		}
 		db.packet.Store(0) // the next connection may reach a server with another limit
 		return fmt.Errorf("mysql: %s: %w: %w", operation, flush.ErrSinkDown, err)
@@ -268,6 +279,9 @@ type Facts struct {
 	SQLMode  string
 	ReadOnly bool
 	Packet   int64 // max_allowed_packet in bytes
+	// MaxConnections is the server's max_connections, and MaxUserConnections this user's bound, 0 without one. Peak is the most
+	// connections that the server had at a time since its start.
+	MaxConnections, MaxUserConnections, Peak int
 	// Ahead is the lead of the server's clock over this host's clock, as exactly as the duration of the question allows.
 	Ahead time.Duration
 	// Engine is the table's engine; empty without such a table.
@@ -286,11 +300,17 @@ func (db *DB) Examine(ctx context.Context) (*Facts, error) {
 	before := time.Now()
 	var now float64
 	err := db.pool.QueryRowContext(ctx, "SELECT VERSION(), @@GLOBAL.sql_mode, @@GLOBAL.read_only, @@max_allowed_packet, "+
-		"UNIX_TIMESTAMP(NOW(6))").Scan(&f.Version, &f.SQLMode, &f.ReadOnly, &f.Packet, &now)
+		"@@GLOBAL.max_connections, @@SESSION.max_user_connections, UNIX_TIMESTAMP(NOW(6))").
+		Scan(&f.Version, &f.SQLMode, &f.ReadOnly, &f.Packet, &f.MaxConnections, &f.MaxUserConnections, &now)
 	if err != nil {
 		return nil, db.failure("examine", err)
 	}
 	f.Ahead = ahead(time.UnixMicro(int64(now*1e6)), before, time.Now())
+	var name string
+	err = db.pool.QueryRowContext(ctx, "SHOW GLOBAL STATUS LIKE 'Max_used_connections'").Scan(&name, &f.Peak)
+	if err != nil {
+		return nil, db.failure("examine", err)
+	}
 	err = db.pool.QueryRowContext(ctx, "SELECT COALESCE(MAX(engine), '') FROM information_schema.tables WHERE table_schema = "+
 		"DATABASE() AND table_name = ?", db.config.Table).Scan(&f.Engine)
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
-	sqldriver "database/sql/driver"
 	"errors"
 	"fmt"
 	"sync"
@@ -33,8 +32,8 @@ type GuardOptions struct {
 	Had string
 }
 
-// guard checks every new connection before any statement: whether the connection leads to the table that this process works for,
-// as names and addresses move to other servers, dumps are restored and machines are cloned.
+// guard checks every connection before a database's first statement on it: whether the connection leads to the table that this
+// process works for, as names and addresses move to other servers, dumps are restored and machines are cloned.
 //
 // A table is known by its row: identity and place. A table at another place is a copy or has moved, which only an operator can
 // tell apart, with one exception: this process writes a mark into the table, a random text that changes every [markEvery]. A
@@ -53,25 +52,6 @@ type guard struct {
 	mark     string    // the text of the mark
 	former   string    // the text before: a replica may be behind
 	marked   time.Time // the time of the mark
-}
-
-// guarded makes connections that the guard has checked.
-type guarded struct {
-	sqldriver.Connector
-	db *DB
-}
-
-// Connect implements [sqldriver.Connector].
-func (c guarded) Connect(ctx context.Context) (sqldriver.Conn, error) {
-	conn, err := c.Connector.Connect(ctx)
-	if err != nil || c.db.guard == nil {
-		return conn, err
-	}
-	if err := c.db.guard.check(ctx, identities{conn, c.db.config.Table}); err != nil {
-		_ = conn.Close()
-		return nil, err
-	}
-	return conn, nil
 }
 
 func (g *guard) known() string {

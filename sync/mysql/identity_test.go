@@ -88,7 +88,7 @@ func TestIdentityOfAnOlderTable(t *testing.T) {
 	if err != nil || row.ID == "" || made.identity != row.ID || !made.own {
 		t.Errorf("with it: %+v, row %+v, %v", made, row, err)
 	}
-	lesser.Pool().SetMaxIdleConns(0) // so that the next statement has a new connection
+	lesser.KeepNone() // so that the next statement has a new connection
 	if _, err := lesser.MaxID(t.Context()); err != nil || g.identity != row.ID {
 		t.Errorf("afterwards: %+v, %v", g, err)
 	}
@@ -130,7 +130,7 @@ func TestForeignTableIsLeftAlone(t *testing.T) {
 	if err != nil || renewed.ID == before.ID || !renewed.AtHome() {
 		t.Errorf("renewed: %+v, %v", renewed, err)
 	}
-	serving.Pool().SetMaxIdleConns(0)
+	serving.KeepNone()
 	if _, err := serving.MaxID(t.Context()); !errors.Is(err, flush.ErrSinkForeign) {
 		t.Errorf("a process that works for the table as it was goes on with it: %v", err)
 	}
@@ -184,8 +184,8 @@ func TestFailOverIsVouchedFor(t *testing.T) {
 	db := private(t)
 	running, g := watched(t, db.Config())
 	other, _ := watched(t, db.Config())
-	running.Pool().SetMaxIdleConns(0)
-	other.Pool().SetMaxIdleConns(0)
+	running.KeepNone()
+	other.KeepNone()
 	if _, err := running.LoadDefinition(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -337,11 +337,11 @@ func (db *DB) patientPool() (*sql.DB, error) {
 	}
 	given := dsn.ReadTimeout
 	patience(dsn).ReadTimeout = given
-	connections, err := connector(dsn, nil)
+	connections, err := newBorrower(db, dsn, nil)
 	if err != nil {
 		return nil, err
 	}
-	return sql.OpenDB(connections), nil
+	return openPool(connections, 1), nil
 }
 
 // addedIndex is the index that earlier versions added, with the revision column, to a table that the config described.

@@ -343,6 +343,7 @@ type fence struct {
 	key  keyColumn
 	pool *sql.DB
 	conn *sql.Conn
+	done func() // ends the turn
 }
 
 // openFence connects with another session than the session for writes.
@@ -350,21 +351,28 @@ func (db *DB) openFence(ctx context.Context, key keyColumn) (*fence, error) {
 	if !strings.EqualFold(key.engine, "InnoDB") {
 		return nil, db.unfenced("its engine " + key.engine + " cannot roll an INSERT back; ALTER TABLE … ENGINE = InnoDB")
 	}
+	done, err := db.server.fenceTurn(ctx)
+	if err != nil {
+		return nil, db.failure("fence ids", err)
+	}
 	pool, err := db.lenientPool()
 	if err != nil {
+		done()
 		return nil, err
 	}
 	conn, err := pool.Conn(ctx)
 	if err != nil {
 		_ = pool.Close()
+		done()
 		return nil, db.failure("fence ids: connect", err)
 	}
-	return &fence{db: db, key: key, pool: pool, conn: conn}, nil
+	return &fence{db: db, key: key, pool: pool, conn: conn, done: done}, nil
 }
 
 func (f *fence) close() {
 	_ = f.conn.Close()
 	_ = f.pool.Close()
+	f.done()
 }
 
 // counter returns the id that the table assigns now, and uses the id up.
@@ -414,11 +422,11 @@ func (db *DB) lenientPool() (*sql.DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("mysql: %w", err)
 	}
-	connections, err := connector(patience(dsn), lenient)
+	connections, err := newBorrower(db, patience(dsn), lenient)
 	if err != nil {
 		return nil, err
 	}
-	return sql.OpenDB(connections), nil
+	return openPool(connections, 1), nil
 }
 
 // leaseFailure wraps the database's errors; ticketd's own errors stay unchanged.

@@ -1,7 +1,6 @@
 package mysql_test
 
 import (
-	"database/sql/driver"
 	"errors"
 	"fmt"
 	"slices"
@@ -252,7 +251,7 @@ func wantFenced(t *testing.T, dsn, columns string) {
 	if id, _ := result.LastInsertId(); ticket.ID(id) < first+10 {
 		t.Errorf("the table gives %d, want more than the last leased id %d", id, first+9)
 	}
-	_ = conn.Raw(func(any) error { return driver.ErrBadConn }) // the pool must not get this session back
+	db.KeepNone() // the pool must not get this session back
 }
 
 // MariaDB lets a session leave CHECK constraints out; MySQL does not, and then the reason names the constraint.

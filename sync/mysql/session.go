@@ -96,17 +96,19 @@ var settings = []setting{
 // their type's default, and the server does not check constraints. MySQL cannot switch its CHECK constraints off.
 var lenient = map[string]string{"sql_mode": "''", "foreign_key_checks": "OFF", "check_constraint_checks": "OFF"}
 
-// sessions makes connections with ticketd's own session.
+// sessions makes connections with ticketd's own session, without a database in use.
 type sessions struct {
 	sqldriver.Connector
 
-	database string
 	settings []setting
+	login    string // what tells these sessions from others on the same server
 }
 
-// connector makes the connector of a pool. changes are the values of settings that differ in this pool.
-func connector(dsn *driver.Config, changes map[string]string) (sqldriver.Connector, error) {
-	s := sessions{database: dsn.DBName, settings: slices.Clone(settings)}
+// connector makes a connector. changes are the values of settings that differ in its sessions.
+func connector(dsn *driver.Config, changes map[string]string) (sessions, error) {
+	s := sessions{settings: slices.Clone(settings)}
+	dsn = dsn.Clone()
+	dsn.DBName = "" // sites with several databases share a connection
 	params := maps.Clone(dsn.Params)
 	for i := range s.settings {
 		own := &s.settings[i]
@@ -128,8 +130,9 @@ func connector(dsn *driver.Config, changes map[string]string) (sqldriver.Connect
 	dsn.Logger = &driver.NopLogger{} // the returned errors carry the same text
 	var err error
 	if s.Connector, err = driver.NewConnector(dsn); err != nil {
-		return nil, fmt.Errorf("mysql: the DSN's options contradict each other: %w", err)
+		return sessions{}, fmt.Errorf("mysql: the DSN's options contradict each other: %w", err)
 	}
+	s.login = dsn.FormatDSN() + " " + s.assignments()
 	return s, nil
 }
 
@@ -159,13 +162,12 @@ func (s sessions) Connect(ctx context.Context) (sqldriver.Conn, error) {
 	return conn, nil
 }
 
-// take gives ticketd its own session: no transaction under way, the settings, the database of the DSN. The last statement asks
-// whether all settings hold. The question comes last, as limits that a server presets can prevent an answer.
+// take gives ticketd its own session: no transaction under way, the settings. The last statement asks whether all settings hold.
+// The question comes last, as limits that a server presets can prevent an answer.
 func (s sessions) take(ctx context.Context, conn sqldriver.Conn) error {
 	for _, statement := range []string{
 		"ROLLBACK AND NO CHAIN NO RELEASE", // a plain ROLLBACK would follow completion_type
 		s.assignments(),
-		"USE " + quote(s.database),
 	} {
 		if _, err := query(ctx, conn, statement); err != nil {
 			return err
