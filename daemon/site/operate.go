@@ -97,6 +97,7 @@ func (s *Site) DeadList(ctx context.Context, p *protocol.DeadListParams) (protoc
 			for n := range wire.Fields {
 				wire.Fields[n].Value = wireValue(d, wire.Fields[n])
 			}
+			arrange(d, wire.Fields)
 			wire.CutTo(left / (limit - len(result.Letters))) // an equal share of the room that is left
 			left -= wire.Bytes()
 			result.Letters = append(result.Letters, wire)

@@ -1,10 +1,12 @@
 package site
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ticketd/ticketd/internal/ticket"
@@ -385,23 +387,35 @@ func idsOf(wire []int64) []ticket.ID {
 	return ids
 }
 
-// toWire makes a whole ticket of a record: columns without a field are NULL, integer columns are integers.
+// toWire makes a whole ticket of a record: columns without a field are NULL, integer columns are integers. The fields have the
+// order of [arrange], whichever place the record is from.
 func toWire(d *table.Definition, r *store.Record) *protocol.Ticket {
-	t := &protocol.Ticket{
-		ID: int64(r.ID), Revision: int64(r.Revision), Fields: make([]protocol.Field, 0, len(d.Columns)), Stale: r.Behind,
+	fields := make(ticket.Fields, len(d.Columns), max(len(d.Columns), len(r.Fields)))
+	for i := range d.Columns {
+		fields[i].Name = d.Columns[i].Field
 	}
 	for _, f := range r.Fields {
-		if _, column := d.Position(f.Name); !column && f.Value.IsNull() {
-			continue // a field without a column that was set to nil is no field any more, wherever the ticket is
-		}
-		t.Fields = append(t.Fields, protocol.Field{Name: f.Name, Value: wireValue(d, f)})
-	}
-	for i := range d.Columns {
-		if name := d.Columns[i].Field; !named(r.Fields, name) {
-			t.Fields = append(t.Fields, protocol.Field{Name: name})
+		if at, column := d.Position(f.Name); column {
+			fields[at].Value = wireValue(d, f)
+		} else if !f.Value.IsNull() { // set to nil, it is no field any more, wherever the ticket is
+			fields = append(fields, f)
 		}
 	}
-	return t
+	arrange(d, fields[len(d.Columns):])
+	return &protocol.Ticket{ID: int64(r.ID), Revision: int64(r.Revision), Fields: fields, Stale: r.Behind}
+}
+
+// arrange puts fields into the order of replies: those with a column in the table's order, then the others by name.
+func arrange(d *table.Definition, fields ticket.Fields) {
+	place := func(f ticket.Field) int {
+		if at, column := d.Position(f.Name); column {
+			return at
+		}
+		return len(d.Columns)
+	}
+	slices.SortFunc(fields, func(a, b ticket.Field) int {
+		return cmp.Or(cmp.Compare(place(a), place(b)), strings.Compare(a.Name, b.Name))
+	})
 }
 
 func named(fields ticket.Fields, name string) bool {

@@ -11,6 +11,7 @@ import (
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/protocol"
 	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/sync/flush"
 	"github.com/ticketd/ticketd/sync/table"
 )
 
@@ -219,5 +220,66 @@ func TestNilWithoutAColumn(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+	})
+}
+
+// The fields of a ticket have one order in every answer, whatever order the changes had: the table's columns, then the others by
+// name. Scripts read columns by their place.
+func TestFieldsHaveOneOrder(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := newSpacious(t)
+		want := []string{"status", "updated_at", "alpha", "zeta"}
+		check := func(what string, fields []protocol.Field, want ...string) {
+			t.Helper()
+			var got []string
+			for _, f := range fields {
+				got = append(got, f.Name)
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%s: %q, want %q", what, got, want)
+			}
+		}
+		for _, name := range []string{"zeta", "alpha", "status"} {
+			_, err := d.Set(t.Context(), &protocol.SetParams{ID: 7, Fields: []protocol.Field{{Name: name, Value: protocol.Text("x")}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		d.db.refuse[7] = &flush.Refusal{Code: 4025, Reason: "CONSTRAINT `status` failed"}
+		for _, when := range []string{"dirty", "dead", "flushed"} {
+			got, err := d.Get(t.Context(), &protocol.GetParams{ID: 7})
+			many, gotten := d.GetMany(t.Context(), &protocol.GetManyParams{IDs: []int64{7}})
+			if err := errors.Join(err, gotten); err != nil {
+				t.Fatal(err)
+			}
+			check(when+", get", got.Fields, want...)
+			check(when+", get_many", many.Tickets[0].Fields, want...)
+			if err := d.Flusher.TryFlush(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if when != "dirty" {
+				continue
+			}
+			letters, err := d.DeadList(t.Context(), &protocol.DeadListParams{})
+			if err != nil || len(letters.Letters) != 1 {
+				t.Fatalf("letters %+v (%v)", letters, err)
+			}
+			check("dead letter", letters.Letters[0].Fields, want...)
+			delete(d.db.refuse, 7)
+			if _, err := d.DeadRetry(t.Context(), &protocol.DeadParams{All: true}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		page, err := d.List(t.Context(), &protocol.ListParams{})
+		if err != nil || len(page.Tickets) != 1 {
+			t.Fatalf("page %+v (%v)", page, err)
+		}
+		check("list", page.Tickets[0].Fields, want...)
+		record := store.Record{ID: 7, Revision: 5} // as Redis returns it
+		for _, name := range []string{"zeta", "updated_at", "alpha"} {
+			record.Fields = append(record.Fields, ticket.Field{Name: name, Value: ticket.Text("x")})
+		}
+		check("a hash of Redis", toWire(d.db.definition, &record).Fields, want...)
 	})
 }

@@ -152,7 +152,13 @@ func TestRESTRoute(t *testing.T) {
 			{http.MethodPatch, "/tickets/1", map[string]any{"fields": map[string]any{"status": "x"}, "if_revision": 1},
 				http.StatusConflict, "ticketd_conflict"},
 			{http.MethodPatch, "/tickets/1", fields("status", strings.Repeat("x", 33)), http.StatusBadRequest, "ticketd_invalid"},
+			{http.MethodPatch, "/tickets/99", fields("status", "open"), http.StatusNotFound, "ticketd_not_found"},
+			{http.MethodPatch, "/tickets/99", map[string]any{"fields": map[string]any{"status": "x"}, "if_revision": 1},
+				http.StatusNotFound, "ticketd_not_found"},
 			{http.MethodGet, "/tickets/99", nil, http.StatusNotFound, "ticketd_not_found"},
+			{http.MethodGet, "/tickets/1&rev=2", nil, http.StatusBadRequest, "rest_invalid_param"},
+			{http.MethodGet, "/tickets&page=2", nil, http.StatusBadRequest, "rest_invalid_param"},
+			{http.MethodGet, "/tickets&offset=10", nil, http.StatusBadRequest, "rest_invalid_param"},
 			{http.MethodDelete, "/tickets/1", nil, http.StatusOK, ""},
 			{http.MethodGet, "/tickets/1", nil, http.StatusNotFound, "ticketd_not_found"},
 		} {

@@ -65,4 +65,25 @@ final class AbilitiesTest extends SiteTestCase {
 		$query = array( 'sort' => 'ticket_id', 'order' => 'desc', 'limit' => 10, 'where' => array( 'status' => 'open' ) );
 		$this->assertSame( array( 'list', $query ), $this->request() );
 	}
+
+	/**
+	 * What an ability returns fits its schema, and the schema says more than that it is an object.
+	 */
+	public function test_outputs_fit_their_schemas(): void {
+		$ticket = array( 'id' => 812, 'revision' => 7, 'fields' => array( 'customer_id' => 3, 'status' => 'open', 'blob' => "\xff", 'category' => null, 12 => 'x' ), 'stale' => true );
+		$page   = array( 'tickets' => array( $ticket, array( 'cut' => true ) + $ticket ), 'next' => null, 'stale' => true, 'locked' => array( 5 ) );
+		$this->daemon( array( null, $ticket ), array( null, $page ), array( null, array( 'id' => 812, 'revision' => 7 ) ), array( null, array( 'revision' => 8 ) ) );
+		$this->register();
+		$fields = array( 'status' => 'open' );
+		foreach ( array( 'get-ticket' => array( 'id' => 812 ), 'list-tickets' => array(), 'create-ticket' => array( 'fields' => $fields ), 'update-ticket' => array( 'id' => 812, 'fields' => $fields ) ) as $name => $input ) {
+			$ability = Site::$abilities[ "ticketd/$name" ];
+			$output  = $ability['execute_callback']( $input );
+			$this->assertTrue( rest_validate_value_from_schema( $output, $ability['output_schema'], $name ), $name );
+			$this->assertIsString( wp_json_encode( $output ) );
+			foreach ( $ability['output_schema']['required'] as $key ) {
+				$this->assertInstanceOf( \WP_Error::class, rest_validate_value_from_schema( array_diff_key( $output, array( $key => true ) ), $ability['output_schema'], $name ) );
+			}
+			$this->assertInstanceOf( \WP_Error::class, rest_validate_value_from_schema( array( 'more' => 1 ) + $output, $ability['output_schema'], $name ) );
+		}
+	}
 }

@@ -102,13 +102,13 @@ final class FallbackTest extends OutageTestCase {
 	public function test_the_spool_is_over_the_row(): void {
 		$this->ticket( 812, array( 'status' => 'open', 'priority' => 'low', 'revision' => 9, 'extra' => '{"color":"red"}' ) );
 		$this->spool( 'set', 812, array( 'status' => 'pending', 'color' => 'blue', 'subject' => 5, 'category' => true, 'score' => 0.1 ), 1795000001 );
-		$this->spool( 'set', 812, array( 'status' => 'closed', 'assigned_to' => '7' ), 1795000002 );
+		$this->spool( 'set', 812, array( 'status' => 'closed', 'about' => 'x', 'assigned_to' => '7' ), 1795000002 );
 		$this->spool( 'set', 81, array( 'status' => 'not this one' ) );
 		$this->spool( 'set', 812, array( 'status' => 'not this site' ), 1795000003, 'shop' );
 		$this->spool( 'set', 812, array( 'status' => 'not this table' ), 1795000004, '', 'shop.wp_support_tickets' );
 		$ticket  = ticketd_get_ticket( 812 );
 		$changed = array( 'subject' => '5', 'status' => 'closed', 'category' => '1', 'priority' => 'low', 'assigned_to' => 7, 'updated_at' => '2026-11-18 11:06:42' );
-		$this->assertSame( array_replace( self::BLANK, $changed ) + array( 'color' => 'blue', 'score' => '0.1' ), $ticket['fields'] );
+		$this->assertSame( array_replace( self::BLANK, $changed ) + array( 'about' => 'x', 'color' => 'blue', 'score' => '0.1' ), $ticket['fields'] );
 		$this->assertSame( array( 9, true ), array( $ticket['revision'], $ticket['stale'] ) );
 	}
 

@@ -32,6 +32,16 @@ final class RestTest extends SiteTestCase {
 	}
 
 	/**
+	 * A ticket with its links, as the collection has it.
+	 *
+	 * @param array $ticket The ticket.
+	 */
+	private static function linked( array $ticket ): array {
+		$links = array( 'self' => 'tickets/' . $ticket['id'], 'collection' => 'tickets' );
+		return $ticket + array( '_links' => array_map( fn( string $path ) => array( array( 'href' => rest_url( "ticketd/v1/$path" ) ) ), $links ) );
+	}
+
+	/**
 	 * Lets the current user do everything with tickets.
 	 */
 	private function log_in(): void {
@@ -181,10 +191,10 @@ final class RestTest extends SiteTestCase {
 	 */
 	public function test_a_stale_page(): void {
 		$this->log_in();
-		$ticket = array( 'id' => 812, 'revision' => 7, 'fields' => array() );
+		$ticket = array( 'id' => 812, 'revision' => 7, 'fields' => array( 'status' => 'open' ) );
 		$this->daemon( array( null, array( 'tickets' => array( $ticket ), 'next' => null, 'stale' => true ) ), array( null, array( 'count' => 1, 'stale' => true ) ) );
 		$response = $this->dispatch( 'GET', '' );
-		$this->assertSame( array( $ticket + array( 'stale' => true ) ), $response->get_data() );
+		$this->assertSame( array( self::linked( $ticket + array( 'stale' => true ) ) ), $response->get_data() );
 		$this->assertSame( '1', $response->get_headers()['X-Ticketd-Stale'] );
 	}
 
@@ -195,8 +205,9 @@ final class RestTest extends SiteTestCase {
 		$this->log_in();
 		$ticket = array( 'id' => 812, 'revision' => 7, 'fields' => array( 'status' => 'open' ) );
 		$this->daemon( array( null, $ticket ), array( null, array( 'tickets' => array( $ticket, null ) ) ), array( null, array( 'revision' => 8 ) ) );
-		$this->assertSame( $ticket, $this->dispatch( 'GET', '/812' )->get_data() );
-		$this->assertSame( array( $ticket ), $this->dispatch( 'GET', '', array(), array( 'ids' => '812,813' ) )->get_data() );
+		$response = $this->dispatch( 'GET', '/812' );
+		$this->assertSame( self::linked( $ticket ), rest_get_server()->response_to_data( $response, false ) );
+		$this->assertSame( array( self::linked( $ticket ) ), $this->dispatch( 'GET', '', array(), array( 'ids' => '812,813' ) )->get_data() );
 		$this->assertSame( array( 'id' => 812, 'revision' => 8 ), $this->dispatch( 'DELETE', '/812' )->get_data() );
 		$this->request();
 		$this->assertSame( array( 'get_many', array( 'ids' => array( 812, 813 ) ) ), $this->request() );
@@ -219,16 +230,75 @@ final class RestTest extends SiteTestCase {
 		);
 		$query    = array( 'per_page' => '10', 'status' => 'open,pending', 'customer_id' => '3', 'where' => array( 'color' => 'red' ), 'search' => 'tea', 'orderby' => 'updated_at', 'created_after' => '2026-01-01T01:00:00+01:00' );
 		$response = $this->dispatch( 'GET', '', array(), $query );
-		$this->assertSame( array( array( 'id' => 812, 'revision' => 7, 'fields' => array( 'status' => 'open', 'n' => 812 ) ) ), $response->get_data() );
+		$this->assertSame( array( self::linked( array( 'id' => 812, 'revision' => 7, 'fields' => array( 'status' => 'open', 'n' => 812 ) ) ) ), $response->get_data() );
 		$headers = $response->get_headers();
 		$this->assertSame( array( '21', '3', 'abc' ), array( $headers['X-WP-Total'], $headers['X-WP-TotalPages'], $headers['X-Ticketd-Next'] ) );
-		$this->assertStringContainsString( 'after=abc', $headers['Link'] );
-		$this->assertStringContainsString( 'status%5B0%5D=open&status%5B1%5D=pending', $headers['Link'] );
 		$where = array( 'color' => 'red', 'status' => array( 'open', 'pending' ), 'customer_id' => array( 3 ) );
 		$asked = array( 'deleted' => false, 'fresh' => true, 'where' => $where, 'contains' => array( 'subject' => 'tea' ), 'created_at' => array( 'from' => '2026-01-01 00:00:00' ) );
 		$this->assertEquals( array( 'list', $asked + array( 'sort' => 'updated_at', 'order' => 'desc', 'limit' => 10 ) ), $this->request() );
 		$this->assertEquals( array( 'count', array( 'fresh' => false ) + $asked ), $this->request() );
 		$this->assertSame( 2, \Ticketd\WordPress\Plugin::instance()->api()->calls()->count(), 'round trips' );
+	}
+
+	/**
+	 * The link to the next page asks for the same selection, each parameter once, on a site with pretty addresses or without.
+	 *
+	 * @testWith ["/index.php?rest_route=/ticketd/v1/tickets&"]
+	 *           ["/wp-json/ticketd/v1/tickets?"]
+	 * @param string $address How the link begins.
+	 */
+	public function test_the_link_to_the_next_page( string $address ): void {
+		$this->log_in();
+		$pretty = static fn( string $url ): string => strtok( $address, '?' ) . ( strpos( $address, 'rest_route' ) ? strstr( $url, '?' ) : '' );
+		add_filter( 'rest_url', $pretty );
+		$pages = array( array( null, array( 'tickets' => array(), 'next' => 'abc' ) ), array( null, array( 'count' => 21 ) ) );
+		$this->daemon( ...$pages, ...$pages );
+		$query = array( 'status' => 'open,pending', 'where' => array( 'color' => 'a&b=c' ), 'fresh' => 'false', 'search' => 'tea & milk', 'page' => '1', '_locale' => 'user' );
+		$link  = $this->dispatch( 'GET', '', array(), $query + array( 'rest_route' => '/ticketd/v1/tickets' ) )->get_headers()['Link'];
+		$this->assertSame( 1, preg_match( '~^<(\S+)>; rel="next"$~', $link, $match ) );
+		$this->assertStringStartsWith( $address . 'after=abc&', $match[1] );
+		$names = array_map( fn( string $pair ) => strtok( $pair, '=' ), explode( '&', strstr( $match[1], '?' ) ) );
+		$this->assertSame( array_unique( $names ), $names );
+		parse_str( substr( strstr( $match[1], '?' ), 1 ), $next );
+		$this->assertSame( 200, $this->dispatch( 'GET', '', array(), $next )->get_status() );
+		remove_filter( 'rest_url', $pretty );
+		$first = $this->request();
+		$this->request(); // the count
+		$second = $this->request();
+
+		$this->assertSame( 'abc', $second[1]['after'] );
+		unset( $second[1]['after'] );
+		$this->assertEquals( $first, $second );
+		$this->assertFalse( $first[1]['fresh'] );
+	}
+
+	/**
+	 * WordPress' own parameters, those of another plugin that a site names, and the context that WordPress' screens send,
+	 * are no mistake.
+	 */
+	public function test_parameters_of_others(): void {
+		$this->log_in();
+		$ticket = array( null, array( 'id' => 812, 'revision' => 7, 'fields' => array( 'status' => 'open' ) ) );
+		$this->daemon( $ticket, $ticket );
+		$query = array( '_fields' => 'id', '_locale' => 'user', '_' => '1', 'rest_route' => '/x', 'context' => 'edit' );
+		$data  = rest_get_server()->response_to_data( $this->dispatch( 'GET', '/812', array(), $query ), false );
+		$this->assertArrayNotHasKey( '_links', $data, '_fields names no links' );
+		$this->assertSame( 400, $this->dispatch( 'GET', '/812', array(), array( 'lang' => 'de' ) )->get_status() );
+		$name = static fn( array $names ): array => array_merge( $names, array( 'lang' ) );
+		add_filter( 'ticketd_rest_foreign_parameters', $name );
+		$this->assertSame( 200, $this->dispatch( 'GET', '/812', array(), array( 'lang' => 'de' ) )->get_status() );
+		remove_filter( 'ticketd_rest_foreign_parameters', $name );
+	}
+
+	/**
+	 * A ticket whose fields are all hidden has no fields, not a list of none; bytes that are no UTF-8 are shown as hex.
+	 */
+	public function test_fields_are_an_object(): void {
+		$this->log_in();
+		$this->daemon( array( null, array( 'id' => 812, 'revision' => 7, 'fields' => array( 'status' => "\xff" ) ) ), array( null, array( 'id' => 812, 'revision' => 7, 'fields' => array( 'status' => 'open' ) ) ) );
+		$this->assertSame( array( 'status' => array( 'hex' => 'ff' ) ), $this->dispatch( 'GET', '/812' )->get_data()['fields'] );
+		add_filter( 'ticketd_rest_fields', '__return_empty_array' );
+		$this->assertStringContainsString( '"fields":{}', wp_json_encode( $this->dispatch( 'GET', '/812' )->get_data() ) );
 	}
 
 	/**
@@ -256,6 +326,14 @@ final class RestTest extends SiteTestCase {
 			'a time that is none'    => array( 'GET', '', array( 'created_after' => 'yesterday' ) ),
 			'ids that are none'      => array( 'GET', '', array( 'ids' => 'a,b' ) ),
 			'an id of many too long' => array( 'GET', '', array( 'ids' => '1,9223372036854775808' ) ),
+			'page 2'                 => array( 'GET', '', array( 'page' => '2' ) ),
+			'page 0'                 => array( 'GET', '', array( 'page' => '0' ) ),
+			'page 1 and a cursor'    => array( 'GET', '', array( 'page' => '1', 'after' => 'abc' ) ),
+			'ids and a condition'    => array( 'GET', '', array( 'ids' => '1,2', 'status' => 'open' ) ),
+			'no such parameter'      => array( 'GET', '', array( 'offset' => '10' ) ),
+			'none of a ticket'       => array( 'GET', '/812', array( 'rev' => '7' ) ),
+			'none of a change'       => array( 'PATCH', '/812', array( 'fields' => $fields, 'revision' => 7 ) ),
+			'none of a new ticket'   => array( 'POST', '', array( 'fields' => $fields, 'status' => 'closed' ) ),
 			'too many ids'           => array( 'GET', '', array( 'ids' => implode( ',', range( 1, 101 ) ) ) ),
 		);
 	}
@@ -321,6 +399,6 @@ final class RestTest extends SiteTestCase {
 		$request = new \WP_REST_Request( 'OPTIONS', '/ticketd/v1/tickets/812' );
 		$data    = rest_handle_options_request( null, rest_get_server(), $request )->get_data();
 		$this->assertSame( 'ticketd-ticket', $data['schema']['title'] );
-		$this->assertSame( array( 'id', 'revision', 'fields', 'stale', 'spooled' ), array_keys( $data['schema']['properties'] ) );
+		$this->assertSame( array( 'id', 'revision', 'fields', 'stale', 'cut', 'spooled' ), array_keys( $data['schema']['properties'] ) );
 	}
 }

@@ -51,15 +51,24 @@ final class Abilities {
 	 * Adds the abilities.
 	 */
 	public function add_abilities(): void {
-		$id     = array( 'id' => RestSchema::id() );
-		$fields = array( 'fields' => RestSchema::changes()['fields'] );
-		unset( $id['id']['validate_callback'], $fields['fields']['required'] );
+		$this->add_reads();
+		$this->add_changes();
+	}
+
+	/**
+	 * Adds the abilities that read.
+	 */
+	private function add_reads(): void {
+		$api = $this->api;
 		$this->add(
 			'get-ticket',
 			array( __( 'Read a ticket', 'ticketd' ), __( 'Returns a support ticket by its id.', 'ticketd' ) ),
-			self::input( $id, array( 'id' ) ),
+			array( self::input( self::id(), array( 'id' ) ), self::ticket() ),
 			'read',
-			fn( array $input ) => $this->api->get( (int) $input['id'] )
+			static function ( array $input ) use ( $api ) {
+				$ticket = $api->get( (int) $input['id'] );
+				return is_wp_error( $ticket ) ? $ticket : RestController::shown( $ticket );
+			}
 		);
 		$this->add(
 			'list-tickets',
@@ -67,16 +76,33 @@ final class Abilities {
 				__( 'List tickets', 'ticketd' ),
 				__( 'Returns support tickets by what they hold, newest first.', 'ticketd' ),
 			),
-			self::input( self::list_input() ),
+			array( self::input( self::list_input() ), self::page() ),
 			'read',
-			fn( $input = array() ) => $this->api->list_tickets( self::query( (array) $input ) )
+			static function ( $input = array() ) use ( $api ) {
+				$page = $api->list_tickets( self::query( (array) $input ) );
+				if ( ! is_wp_error( $page ) ) {
+					$page['tickets'] = array_map( array( RestController::class, 'shown' ), $page['tickets'] );
+				}
+				return $page;
+			}
 		);
+	}
+
+	/**
+	 * Adds the abilities that change.
+	 */
+	private function add_changes(): void {
+		$api    = $this->api;
+		$id     = self::id();
+		$fields = array( 'fields' => RestSchema::changes()['fields'] );
+		unset( $fields['fields']['required'] );
+		$revision = array( 'revision' => RestSchema::ticket()['properties']['revision'] );
 		$this->add(
 			'create-ticket',
 			array( __( 'Make a ticket', 'ticketd' ), __( 'Makes a support ticket and returns its id.', 'ticketd' ) ),
-			self::input( $fields, array( 'fields' ) ),
+			array( self::input( $fields, array( 'fields' ) ), self::output( $id + $revision ) ),
 			'create',
-			fn( array $input ) => $this->api->create( (array) $input['fields'] )
+			static fn( array $input ) => $api->create( (array) $input['fields'] )
 		);
 		$this->add(
 			'update-ticket',
@@ -84,10 +110,13 @@ final class Abilities {
 				__( 'Change a ticket', 'ticketd' ),
 				__( 'Sets fields of a support ticket; the others stay.', 'ticketd' ),
 			),
-			self::input( $id + $fields + self::condition(), array( 'id', 'fields' ) ),
+			array(
+				self::input( $id + $fields + self::condition(), array( 'id', 'fields' ) ),
+				self::output( $revision )
+			),
 			'update',
-			function ( array $input ) {
-				$revision = $this->api->update(
+			static function ( array $input ) use ( $api ) {
+				$revision = $api->update(
 					(int) $input['id'],
 					(array) $input['fields'],
 					(int) ( $input['if_revision'] ?? 0 )
@@ -100,21 +129,21 @@ final class Abilities {
 	/**
 	 * Adds an ability.
 	 *
-	 * @param string   $name   Its name.
-	 * @param string[] $texts  Its label and description.
-	 * @param array    $input  The schema of its input.
-	 * @param string   $action The action that the user must be allowed to do: `read`, `create` or `update`.
-	 * @param callable $run    Does it.
+	 * @param string   $name    Its name.
+	 * @param string[] $texts   Its label and description.
+	 * @param array[]  $schemas The schemas of its input and its output.
+	 * @param string   $action  The action that the user must be allowed to do: `read`, `create` or `update`.
+	 * @param callable $run     Does it.
 	 */
-	private function add( string $name, array $texts, array $input, string $action, callable $run ): void {
+	private function add( string $name, array $texts, array $schemas, string $action, callable $run ): void {
 		wp_register_ability(
 			'ticketd/' . $name,
 			array(
 				'label'               => $texts[0],
 				'description'         => $texts[1],
 				'category'            => self::CATEGORY,
-				'input_schema'        => $input,
-				'output_schema'       => array( 'type' => 'object' ),
+				'input_schema'        => $schemas[0],
+				'output_schema'       => $schemas[1],
 				'execute_callback'    => $run,
 				'permission_callback' => static function ( $input = null ) use ( $action ): bool {
 					return Hooks::is_permitted( $action, array( 'id' => (int) ( $input['id'] ?? 0 ) ) );
@@ -143,6 +172,62 @@ final class Abilities {
 			'properties'           => $properties,
 			'additionalProperties' => false,
 		) + ( array() === $required ? array( 'default' => array() ) : array( 'required' => $required ) );
+	}
+
+	/**
+	 * The schema of a ticket id, by its name.
+	 */
+	private static function id(): array {
+		$id = RestSchema::id();
+		unset( $id['validate_callback'] );
+		return array( 'id' => $id );
+	}
+
+	/**
+	 * The schema of an output.
+	 *
+	 * @param array    $properties Its properties.
+	 * @param string[] $sometimes  The names of those that may be missing.
+	 */
+	private static function output( array $properties, array $sometimes = array() ): array {
+		return array(
+			'type'                 => 'object',
+			'properties'           => $properties,
+			'required'             => array_values( array_diff( array_keys( $properties ), $sometimes ) ),
+			'additionalProperties' => false,
+		);
+	}
+
+	/**
+	 * The schema of a ticket.
+	 */
+	private static function ticket(): array {
+		$properties = RestSchema::ticket()['properties'];
+		unset( $properties['spooled'] );
+		return self::output( $properties, array( 'stale', 'cut' ) );
+	}
+
+	/**
+	 * The schema of a page of tickets.
+	 */
+	private static function page(): array {
+		$properties = array(
+			'tickets' => array(
+				'type'  => 'array',
+				'items' => self::ticket(),
+			),
+			'next'    => array(
+				'description' => __( 'Where the next page begins, for after; null on the last page.', 'ticketd' ),
+				'type'        => array( 'string', 'null' ),
+			),
+			'stale'   => RestSchema::ticket()['properties']['stale'],
+			'locked'  => array(
+				'description' => __( 'Ids of tickets whose changes are missing; may be left out.', 'ticketd' ),
+				'type'        => 'array',
+				'items'       => array( 'type' => 'integer' ),
+			),
+		);
+		return self::output( $properties, array( 'stale', 'locked' ) );
 	}
 
 	/**

@@ -236,7 +236,7 @@ final class Fallback {
 		foreach ( $changes as $name => $value ) {
 			$fields[ $name ] = $table->value( (string) $name, $value );
 		}
-		return $fields;
+		return $table->arranged( $fields );
 	}
 
 	/**

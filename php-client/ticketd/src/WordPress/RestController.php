@@ -62,7 +62,7 @@ final class RestController extends \WP_REST_Controller {
 			'/' . $this->rest_base . '/(?P<id>[\d]+)',
 			array(
 				'args'   => array( 'id' => RestSchema::id() ),
-				$this->route( \WP_REST_Server::READABLE, 'get_item', array() ),
+				$this->route( \WP_REST_Server::READABLE, 'get_item', RestSchema::context() ),
 				$this->route( \WP_REST_Server::EDITABLE, 'update_item', RestSchema::conditional_changes() ),
 				$this->route( \WP_REST_Server::DELETABLE, 'delete_item', array() ),
 				'schema' => array( $this, 'get_public_item_schema' ),
@@ -141,7 +141,7 @@ final class RestController extends \WP_REST_Controller {
 				return $this->answer( $tickets );
 			}
 			$tickets  = array_values( array_filter( $tickets ) );
-			$response = $this->answer( array_map( array( $this, 'filtered' ), $tickets ) );
+			$response = $this->answer( $this->items( $tickets, $request ) );
 			$response->header( 'X-WP-Total', (string) count( $tickets ) );
 			$response->header( 'X-WP-TotalPages', (string) min( 1, count( $tickets ) ) );
 			return $response;
@@ -157,20 +157,16 @@ final class RestController extends \WP_REST_Controller {
 			return $this->answer( $total );
 		}
 		$stale    = array_intersect_key( $page, array( 'stale' => true ) );
-		$tickets  = array_map( fn( array $ticket ) => $this->filtered( $ticket + $stale ), $page['tickets'] );
-		$response = $this->answer( $tickets );
+		$tickets  = array_map( static fn( array $ticket ): array => $ticket + $stale, $page['tickets'] );
+		$response = $this->answer( $this->items( $tickets, $request ) );
 		if ( array() !== $stale ) { // An empty list says it, too.
 			$response->header( 'X-Ticketd-Stale', '1' );
 		}
 		$response->header( 'X-WP-Total', (string) $total );
 		$response->header( 'X-WP-TotalPages', (string) (int) ceil( $total / $request['per_page'] ) );
 		if ( null !== $page['next'] ) {
-			$address = add_query_arg(
-				array( 'after' => $page['next'] ) + map_deep( $request->get_query_params(), 'rawurlencode' ),
-				rest_url( $this->namespace . '/' . $this->rest_base )
-			);
 			$response->header( 'X-Ticketd-Next', $page['next'] );
-			$response->link_header( 'next', $address );
+			$response->link_header( 'next', RestQuery::next( $request, $this->address(), $page['next'] ) );
 		}
 		return $response;
 	}
@@ -183,7 +179,10 @@ final class RestController extends \WP_REST_Controller {
 	 */
 	public function get_item( $request ) {
 		$ticket = $this->api->get( $request['id'] );
-		return $this->answer( is_wp_error( $ticket ) ? $ticket : $this->filtered( $ticket ) );
+		if ( is_wp_error( $ticket ) ) {
+			return $this->answer( $ticket );
+		}
+		return $this->prepare_item_for_response( $ticket, $request );
 	}
 
 	/**
@@ -197,8 +196,7 @@ final class RestController extends \WP_REST_Controller {
 		$created  = self::told( $this->api->create( $request['fields'], RequestIds::of_visitor( $given ) ), $given );
 		$response = is_wp_error( $created ) ? $this->answer( $created ) : $this->answer_change( $created, 201 );
 		if ( ! is_wp_error( $created ) ) {
-			$route = sprintf( '%s/%s/%d', $this->namespace, $this->rest_base, $created['id'] );
-			$response->header( 'Location', rest_url( $route ) );
+			$response->header( 'Location', $this->address( $created['id'] ) );
 		}
 		return $response;
 	}
@@ -264,7 +262,7 @@ final class RestController extends \WP_REST_Controller {
 	private function route( string $methods, string $callback, array $args ): array {
 		return array(
 			'methods'             => $methods,
-			'callback'            => array( $this, $callback ),
+			'callback'            => RestQuery::strict( array( $this, $callback ) ),
 			'permission_callback' => array( $this, $callback . '_permissions_check' ),
 			'args'                => $args,
 		);
@@ -304,30 +302,65 @@ final class RestController extends \WP_REST_Controller {
 	}
 
 	/**
+	 * The address of a ticket, or of the collection.
+	 *
+	 * @param int $id The ticket's id; 0: the collection.
+	 */
+	private function address( int $id = 0 ): string {
+		return rest_url( $this->namespace . '/' . $this->rest_base . ( 0 === $id ? '' : "/$id" ) );
+	}
+
+	/**
+	 * The tickets of a list, each with its links.
+	 *
+	 * @param array[]          $tickets The tickets.
+	 * @param \WP_REST_Request $request The request.
+	 */
+	private function items( array $tickets, $request ): array {
+		$items = array();
+		foreach ( $tickets as $ticket ) {
+			$items[] = $this->prepare_response_for_collection( $this->prepare_item_for_response( $ticket, $request ) );
+		}
+		return $items;
+	}
+
+	/**
 	 * What is shown of a ticket.
+	 *
+	 * @param array            $item    The ticket.
+	 * @param \WP_REST_Request $request The request.
+	 * @return \WP_REST_Response
+	 */
+	public function prepare_item_for_response( $item, $request ) {
+		$response = new \WP_REST_Response( self::shown( $item ) );
+		if ( rest_is_field_included( '_links', $this->get_fields_for_response( $request ) ) ) {
+			$response->add_link( 'self', $this->address( $item['id'] ) );
+			$response->add_link( 'collection', $this->address() );
+		}
+		return $response;
+	}
+
+	/**
+	 * A ticket as JSON can show it: bytes that are no UTF-8 stand in it as `{"hex": "…"}`.
 	 *
 	 * @param array $ticket The ticket.
 	 */
-	private function filtered( array $ticket ): array {
+	public static function shown( array $ticket ): array {
 		/**
-		 * Filters the fields of a ticket that REST shows.
+		 * Filters the fields of a ticket that REST and the Abilities API show.
 		 *
 		 * @param array $fields Values by field name.
 		 * @param array $ticket The ticket: `id`, `revision`, `fields` and perhaps `stale`.
 		 */
-		$ticket['fields'] = (array) apply_filters( 'ticketd_rest_fields', $ticket['fields'], $ticket );
-		$ticket['fields'] = array_map( array( self::class, 'shown' ), $ticket['fields'] );
+		$fields = (array) apply_filters( 'ticketd_rest_fields', $ticket['fields'], $ticket );
+		foreach ( $fields as $name => $value ) {
+			if ( is_string( $value ) && 1 !== preg_match( '//u', $value ) ) {
+				$fields[ $name ] = array( 'hex' => bin2hex( $value ) );
+			}
+		}
+		// JSON would make a list of no fields.
+		$ticket['fields'] = array() === $fields ? new \stdClass() : $fields;
 		return $ticket;
-	}
-
-	/**
-	 * What JSON can show of a value: bytes that are no UTF-8 stand in it as `{"hex": "…"}`.
-	 *
-	 * @param mixed $value The value.
-	 * @return mixed
-	 */
-	private static function shown( $value ) {
-		return is_string( $value ) && 1 !== preg_match( '//u', $value ) ? array( 'hex' => bin2hex( $value ) ) : $value;
 	}
 
 	/**

@@ -26,6 +26,66 @@ final class RestQuery {
 	);
 
 	/**
+	 * Makes a route refuse parameters that it does not have. WordPress passes them over, so that a misspelled condition
+	 * would be none.
+	 *
+	 * @param callable $serve Serves the request.
+	 */
+	public static function strict( callable $serve ): callable {
+		return static function ( \WP_REST_Request $request ) use ( $serve ) {
+			$unknown = self::unknown( $request );
+			if ( array() === $unknown ) {
+				return $serve( $request );
+			}
+			/* translators: %s: names of parameters */
+			$text = sprintf( __( 'There is no such parameter: %s', 'ticketd' ), implode( ', ', $unknown ) );
+			$each = array_fill_keys( $unknown, __( 'There is no such parameter.', 'ticketd' ) );
+			return new \WP_Error(
+				'rest_invalid_param',
+				$text,
+				array(
+					'status' => 400,
+					'params' => $each,
+				)
+			);
+		};
+	}
+
+	/**
+	 * The parameters that a request has and its route does not. Those of WordPress itself begin with `_`.
+	 *
+	 * @param \WP_REST_Request $request The request.
+	 * @return string[] Their names.
+	 */
+	private static function unknown( \WP_REST_Request $request ): array {
+		/**
+		 * Filters the parameters that every route accepts and passes over, such as those of a plugin for logins or
+		 * languages.
+		 *
+		 * @param string[]         $names   Their names.
+		 * @param \WP_REST_Request $request The request.
+		 */
+		$others  = (array) apply_filters( 'ticketd_rest_foreign_parameters', array( 'rest_route' ), $request );
+		$known   = $request->get_attributes()['args'] + $request->get_url_params() + array_flip( $others );
+		$unknown = array_map( 'strval', array_keys( array_diff_key( $request->get_params(), $known ) ) );
+		return array_values( array_filter( $unknown, static fn( string $name ): bool => 0 !== strpos( $name, '_' ) ) );
+	}
+
+	/**
+	 * The address of the next page, with the request's other parameters, each once.
+	 *
+	 * @param \WP_REST_Request $request The request.
+	 * @param string           $address The collection's address.
+	 * @param string           $after   Where the next page begins.
+	 */
+	public static function next( \WP_REST_Request $request, string $address, string $after ): string {
+		$query = array_diff_key( $request->get_query_params(), array_flip( array( 'rest_route', 'page' ) ) );
+		// add_query_arg() would leave out what is false.
+		$query = http_build_query( array( 'after' => $after ) + $query, '', '&', PHP_QUERY_RFC3986 );
+		return $address . ( false === strpos( $address, '?' ) ? '?' : '&' ) . $query;
+	}
+
+	/**
 	 * Which tickets are asked for.
 	 *
 	 * @param \WP_REST_Request $request The request.

@@ -33,18 +33,9 @@ final class RestSchema {
 	 * @param int $most Most tickets of a page, and ids that may be given.
 	 */
 	public static function collection( int $most ): array {
-		$args = array(
-			'context'  => array(
-				'description' => __( 'Which of a ticket is returned; all of it in either.', 'ticketd' ),
-				'type'        => 'string',
-				'enum'        => array( 'view', 'edit' ),
-				'default'     => 'view',
-			),
+		$args = self::context() + array(
 			'ids'      => array(
-				'description'       => __(
-					'Ids of the tickets to return; other conditions are then ignored.',
-					'ticketd'
-				),
+				'description'       => __( 'Ids of the tickets to return, without other conditions.', 'ticketd' ),
 				'type'              => 'array',
 				'items'             => array(
 					'type'    => 'integer',
@@ -60,6 +51,11 @@ final class RestSchema {
 				'default'     => 10,
 				'minimum'     => 1,
 				'maximum'     => $most,
+			),
+			'page'     => array(
+				'description'       => __( 'At most 1: the next page has no number but begins at after.', 'ticketd' ),
+				'type'              => 'integer',
+				'validate_callback' => array( self::class, 'is_first_page' ),
 			),
 			'search'   => array(
 				'description' => __( 'Only tickets with this text in the subject.', 'ticketd' ),
@@ -143,6 +139,20 @@ final class RestSchema {
 	}
 
 	/**
+	 * The argument of every reading.
+	 */
+	public static function context(): array {
+		return array(
+			'context' => array(
+				'description' => __( 'Which of a ticket is returned; all of it in either.', 'ticketd' ),
+				'type'        => 'string',
+				'enum'        => array( 'view', 'edit' ),
+				'default'     => 'view',
+			),
+		);
+	}
+
+	/**
 	 * The arguments of every change.
 	 */
 	public static function changes(): array {
@@ -193,9 +203,23 @@ final class RestSchema {
 					'context'     => array( 'view', 'edit' ),
 					'readonly'    => true,
 				),
-				'fields'   => array( 'context' => array( 'view', 'edit' ) ) + self::fields(),
+				'fields'   => array(
+					'description'          => __( 'Values by field name.', 'ticketd' ),
+					'type'                 => 'object',
+					'context'              => array( 'view', 'edit' ),
+					'additionalProperties' => array(
+						'description' => __( 'The value; bytes that are no UTF-8 as an object with hex.', 'ticketd' ),
+						'type'        => array( 'string', 'null', 'integer', 'object' ),
+					),
+				),
 				'stale'    => array(
 					'description' => __( 'Whether pending changes may be missing; left out otherwise.', 'ticketd' ),
+					'type'        => 'boolean',
+					'context'     => array( 'view', 'edit' ),
+					'readonly'    => true,
+				),
+				'cut'      => array(
+					'description' => __( 'Whether long values are cut, in a list; left out otherwise.', 'ticketd' ),
 					'type'        => 'boolean',
 					'context'     => array( 'view', 'edit' ),
 					'readonly'    => true,
@@ -220,7 +244,7 @@ final class RestSchema {
 	}
 
 	/**
-	 * Whether a value is a list of ticket ids that fits the argument's schema.
+	 * Whether a value is a list of ticket ids that fits the argument's schema, and the only condition of its request.
 	 *
 	 * @param mixed            $value   The value.
 	 * @param \WP_REST_Request $request The request.
@@ -228,12 +252,34 @@ final class RestSchema {
 	 * @return bool|\WP_Error
 	 */
 	public static function are_ids( $value, $request, string $name ) {
+		$conditions = array_diff_key( self::collection( 1 ), self::context(), array( $name => true ) );
+		$others     = array_keys( array_intersect_key( $request->get_query_params(), $conditions ) );
+		if ( array() !== $others ) {
+			/* translators: %s: names of parameters */
+			$text = __( 'Give ids or conditions, not both: %s.', 'ticketd' );
+			return new \WP_Error( 'rest_invalid_param', sprintf( $text, implode( ', ', $others ) ) );
+		}
 		foreach ( wp_parse_list( $value ) as $id ) {
 			if ( ! self::is_id( $id ) ) {
 				return false;
 			}
 		}
 		return rest_validate_request_arg( $value, $request, $name );
+	}
+
+	/**
+	 * Whether a value is the number of the first page, of a request that names no later one.
+	 *
+	 * @param mixed            $value   The value.
+	 * @param \WP_REST_Request $request The request.
+	 * @return true|\WP_Error
+	 */
+	public static function is_first_page( $value, $request ) {
+		if ( '1' === (string) $value && null === $request['after'] ) {
+			return true;
+		}
+		$text = __( 'Pages have no numbers: follow the Link header, or give its X-Ticketd-Next as after.', 'ticketd' );
+		return new \WP_Error( 'rest_invalid_param', $text );
 	}
 
 	/**

@@ -286,7 +286,19 @@ final class Table {
 				}
 			}
 		}
-		return $fields + $extra;
+		return $this->arranged( $fields + $extra );
+	}
+
+	/**
+	 * Fields in the order of the daemon's answers: those with a column in the table's order, then the others by name.
+	 *
+	 * @param array $fields The fields.
+	 */
+	public function arranged( array $fields ): array {
+		$columns = array_intersect_key( $this->columns, $fields );
+		$others  = array_diff_key( $fields, $columns );
+		ksort( $others, SORT_STRING );
+		return array_replace( $columns, array_intersect_key( $fields, $columns ) ) + $others;
 	}
 
 	/**
@@ -362,7 +374,6 @@ final class Table {
 				$fields[ $name ] = is_string( $value ) ? $value : wp_json_encode( $value, $format );
 			}
 		}
-		ksort( $fields, SORT_STRING );
 		return $fields;
 	}
 }

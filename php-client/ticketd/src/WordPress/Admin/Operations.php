@@ -10,6 +10,7 @@ namespace Ticketd\WordPress\Admin;
 use Ticketd\WordPress\Api;
 use Ticketd\WordPress\Capabilities;
 use Ticketd\WordPress\Health;
+use Ticketd\WordPress\RestQuery;
 
 defined( 'ABSPATH' ) || exit;
 
@@ -58,7 +59,7 @@ final class Operations {
 				'/operations/' . $route,
 				array(
 					'methods'             => $methods,
-					'callback'            => array( $this, $callback ),
+					'callback'            => RestQuery::strict( array( $this, $callback ) ),
 					'permission_callback' => array( $this, 'check_permission' ),
 				)
 			);
