@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"html"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -10,17 +11,19 @@ import (
 	"github.com/ticketd/ticketd/internal/testenv"
 )
 
-var formNonce = regexp.MustCompile(`name="ticketd_nonce" value="(\w+)"`)
+var hiddenInput = regexp.MustCompile(`<input type="hidden"(?: id="\w+")? name="(ticketd_\w+)" value="([^"]*)"`)
 
 // fill returns what a browser would send of the form on a page.
 func fill(t *testing.T, v *visitor, page string, pairs ...string) url.Values {
 	t.Helper()
 	_, body := v.get(t, page)
-	nonce := formNonce.FindStringSubmatch(body)
-	if nonce == nil {
+	form := url.Values{"ticketd_website": {""}}
+	for _, found := range hiddenInput.FindAllStringSubmatch(body, -1) {
+		form.Set(found[1], html.UnescapeString(found[2]))
+	}
+	if !form.Has("ticketd_nonce") {
 		t.Fatalf("there is no form on %s:\n%s", page, body)
 	}
-	form := url.Values{"ticketd_form": {"1"}, "ticketd_nonce": {nonce[1]}, "ticketd_website": {""}}
 	for i := 0; i < len(pairs); i += 2 {
 		form.Set(pairs[i], pairs[i+1])
 	}
@@ -96,7 +99,7 @@ func TestFormOpensTickets(t *testing.T) {
 		form := fill(t, guest, page, "ticketd_subject", "No <b>parcel</b>", "ticketd_message", "Where is\nit?", "ticketd_name", "Ann",
 			"ticketd_email", "nowhere", "ticketd_category", "Parcel")
 		if status, body, _ := guest.post(t, page, form); status != http.StatusBadRequest ||
-			!strings.Contains(body, "This is no e-mail address.") || !strings.Contains(body, "Where is\nit?") {
+			!strings.Contains(body, "This is no e-mail address.") || !strings.Contains(html.UnescapeString(body), ">\nWhere is\nit?</textarea>") {
 			t.Errorf("a wrong address: %d, want 400, the reason and what was typed: %s", status, body)
 		}
 		form.Set("ticketd_email", "ann@example.org")
@@ -128,7 +131,7 @@ func TestFormOpensTickets(t *testing.T) {
 		made := run(t, s, `$f = ticketd_list_tickets()['tickets'][0]['fields'];
 			echo implode( '|', array( $f['subject'], $f['message'], $f['category'], $f['customer_name'],
 				$f['customer_email'], $f['status'], var_export( $f['customer_id'], true ) ) );`)
-		if made != "No parcel|Where is\nit?|Parcel|Ann|ann@example.org|open|NULL" {
+		if made != "No <b>parcel</b>|Where is\nit?|Parcel|Ann|ann@example.org|open|NULL" {
 			t.Errorf("the ticket is %q", made)
 		}
 		done, _, _ := strings.Cut(strings.TrimPrefix(location, s.WordPress.URL()), "#")
@@ -151,7 +154,7 @@ func TestFormOpensTickets(t *testing.T) {
 			t.Fatalf("the customer's ticket: %d %s", status, body)
 		}
 		_, mine := ann.get(t, page)
-		if !strings.Contains(mine, "Mine alone") || strings.Contains(mine, "No parcel") {
+		if !strings.Contains(mine, ">Mine alone</a></td><td>Open</td>") || strings.Contains(mine, "parcel") {
 			t.Errorf("the customer does not see their tickets and no others: %s", mine)
 		}
 		if _, body := newVisitor(t, s).get(t, page); strings.Contains(body, "Mine alone") {
@@ -161,7 +164,7 @@ func TestFormOpensTickets(t *testing.T) {
 		if address == nil {
 			t.Fatalf("the list leads to no ticket: %s", mine)
 		}
-		if _, body := ann.get(t, strings.TrimPrefix(address[1], s.WordPress.URL())); !strings.Contains(body, "<dd>Hello</dd>") {
+		if _, body := ann.get(t, strings.TrimPrefix(address[1], s.WordPress.URL())); !strings.Contains(body, `">Hello</dd>`) {
 			t.Errorf("the ticket's page does not show its message: %s", body)
 		}
 
@@ -170,6 +173,85 @@ func TestFormOpensTickets(t *testing.T) {
 		form.Set("ticketd_subject", "In the spool")
 		if status, body, _ := ann.post(t, page, form); status != http.StatusSeeOther {
 			t.Errorf("the form without the daemon: %d %s", status, body)
+		}
+		noNotices(t, s)
+	})
+}
+
+// What a visitor writes is stored as it is and shown as it is, to the agent and to the customer: what looks like a tag, an escape,
+// an entity or a shortcode, and what WordPress would replace in a page's content. Control characters are no text.
+func TestFormKeepsTexts(t *testing.T) {
+	t.Parallel()
+	eachWordPress(t, func(t *testing.T, source string) {
+		s := testenv.NewStack(t, testenv.StackOptions{Debug: true, Source: source, Config: "define( 'TICKETD_RATE_LIMIT', 100 );"})
+		page := makePage(t, s, "<!-- wp:ticketd/form {\"categories\":\"Billing\"} /-->\n\n<!-- wp:ticketd/my-tickets /-->")
+		ann, agent := newVisitor(t, s), newVisitor(t, s)
+		ann.logIn(t, "ann", "subscriber")
+		agent.logIn(t, "agent", "editor")
+		for _, text := range []string{
+			"if (a<b && c>d)", "Bob <bob@example.org>", "100%ab off", "<VirtualHost *:80>", "&lt;b&gt; &amp; [ticketd_form]",
+			`"3x4" -- it's C:\new... :) Wordpress`, "日本語 und 🎉",
+		} {
+			message := text + "\n\n\tindented\n" + text
+			form := fill(t, ann, page, "ticketd_subject", text, "ticketd_message", strings.ReplaceAll(message, "\n", "\r\n"))
+			broken := url.Values{}
+			for name := range form {
+				broken.Set(name, form.Get(name))
+			}
+			broken.Set("ticketd_category", "Nothing of the kind")
+			_, body, _ := ann.post(t, page, broken)
+			if body = html.UnescapeString(body); !strings.Contains(body, ">\n"+message+"</textarea>") ||
+				!strings.Contains(body, `value="`+text+`"`) {
+				t.Errorf("after a mistake the form does not show %q as typed: %s", text, body)
+			}
+			status, body, location := ann.post(t, page, form)
+			_, id, _ := strings.Cut(location, "ticketd_sent=")
+			id, _, _ = strings.Cut(id, "#")
+			if status != http.StatusSeeOther || id == "" {
+				t.Fatalf("%q: %d %s", text, status, body)
+			}
+			stored := run(t, s, `$f = ticketd_get_ticket( (int) $argv[1] )['fields']; echo $f['subject'], '|', $f['message'];`, id)
+			if stored != text+"|"+message {
+				t.Errorf("stored is %q, want the subject %q and the message %q", stored, text, message)
+			}
+			_, body = ann.get(t, page+"?ticketd_ticket="+id)
+			if body = html.UnescapeString(body); !strings.Contains(body, `">`+text+"</dd>") ||
+				!strings.Contains(body, `">`+message+"</dd>") {
+				t.Errorf("the customer does not see %q: %s", message, body)
+			}
+			_, body = agent.get(t, "/wp-admin/admin.php?page=ticketd&ticket="+id)
+			raw := body
+			if body = html.UnescapeString(body); !strings.Contains(body, `<div class="ticketd-text">`+message+"</div>") ||
+				!strings.Contains(body, `value="`+text+`"`) {
+				t.Errorf("the agent does not see %q: %s", message, body)
+			}
+			if strings.Contains(raw, "<VirtualHost") || strings.Contains(raw, "<bob@") {
+				t.Errorf("the agent's page has the text %q as HTML", text)
+			}
+		}
+
+		form := fill(t, ann, page, "ticketd_subject", "a\x1b]0;title\x07\u009b1m b", "ticketd_message", "a\x00\x1b[31m\tb\x7f\r\nc")
+		if status, body, _ := ann.post(t, page, form); status != http.StatusSeeOther {
+			t.Fatalf("control characters: %d %s", status, body)
+		}
+		made := run(t, s, `$f = ticketd_list_tickets()['tickets'][0]['fields']; echo $f['subject'], '|', $f['message'];`)
+		if made != "a]0;title1m b|a[31m\tb\nc" {
+			t.Errorf("the control characters became %q", made)
+		}
+		form.Set("ticketd_message", "not UTF-8: \xff")
+		if status, body, _ := ann.post(t, page, form); status != http.StatusBadRequest || !strings.Contains(body, "UTF-8") {
+			t.Errorf("bytes that are no UTF-8: %d, want 400 and the reason", status)
+		}
+
+		// A forged list of categories needs the nonce of a form that has offered it.
+		form = fill(t, ann, page, "ticketd_subject", "s", "ticketd_message", "m", "ticketd_category", "Forged",
+			"ticketd_categories", "Billing,Forged")
+		if status, _, _ := ann.post(t, page, form); status != http.StatusForbidden {
+			t.Errorf("a forged list of categories: %d, want 403", status)
+		}
+		form = fill(t, ann, page, "ticketd_subject", "s", "ticketd_message", "m", "ticketd_category", "Forged")
+		if status, body, _ := ann.post(t, page, form); status != http.StatusBadRequest || !strings.Contains(body, "choose one of these") {
+			t.Errorf("a category that the form does not offer: %d, want 400", status)
 		}
 		noNotices(t, s)
 	})

@@ -2,6 +2,7 @@ package mysql
 
 import (
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/ticketd/ticketd/internal/ticket"
@@ -50,11 +51,16 @@ func extraPath(field string) string { return string(appendJSON([]byte("$."), fie
 // schema is the table of the schema file.
 var schema = sync.OnceValue(func() shape { return shapeOf(phpclient.Schema) })
 
+// later are the columns that the schema file got after its first version: an older table has their fields in the extra column until
+// it is migrated.
+var later = []string{"customer_name", "customer_email"}
+
 // mayFollow says that a column's field may have been in the extra column before the table had the column. While the column is
 // NULL, the field is read from the extra column; a change of the column removes the field from the extra column, so that an
 // older value never comes back, even if the column is dropped.
 func mayFollow(d *table.Definition, column int) bool {
-	return d.Side != "" || !schema().hasColumn(d.Columns[column].Name)
+	name := d.Columns[column].Name
+	return d.Side != "" || !schema().hasColumn(name) || slices.Contains(later, strings.ToLower(name))
 }
 
 // appendJSON writes a JSON string in a form that is readable in the database: letters stay letters.

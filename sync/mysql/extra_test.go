@@ -57,3 +57,27 @@ func TestAColumnBesideExtraThatIsNoJSON(t *testing.T) {
 	wantStored(t, write(t, db, set(1, 2, "phone", "2")), 2)
 	wantFields(t, db, 1, 2, "phone", "2")
 }
+
+// A table from before the schema file had a column: the field moves from the extra column to the column that Migrate adds.
+func TestAColumnThatTheSchemaGotLater(t *testing.T) {
+	t.Parallel()
+	db := private(t)
+	exec(t, db, "ALTER TABLE wp_support_tickets DROP COLUMN customer_name, DROP COLUMN customer_email")
+	if _, err := db.LoadDefinition(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	write(t, db, set(1, 1, "customer_email", "ann@example.org"), set(2, 1, "customer_email", "bob@example.org"))
+	if beside(t) {
+		exec(t, db, "ALTER TABLE wp_support_tickets ADD COLUMN customer_email VARCHAR(254) NULL")
+	}
+	if _, err := db.Migrate(t.Context(), mysql.MigrateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.LoadDefinition(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	wantFields(t, db, 1, 1, "customer_email", "ann@example.org")
+	write(t, db, set(1, 2, "customer_email", "NULL"), set(2, 2, "customer_email", "bob@example.com"))
+	wantFields(t, db, 1, 2, "customer_email", "NULL")
+	wantFields(t, db, 2, 2, "customer_email", "bob@example.com")
+}

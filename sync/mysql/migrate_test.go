@@ -49,7 +49,7 @@ func TestMigrateFromNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		if d.Extra != "extra" || d.DeletedAt != "deleted_at" || d.Computes() || len(d.Required()) != 0 ||
-			len(d.Columns) != 9 {
+			len(d.Columns) != 11 {
 			t.Errorf("definition %+v", d)
 		}
 		if c, _ := d.Position("created_at"); d.Columns[c].Default.Source != "now" {

@@ -19,15 +19,17 @@ final class FallbackTest extends OutageTestCase {
 
 	/** The fields of a ticket with only its dates. */
 	private const BLANK = array(
-		'customer_id' => null,
-		'subject'     => '',
-		'status'      => 'open',
-		'category'    => null,
-		'priority'    => null,
-		'assigned_to' => null,
-		'created_at'  => self::MADE,
-		'updated_at'  => self::MADE,
-		'deleted_at'  => null,
+		'customer_id'    => null,
+		'customer_name'  => null,
+		'customer_email' => null,
+		'subject'        => '',
+		'status'         => 'open',
+		'category'       => null,
+		'priority'       => null,
+		'assigned_to'    => null,
+		'created_at'     => self::MADE,
+		'updated_at'     => self::MADE,
+		'deleted_at'     => null,
 	);
 
 	/**

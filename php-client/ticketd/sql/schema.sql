@@ -7,6 +7,8 @@
 CREATE TABLE IF NOT EXISTS `{table}` (
   `{key}` bigint unsigned NOT NULL,
   `customer_id` bigint unsigned DEFAULT NULL,
+  `customer_name` varchar(100) DEFAULT NULL,
+  `customer_email` varchar(254) DEFAULT NULL,
   `subject` varchar(255) NOT NULL DEFAULT '',
   `status` varchar(32) NOT NULL DEFAULT 'open',
   `category` varchar(64) DEFAULT NULL,
@@ -21,6 +23,7 @@ CREATE TABLE IF NOT EXISTS `{table}` (
   KEY `status_updated` (`status`,`updated_at`),
   KEY `assigned_status_updated` (`assigned_to`,`status`,`updated_at`),
   KEY `customer_created` (`customer_id`,`created_at`),
+  KEY `customer_email` (`customer_email`(100)),
   KEY `category_updated` (`category`,`updated_at`),
   KEY `priority_updated` (`priority`,`updated_at`),
   KEY `updated` (`updated_at`),

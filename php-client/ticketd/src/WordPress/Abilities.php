@@ -102,7 +102,10 @@ final class Abilities {
 			array( __( 'Make a ticket', 'ticketd' ), __( 'Makes a support ticket and returns its id.', 'ticketd' ) ),
 			array( self::input( $fields, array( 'fields' ) ), self::output( $id + $revision ) ),
 			'create',
-			static fn( array $input ) => $api->create( (array) $input['fields'] )
+			static function ( array $input ) use ( $api ) {
+				$fields = Opening::fields( (array) $input['fields'] );
+				return is_wp_error( $fields ) ? $fields : $api->create( $fields );
+			}
 		);
 		$this->add(
 			'update-ticket',

@@ -12,9 +12,13 @@ defined( 'ABSPATH' ) || exit;
 /**
  * Reads parameters of a request without WordPress' slashes. A caller that changes data has checked the nonce before.
  *
- * Texts are kept as typed, like texts from other sources; they are escaped on output.
+ * Texts are kept as typed, like texts from other sources, without control characters; they are escaped on output.
+ * WordPress' own sanitize_text_field() deletes what looks like a tag or an escaped byte, which support tickets quote.
  */
 final class Input {
+
+	/** Control characters but tab and newline: of C0, DEL, and of C1, with which terminals may be steered. */
+	private const CONTROLS = '/[\x{00}-\x{08}\x{0B}-\x{1F}\x{7F}-\x{9F}]/u';
 
 	/**
 	 * A parameter of the address.
@@ -24,7 +28,7 @@ final class Input {
 	 */
 	public static function query( string $name ): string {
 		// phpcs:ignore WordPress.Security.NonceVerification, WordPress.Security.ValidatedSanitizedInput -- See the class.
-		return self::text( $_GET[ $name ] ?? '' );
+		return self::line( $_GET[ $name ] ?? '' );
 	}
 
 	/**
@@ -35,7 +39,30 @@ final class Input {
 	 */
 	public static function posted( string $name ): string {
 		// phpcs:ignore WordPress.Security.NonceVerification, WordPress.Security.ValidatedSanitizedInput -- See the class.
-		return self::text( $_POST[ $name ] ?? '' );
+		return self::line( $_POST[ $name ] ?? '' );
+	}
+
+	/**
+	 * A field of several lines of a form that was posted.
+	 *
+	 * @param string $name The name.
+	 * @return string With "\n" at the lines' ends, as browsers count them; empty where the parameter is missing or no
+	 *                text.
+	 */
+	public static function posted_lines( string $name ): string {
+		// phpcs:ignore WordPress.Security.NonceVerification, WordPress.Security.ValidatedSanitizedInput -- See the class.
+		return self::lines( $_POST[ $name ] ?? '' );
+	}
+
+	/**
+	 * Whether a field of a form that was posted is one text in UTF-8. Only such a text is kept.
+	 *
+	 * @param string $name The name.
+	 */
+	public static function is_text( string $name ): bool {
+		// phpcs:ignore WordPress.Security.NonceVerification, WordPress.Security.ValidatedSanitizedInput -- See the class.
+		$value = $_POST[ $name ] ?? '';
+		return is_string( $value ) && 1 === preg_match( '//u', $value );
 	}
 
 	/**
@@ -47,7 +74,7 @@ final class Input {
 	public static function posted_map( string $name ): array {
 		// phpcs:ignore WordPress.Security.NonceVerification, WordPress.Security.ValidatedSanitizedInput -- See the class.
 		$values = $_POST[ $name ] ?? array();
-		return array_map( array( self::class, 'text' ), is_array( $values ) ? $values : array() );
+		return array_map( array( self::class, 'line' ), is_array( $values ) ? $values : array() );
 	}
 
 	/**
@@ -81,12 +108,31 @@ final class Input {
 	}
 
 	/**
+	 * A text on one line, without control characters.
+	 *
+	 * @param string $text The text.
+	 * @return string Empty where it is not UTF-8.
+	 */
+	public static function one_line( string $text ): string {
+		return trim( (string) preg_replace( self::CONTROLS, '', str_replace( array( "\r", "\n" ), ' ', $text ) ) );
+	}
+
+	/**
 	 * One line of text.
 	 *
-	 * @param mixed $value The sent value.
+	 * @param mixed $value The sent value, with WordPress' slashes.
 	 */
-	private static function text( $value ): string {
-		$text = is_string( $value ) ? wp_check_invalid_utf8( wp_unslash( $value ) ) : '';
-		return trim( str_replace( array( "\r", "\n", "\0" ), ' ', $text ) );
+	private static function line( $value ): string {
+		return is_string( $value ) ? self::one_line( wp_unslash( $value ) ) : '';
+	}
+
+	/**
+	 * Several lines of text.
+	 *
+	 * @param mixed $value The sent value, with WordPress' slashes.
+	 */
+	private static function lines( $value ): string {
+		$text = is_string( $value ) ? str_replace( array( "\r\n", "\r" ), "\n", wp_unslash( $value ) ) : '';
+		return trim( rtrim( (string) preg_replace( self::CONTROLS, '', $text ) ), "\n" );
 	}
 }

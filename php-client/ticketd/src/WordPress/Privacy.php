@@ -116,8 +116,16 @@ final class Privacy {
 		}
 		$data = array();
 		foreach ( $found['tickets'] as $ticket ) {
+			/**
+			 * Filters what the customer of a ticket gets of it when a person's data is exported, for example to leave
+			 * out an agent's notes.
+			 *
+			 * @param array $fields Values by field name.
+			 * @param array $ticket The ticket: `id`, `revision` and `fields`.
+			 */
+			$fields = (array) apply_filters( 'ticketd_exported_fields', $ticket['fields'], $ticket );
 			$values = array();
-			foreach ( array( 'id' => $ticket['id'] ) + $ticket['fields'] as $name => $value ) {
+			foreach ( array( 'id' => $ticket['id'] ) + $fields as $name => $value ) {
 				if ( null !== $value && '' !== $value ) {
 					$values[] = array(
 						'name'  => (string) $name,
@@ -337,7 +345,8 @@ final class Privacy {
 		if ( $table->has( 'customer_email' ) ) {
 			$conditions[] = '`customer_email` = %s';
 			$values[]     = $email;
-		} elseif ( $table->has_extra() ) {
+		}
+		if ( $table->has_extra() ) { // Also with a column: tickets from before the column have the address here.
 			$conditions[] = "LOWER(JSON_UNQUOTE(JSON_EXTRACT(`extra`, '$.customer_email'))) = LOWER(%s)";
 			$values[]     = $email;
 		}

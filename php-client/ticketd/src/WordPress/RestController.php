@@ -192,8 +192,12 @@ final class RestController extends \WP_REST_Controller {
 	 * @return \WP_REST_Response
 	 */
 	public function create_item( $request ) {
+		$fields = Opening::fields( $request['fields'] );
+		if ( is_wp_error( $fields ) ) {
+			return $this->answer( $fields );
+		}
 		$given    = (string) $request['request_id'];
-		$created  = self::told( $this->api->create( $request['fields'], RequestIds::of_visitor( $given ) ), $given );
+		$created  = self::told( $this->api->create( $fields, RequestIds::of_visitor( $given ) ), $given );
 		$response = is_wp_error( $created ) ? $this->answer( $created ) : $this->answer_change( $created, 201 );
 		if ( ! is_wp_error( $created ) ) {
 			$response->header( 'Location', $this->address( $created['id'] ) );

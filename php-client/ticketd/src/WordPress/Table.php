@@ -37,7 +37,7 @@ final class Table {
 	/** What the name of a table or of its side table may be. */
 	private const NAME = '/^[A-Za-z0-9_$]{1,64}$/D';
 
-	/** The fields of the plugin's own table that can be NULL. */
+	/** The fields that the plugin's own table has had from the start and that can be NULL. */
 	private const OWN = array( 'customer_id', 'category', 'priority', 'assigned_to', 'deleted_at' );
 
 	/** Types of an extra column; MariaDB describes JSON as a text. Of another type it is a field of that name. */

@@ -48,13 +48,13 @@ final class Control {
 			'<input type="text" class="regular-text" %1$s value="%2$s"%3$s />',
 			// phpcs:ignore WordPress.Security.EscapeOutput -- The caller has escaped the attributes.
 			$attributes,
-			esc_attr( $value ),
+			esc_textarea( $value ), // Unlike esc_attr() it also keeps what looks like an entity.
 			array() === $choices ? '' : ' list="' . esc_attr( $id ) . '-list"'
 		);
 		if ( array() !== $choices ) {
 			self::suggestions( $id . '-list', $choices );
 		}
-		if ( 'customer' === $field['type'] ) {
+		if ( 'customer' === $field['type'] && '' !== $value ) {
 			printf( ' <span class="description">%s</span>', esc_html( People::name( $value ) ) );
 		}
 	}

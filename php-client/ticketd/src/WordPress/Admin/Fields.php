@@ -136,10 +136,12 @@ final class Fields {
 	 * @param mixed $value The value.
 	 */
 	public static function shown( array $field, $value ): string {
-		if ( in_array( $field['type'], array( 'agent', 'customer' ), true ) ) {
+		if ( 'agent' === $field['type'] ) {
 			return People::name( '' === $value ? null : $value );
 		}
-		$text = self::label( $field['choices'] ?? array(), $value );
+		$text = 'customer' === $field['type']
+			? People::customer( array( 'customer_id' => $value ) )
+			: self::label( $field['choices'] ?? array(), $value );
 		return '' === $text ? __( 'None', 'ticketd' ) : $text;
 	}
 

@@ -61,6 +61,37 @@ final class People {
 	}
 
 	/**
+	 * Names a ticket's customer: a user, or the guest who wrote it.
+	 *
+	 * @param array $fields The ticket's fields.
+	 * @return string Empty if the ticket has no customer.
+	 */
+	public static function customer( array $fields ): string {
+		if ( 0 !== (int) ( $fields['customer_id'] ?? 0 ) ) {
+			return self::name( $fields['customer_id'] );
+		}
+		$guest = self::guest( $fields );
+		return '' === ( $guest['name'] ?? '' ) ? $guest['email'] ?? '' : $guest['name'];
+	}
+
+	/**
+	 * The guest who wrote a ticket.
+	 *
+	 * @param array $fields The ticket's fields.
+	 * @return array Empty if its customer is a user, or has neither name nor address; otherwise `name` and `email`, of
+	 *               which one may be empty.
+	 */
+	public static function guest( array $fields ): array {
+		$guest = array();
+		foreach ( array( 'name', 'email' ) as $part ) {
+			$value          = $fields[ 'customer_' . $part ] ?? '';
+			$guest[ $part ] = is_scalar( $value ) ? Input::one_line( (string) $value ) : '';
+		}
+		$is_user = 0 !== (int) ( $fields['customer_id'] ?? 0 );
+		return $is_user || array() === array_filter( $guest, 'strlen' ) ? array() : $guest;
+	}
+
+	/**
 	 * Finds a user.
 	 *
 	 * @param string $text An id, an e-mail address or a log-in name.

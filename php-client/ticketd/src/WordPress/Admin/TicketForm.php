@@ -184,7 +184,9 @@ final class TicketForm {
 		}
 		$now       = array_map( array( self::class, 'form_value' ), $ticket['fields'] );
 		$conflicts = $this->show_error( $now );
-		echo '<div class="ticketd-ticket"><form method="post" class="ticketd-form">';
+		echo '<div class="ticketd-ticket"><div class="ticketd-main">';
+		self::show_message( $ticket['fields'] );
+		echo '<form method="post">';
 		wp_nonce_field( $this->nonce_action() );
 		printf( '<input type="hidden" name="revision" value="%d" />', (int) $ticket['revision'] );
 		echo '<table class="form-table" role="presentation"><tbody>';
@@ -193,7 +195,7 @@ final class TicketForm {
 		}
 		echo '</tbody></table>';
 		submit_button( __( 'Save ticket', 'ticketd' ) );
-		echo '</form>';
+		echo '</form></div>';
 		$this->show_rest( $ticket );
 		echo '</div>';
 		/**
@@ -202,6 +204,33 @@ final class TicketForm {
 		 * @param array $ticket `id`, `revision` and `fields`.
 		 */
 		do_action( 'ticketd_ticket_screen', $ticket );
+	}
+
+	/**
+	 * Prints what the customer wrote, and who wrote it.
+	 *
+	 * @param array $fields The ticket's fields.
+	 */
+	private static function show_message( array $fields ): void {
+		$message = is_scalar( $fields['message'] ?? null ) ? (string) $fields['message'] : '';
+		$guest   = People::guest( $fields );
+		if ( '' === $message && array() === $guest ) {
+			return;
+		}
+		printf( '<section class="ticketd-message"><h2>%s</h2><p>', esc_html__( 'Message', 'ticketd' ) );
+		if ( array() === $guest ) {
+			echo esc_textarea( People::customer( $fields ) );
+		} else {
+			echo esc_textarea( $guest['name'] ) . ' ';
+			if ( is_email( $guest['email'] ) ) {
+				printf( '<a href="%s">%s</a>', esc_url( 'mailto:' . $guest['email'] ), esc_html( $guest['email'] ) );
+			} else {
+				echo esc_textarea( $guest['email'] );
+			}
+			printf( ' <span class="description">%s</span>', esc_html__( '(guest)', 'ticketd' ) );
+		}
+		// Unlike esc_html(), esc_textarea() also keeps what looks like an entity: customers quote code.
+		printf( '</p><div class="ticketd-text">%s</div></section>', esc_textarea( $message ) );
 	}
 
 	/**
@@ -266,7 +295,7 @@ final class TicketForm {
 		}
 		printf( '<tr class="%s"><th scope="row">', $is_conflict || $wrong ? 'ticketd-marked' : '' );
 		printf( '<label for="%s">%s</label></th><td>', esc_attr( $id ), esc_html( $field['label'] ) );
-		printf( '<input type="hidden" name="seen[%s]" value="%s" />', esc_attr( $name ), esc_attr( $now ) );
+		printf( '<input type="hidden" name="seen[%s]" value="%s" />', esc_attr( $name ), esc_textarea( $now ) );
 		$attributes = sprintf( 'id="%s" name="fields[%s]"', esc_attr( $id ), esc_attr( $name ) )
 			. ( array() === $notes ? '' : sprintf( ' aria-describedby="%s-note"', esc_attr( $id ) ) )
 			. ( $wrong ? ' aria-invalid="true"' : '' );
@@ -302,13 +331,10 @@ final class TicketForm {
 			esc_html__( 'Revision', 'ticketd' ),
 			esc_html( (string) $ticket['revision'] )
 		);
-		$others = array_diff_key(
-			$ticket['fields'],
-			Fields::all(),
-			array_flip( array( 'created_at', 'updated_at', 'deleted_at' ) )
-		);
+		$shown  = array( 'created_at', 'updated_at', 'deleted_at', 'message', 'customer_name', 'customer_email' );
+		$others = array_diff_key( $ticket['fields'], Fields::all(), array_flip( $shown ) );
 		foreach ( array_filter( $others, 'is_scalar' ) as $name => $value ) {
-			printf( '<dt>%s</dt><dd>%s</dd>', esc_html( (string) $name ), esc_html( (string) $value ) );
+			printf( '<dt>%s</dt><dd>%s</dd>', esc_html( (string) $name ), esc_textarea( (string) $value ) );
 		}
 		echo '</dl></aside>';
 	}
@@ -319,7 +345,7 @@ final class TicketForm {
 	 * @param mixed $value The value.
 	 */
 	private static function form_value( $value ): string {
-		return trim( str_replace( array( "\r", "\n", "\0" ), ' ', (string) $value ) );
+		return Input::one_line( (string) $value );
 	}
 
 	/**

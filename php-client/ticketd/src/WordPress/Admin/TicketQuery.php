@@ -95,18 +95,16 @@ final class TicketQuery {
 			$this->find( $id );
 			return;
 		}
-		$selection = $this->selection( $search );
-		$status    = Input::query( 'status' );
-		$args      = array(
+		$args = array(
 			'sort'  => self::sort(),
 			'order' => self::order(),
 			'limit' => $per_page,
-		) + self::position() + $selection;
-		if ( '' !== $status ) {
-			$args['where']['status'] = $status;
-		}
-		if ( null === $this->error ) {
+		) + self::position();
+		foreach ( self::selections( $search ) as $selection ) {
 			$this->read( $args, $selection );
+			if ( null === $this->counts || 0 !== array_sum( $this->counts ) ) {
+				return;
+			}
 		}
 	}
 
@@ -148,10 +146,14 @@ final class TicketQuery {
 	/**
 	 * Reads a page and the numbers. The list flushes pending changes first; the numbers need not do so again.
 	 *
-	 * @param array $args      The list's arguments.
-	 * @param array $selection The count's arguments.
+	 * @param array $args      The list's arguments but for the filters.
+	 * @param array $selection The filters but for the status, which the numbers are for.
 	 */
 	private function read( array $args, array $selection ): void {
+		$args += $selection;
+		if ( '' !== Input::query( 'status' ) ) {
+			$args['where']['status'] = Input::query( 'status' );
+		}
 		$page = $this->api->list_tickets( $args );
 		if ( is_wp_error( $page ) ) {
 			if ( 'ticketd_unavailable' === $page->get_error_code() ) {
@@ -205,9 +207,14 @@ final class TicketQuery {
 	/**
 	 * The filters without the status.
 	 *
+	 * A customer that was given by a log-in name or an address is a user with tickets or else a guest. As a user
+	 * without tickets is treated like a missing user, the list does not say which log-in names and addresses the site
+	 * knows.
+	 *
 	 * @param string $search The searched text.
+	 * @return array[] Selections, of which the first with tickets is meant.
 	 */
-	private function selection( string $search ): array {
+	private static function selections( string $search ): array {
 		$where = array();
 		foreach ( array( 'priority', 'category' ) as $field ) {
 			if ( '' !== Input::query( $field ) ) {
@@ -224,19 +231,37 @@ final class TicketQuery {
 		if ( '' === $customer && is_email( $search ) ) {
 			list( $customer, $search ) = array( $search, '' );
 		}
-		if ( '' !== $customer ) {
-			$where['customer_id'] = People::find( $customer );
-			if ( 0 === $where['customer_id'] ) {
-				/* translators: %s: the typed text */
-				$text        = __(
-					'There is no customer "%s". Give a log-in name, an e-mail address or an id.',
-					'ticketd'
-				);
-				$this->error = new \WP_Error( 'ticketd_customer', sprintf( $text, $customer ) );
-			}
+		$contains   = '' === $search ? array() : array( 'subject' => mb_substr( $search, 0, self::MAX_SEARCH ) );
+		$selections = array();
+		foreach ( self::customers( $customer ) as list( $is, $has ) ) {
+			$selections[] = array_filter(
+				array(
+					'where'    => $where + $is,
+					'contains' => $contains + $has,
+				)
+			);
 		}
-		$search = mb_substr( $search, 0, self::MAX_SEARCH );
-		return ( array() === $where ? array() : array( 'where' => $where ) )
-			+ ( '' === $search ? array() : array( 'contains' => array( 'subject' => $search ) ) );
+		return $selections;
+	}
+
+	/**
+	 * Conditions of the customer filter.
+	 *
+	 * @param string $customer The filter: an id, a log-in name, an e-mail address or a guest's name; empty: all.
+	 * @return array[] Pairs of what fields must be and what they must contain.
+	 */
+	private static function customers( string $customer ): array {
+		if ( '' === $customer ) {
+			return array( array( array(), array() ) );
+		}
+		$user  = People::find( $customer );
+		$known = 0 === $user ? array() : array( array( array( 'customer_id' => $user ), array() ) );
+		if ( 0 !== $user && Input::id( ltrim( $customer, '#' ) ) === $user ) {
+			return $known;
+		}
+		$known[] = is_email( $customer )
+			? array( array( 'customer_email' => $customer ), array() )
+			: array( array(), array( 'customer_name' => mb_substr( $customer, 0, self::MAX_SEARCH ) ) );
+		return $known;
 	}
 }

@@ -258,7 +258,8 @@ final class TicketTable extends \WP_List_Table {
 		printf(
 			'<strong><a class="row-title" href="%1$s">%2$s</a></strong>',
 			esc_url( Screens::ticket_url( $item['id'] ) ),
-			esc_html( '' === $subject ? __( '(no subject)', 'ticketd' ) : $subject )
+			// Unlike esc_html() it also keeps what looks like an entity.
+			esc_textarea( '' === $subject ? __( '(no subject)', 'ticketd' ) : $subject )
 		);
 	}
 
@@ -288,6 +289,8 @@ final class TicketTable extends \WP_List_Table {
 				echo esc_html( self::or_dash( Fields::label( Fields::categories(), $value ) ) );
 				return;
 			case 'customer_id':
+				self::show_customer( $item['fields'] );
+				return;
 			case 'assigned_to':
 				echo esc_html( People::name( $value ) );
 				return;
@@ -297,6 +300,20 @@ final class TicketTable extends \WP_List_Table {
 				return;
 			default: // A column of another plugin.
 				echo esc_html( self::or_dash( (string) $value ) );
+		}
+	}
+
+	/**
+	 * Prints a ticket's customer. A guest's address stands below the name.
+	 *
+	 * @param array $fields The ticket's fields.
+	 */
+	private static function show_customer( array $fields ): void {
+		$name  = People::customer( $fields );
+		$email = People::guest( $fields )['email'] ?? '';
+		echo esc_textarea( self::or_dash( $name ) );
+		if ( '' !== $email && $email !== $name ) {
+			printf( '<br /><span class="description">%s</span>', esc_textarea( $email ) );
 		}
 	}
 

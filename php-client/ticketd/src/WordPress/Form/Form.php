@@ -9,6 +9,7 @@ namespace Ticketd\WordPress\Form;
 
 use Ticketd\WordPress\Api;
 use Ticketd\WordPress\Input;
+use Ticketd\WordPress\Opening;
 use Ticketd\WordPress\Settings;
 
 defined( 'ABSPATH' ) || exit;
@@ -26,6 +27,9 @@ final class Form {
 
 	/** Name of the field that people do not see and leave empty. */
 	private const HONEYPOT = 'ticketd_website';
+
+	/** Name of the hidden field with the categories that the form offers. */
+	private const OFFERED = 'ticketd_categories';
 
 	/** What the nonce is for. */
 	private const NONCE = 'ticketd_submit';
@@ -64,6 +68,13 @@ final class Form {
 	private array $typed = array();
 
 	/**
+	 * The categories that the sent form offered.
+	 *
+	 * @var string[]
+	 */
+	private array $offered = array();
+
+	/**
 	 * What is wrong, by field; under '' what concerns no field.
 	 *
 	 * @var array<string, string>
@@ -90,25 +101,21 @@ final class Form {
 			return;
 		}
 		nocache_headers();
-		$nonce = isset( $_POST['ticketd_nonce'] ) ? sanitize_text_field( wp_unslash( $_POST['ticketd_nonce'] ) ) : '';
-		$sent  = wp_unslash( $_POST );
-		foreach ( self::LENGTHS as $name => $length ) {
-			$value = isset( $sent[ 'ticketd_' . $name ] ) && is_string( $sent[ 'ticketd_' . $name ] )
-				? $sent[ 'ticketd_' . $name ]
-				: '';
+		foreach ( array_keys( self::LENGTHS ) as $name ) {
+			$field = 'ticketd_' . $name;
 
-			$this->typed[ $name ] = 'message' === $name
-				? sanitize_textarea_field( str_replace( "\r\n", "\n", $value ) ) // As the browser counts them.
-				: sanitize_text_field( $value );
+			$this->typed[ $name ] = 'message' === $name ? Input::posted_lines( $field ) : Input::posted( $field );
+			if ( ! Input::is_text( $field ) ) {
+				$this->refuse( 400, $name, __( 'This is not a text in UTF-8.', 'ticketd' ) );
+			}
 		}
-		$this->typed['order_id'] = isset( $sent['ticketd_order'] ) && is_string( $sent['ticketd_order'] )
-			? (string) absint( $sent['ticketd_order'] )
-			: '0';
-		if ( ! wp_verify_nonce( $nonce, self::NONCE ) ) {
+		$this->typed['order_id'] = (string) Input::id( Input::posted( 'ticketd_order' ) );
+		$this->offered           = self::categories( Input::posted( self::OFFERED ) );
+		if ( ! wp_verify_nonce( Input::posted( 'ticketd_nonce' ), self::nonce_action( $this->offered ) ) ) {
 			$this->refuse( 403, '', __( 'The page was open for too long. Please send the form again.', 'ticketd' ) );
 		} elseif ( ! $this->is_open() ) {
 			$this->refuse( 403, '', __( 'Please log in to open a ticket.', 'ticketd' ) );
-		} elseif ( '' !== ( $sent[ self::HONEYPOT ] ?? '' ) ) {
+		} elseif ( '' !== Input::posted( self::HONEYPOT ) ) {
 			$this->go_on( 0 ); // A robot sees the same page as after a success.
 		} else {
 			$this->submit();
@@ -147,7 +154,7 @@ final class Form {
 			$text = esc_html__( 'Please log in to open a ticket.', 'ticketd' );
 			return '<p class="ticketd-form">' . $text . ' ' . $link . '</p>';
 		}
-		$categories = array_filter( array_map( 'trim', explode( ',', (string) $attributes['categories'] ) ) );
+		$categories = self::categories( (string) $attributes['categories'] );
 		$html       = '<form class="ticketd-form" id="ticketd-form" method="post" action="#ticketd-form">';
 		if ( array() !== $this->errors ) {
 			$text  = $this->errors[''] ?? __( 'Please check the marked fields.', 'ticketd' );
@@ -161,7 +168,12 @@ final class Form {
 			self::HONEYPOT
 		);
 		$html .= '<input type="hidden" name="' . self::SENT . '" value="1">';
-		$html .= wp_nonce_field( self::NONCE, 'ticketd_nonce', true, false );
+		$html .= sprintf(
+			'<input type="hidden" name="%s" value="%s">',
+			self::OFFERED,
+			esc_attr( implode( ',', $categories ) )
+		);
+		$html .= wp_nonce_field( self::nonce_action( $categories ), 'ticketd_nonce', true, false );
 		$send  = esc_html__( 'Send', 'ticketd' );
 		return $html . '<p><button type="submit" class="wp-element-button">' . $send . '</button></p></form>';
 	}
@@ -173,7 +185,7 @@ final class Form {
 		$is_guest = ! is_user_logged_in();
 		$needed   = array_merge( $is_guest ? array( 'name', 'email' ) : array(), array( 'subject', 'message' ) );
 		foreach ( $needed as $name ) {
-			if ( '' === $this->typed[ $name ] ) {
+			if ( '' === $this->typed[ $name ] && ! isset( $this->errors[ $name ] ) ) {
 				$this->refuse( 400, $name, __( 'Please fill this in.', 'ticketd' ) );
 			}
 		}
@@ -185,6 +197,9 @@ final class Form {
 		}
 		if ( $is_guest && '' !== $this->typed['email'] && ! is_email( $this->typed['email'] ) ) {
 			$this->refuse( 400, 'email', __( 'This is no e-mail address.', 'ticketd' ) );
+		}
+		if ( '' !== $this->typed['category'] && ! in_array( $this->typed['category'], $this->offered, true ) ) {
+			$this->refuse( 400, 'category', __( 'Please choose one of these.', 'ticketd' ) );
 		}
 		$limit = new RateLimit( $this->settings->rate_limit(), $this->settings->rate_seconds() );
 		if ( array() !== $this->errors ) {
@@ -206,7 +221,7 @@ final class Form {
 			return;
 		}
 		/**
-		 * Fires when the form has made a ticket.
+		 * Fires when the form has made a ticket. The texts are as typed: escape them on output.
 		 *
 		 * @param int   $id    The ticket's id.
 		 * @param array $typed What was typed: `subject`, `message`, `category`, `name`, `email`, `order_id`.
@@ -223,13 +238,11 @@ final class Form {
 		$fields = array(
 			'subject' => $typed['subject'],
 			'message' => $typed['message'],
-			'status'  => 'open',
-		);
+		) + Opening::given();
 		if ( '' !== $typed['category'] ) {
 			$fields['category'] = $typed['category'];
 		}
 		if ( is_user_logged_in() ) {
-			$fields['customer_id'] = get_current_user_id();
 			if ( WooCommerce::is_own_order( (int) $typed['order_id'] ) ) {
 				$fields['order_id'] = (int) $typed['order_id'];
 			}
@@ -244,6 +257,27 @@ final class Form {
 		 * @param array $typed  What was typed.
 		 */
 		return (array) apply_filters( 'ticketd_form_fields', $fields, $typed );
+	}
+
+	/**
+	 * The categories of a list separated by commas.
+	 *
+	 * @param string $text The list.
+	 * @return string[]
+	 */
+	private static function categories( string $text ): array {
+		$categories = array_map( array( Input::class, 'one_line' ), explode( ',', $text ) );
+		return array_values( array_filter( $categories, 'strlen' ) );
+	}
+
+	/**
+	 * The action of the nonce. It names the offered categories, so that what the hidden field says of them is what
+	 * this site has offered.
+	 *
+	 * @param string[] $offered The categories.
+	 */
+	private static function nonce_action( array $offered ): string {
+		return self::NONCE . '|' . implode( ',', $offered );
 	}
 
 	/**

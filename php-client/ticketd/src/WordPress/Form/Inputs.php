@@ -7,6 +7,7 @@
 
 namespace Ticketd\WordPress\Form;
 
+use Ticketd\WordPress\Admin\Fields;
 use Ticketd\WordPress\Input;
 
 defined( 'ABSPATH' ) || exit;
@@ -66,7 +67,7 @@ final class Inputs {
 			$html .= $this->select(
 				'category',
 				__( 'What is it about?', 'ticketd' ),
-				array_combine( $categories, $categories )
+				self::labels( $categories )
 			);
 		}
 		$orders = WooCommerce::orders();
@@ -85,10 +86,24 @@ final class Inputs {
 			esc_html__( 'Message', 'ticketd' ),
 			$this->lengths['message'],
 			$this->described( 'message' ),
-			esc_textarea( $this->typed['message'] ?? '' ),
+			"\n" . Text::escaped( $this->typed['message'] ?? '' ), // HTML drops a first line's end.
 			$this->error_of( 'message' )
 		);
 		return $html;
+	}
+
+	/**
+	 * The categories with their labels.
+	 *
+	 * @param string[] $categories The categories.
+	 * @return array<string, string>
+	 */
+	private static function labels( array $categories ): array {
+		$labels = array();
+		foreach ( $categories as $category ) {
+			$labels[ $category ] = Fields::label( Fields::categories(), $category );
+		}
+		return $labels;
 	}
 
 	/**
@@ -108,7 +123,7 @@ final class Inputs {
 			esc_attr( $type ),
 			$this->lengths[ $name ],
 			esc_attr( $autocomplete ),
-			esc_attr( $this->typed[ $name ] ?? '' ),
+			Text::escaped( $this->typed[ $name ] ?? '' ),
 			$this->described( $name ),
 			$this->error_of( $name )
 		);
@@ -124,9 +139,10 @@ final class Inputs {
 	 */
 	private function select( string $name, string $label, array $choices, ?string $chosen = null ): string {
 		$html   = sprintf(
-			'<p><label for="ticketd-%1$s">%2$s</label><br><select id="ticketd-%1$s" name="ticketd_%1$s">',
+			'<p><label for="ticketd-%1$s">%2$s</label><br><select id="ticketd-%1$s" name="ticketd_%1$s"%3$s>',
 			esc_attr( $name ),
-			esc_html( $label )
+			esc_html( $label ),
+			$this->described( $name )
 		);
 		$chosen = $chosen ?? $this->typed[ $name ] ?? '';
 		foreach ( array( '' => __( '(none)', 'ticketd' ) ) + $choices as $value => $text ) {
@@ -138,7 +154,7 @@ final class Inputs {
 				esc_html( $text )
 			);
 		}
-		return $html . '</select></p>';
+		return $html . '</select>' . $this->error_of( $name ) . '</p>';
 	}
 
 	/**

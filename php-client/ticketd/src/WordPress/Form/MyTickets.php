@@ -7,6 +7,7 @@
 
 namespace Ticketd\WordPress\Form;
 
+use Ticketd\WordPress\Admin\Fields;
 use Ticketd\WordPress\Api;
 use Ticketd\WordPress\Input;
 
@@ -107,8 +108,8 @@ final class MyTickets {
 				'<tr><td>%d</td><td><a href="%s">%s</a></td><td>%s</td><td>%s</td></tr>',
 				$ticket['id'],
 				esc_url( add_query_arg( self::TICKET, $ticket['id'], self::address() ) ),
-				esc_html( '' === $subject ? __( '(no subject)', 'ticketd' ) : $subject ),
-				esc_html( (string) ( $fields['status'] ?? '' ) ),
+				Text::escaped( '' === $subject ? __( '(no subject)', 'ticketd' ) : $subject ),
+				esc_html( Fields::label( Fields::statuses(), $fields['status'] ?? '' ) ),
 				esc_html( self::time( $fields['updated_at'] ?? null ) )
 			);
 		}
@@ -144,8 +145,11 @@ final class MyTickets {
 		$rows = array(
 			array( __( 'Number', 'ticketd' ), (string) $id ),
 			array( __( 'Subject', 'ticketd' ), (string) ( $fields['subject'] ?? '' ) ),
-			array( __( 'Status', 'ticketd' ), (string) ( $fields['status'] ?? '' ) ),
-			array( __( 'Category', 'ticketd' ), (string) ( $fields['category'] ?? '' ) ),
+			array( __( 'Status', 'ticketd' ), Fields::label( Fields::statuses(), $fields['status'] ?? '' ) ),
+			array(
+				__( 'Category', 'ticketd' ),
+				Fields::label( Fields::categories(), $fields['category'] ?? '' ),
+			),
 			array( __( 'Opened', 'ticketd' ), self::time( $fields['created_at'] ?? null ) ),
 			array( __( 'Last change', 'ticketd' ), self::time( $fields['updated_at'] ?? null ) ),
 			array( __( 'Message', 'ticketd' ), (string) ( $fields['message'] ?? '' ) ),
@@ -161,7 +165,8 @@ final class MyTickets {
 		$html .= '<dl>';
 		foreach ( $rows as list( $label, $text ) ) {
 			if ( '' !== $text ) {
-				$html .= '<dt>' . esc_html( $label ) . '</dt><dd>' . nl2br( esc_html( $text ) ) . '</dd>';
+				$html .= '<dt>' . esc_html( $label ) . '</dt>';
+				$html .= '<dd class="ticketd-text">' . Text::escaped( $text ) . '</dd>';
 			}
 		}
 		$order = (int) ( $fields['order_id'] ?? 0 );
