@@ -273,6 +273,11 @@ func (c *Claim) Follows() bool {
 	return c.Created == 0 && !c.Deleted && c.Confirmed
 }
 
+// RevisionOnly says that the next place has all changes of the ticket already, and lacks the ticket's revision alone.
+func (c *Claim) RevisionOnly() bool {
+	return len(c.All) == 0 && len(c.Fields) == 0 && !c.Deleted && c.Created == 0
+}
+
 // Receipt says that the next place has a ticket's changes up to and including a revision.
 type Receipt struct {
 	ID       ticket.ID

@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -41,14 +42,27 @@ func (h *host) spoolFolder(act string) fault {
 		f.apply = func(context.Context) error { return os.Rename(h.spool, aside) }
 		f.heal = func(context.Context) error {
 			if _, err := os.Lstat(aside); errors.Is(err, os.ErrNotExist) {
-				return nil
+				return h.remembersSpool() // a daemon that is killed before would look for the new folder
 			}
 			// the daemon has made a new folder
 			err := keepBad(h.own(), filepath.Join(aside, filepath.Base(h.own())))
-			return errors.Join(err, os.RemoveAll(h.spool), os.Rename(aside, h.spool))
+			return errors.Join(err, os.RemoveAll(h.spool), os.Rename(aside, h.spool), h.remembersSpool())
 		}
 	}
 	return f
+}
+
+// remembersSpool says whether the daemon has recorded that the folder at the spool's path is its spool.
+func (h *host) remembersSpool() error {
+	mark, err1 := os.ReadFile(filepath.Join(h.spool, ".id"))
+	record, err2 := os.ReadFile(filepath.Join(filepath.Dir(h.socket), "spool-folder"))
+	if err := errors.Join(err1, err2); err != nil {
+		return err
+	}
+	if was, _, _ := bytes.Cut(record, []byte(" ")); !bytes.Equal(was, bytes.TrimSpace(mark)) {
+		return errors.New("the daemon has not recorded which folder is its spool")
+	}
+	return nil
 }
 
 // keepBad moves the files in the bad/ of a user's folder to another folder.

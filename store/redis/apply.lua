@@ -216,6 +216,18 @@ local function stand(ticket, id, names, nulls, held, acknowledged, dated, due, g
 	end
 end
 
+-- raise keeps the acknowledged revision of such a request where Redis does not hold the ticket any more, as it was flushed. Only the
+-- revision is pending (_d:_rev): the next place has the fields, or newer ones. Says whether the next place has such a ticket.
+local function raise(ticket, id, graves, acknowledged, dated, due)
+	if redis.call('EXISTS', ticket) == 1 or redis.pcall('SISMEMBER', graves, id) == 1 then
+		return false
+	end
+	local text = string.format('%.0f', acknowledged)
+	redis.call('HSET', ticket, '_rev', text, '_d:_rev', text, '_dirty', string.format('%.0f', math.floor(dated / 1000)))
+	redis.call('ZADD', dirty, 'LT', due, id)
+	return true
+end
+
 -- made is the revision of a ticket's newest change that is no repetition, where this call has replayed a change or a repetition
 -- of the ticket. moved are tickets whose newest change is newer than the first replayed repetition: readers on the journal's host
 -- saw the repetition's values over that change, so the state that they saw under the revisions of the repetition and of later
@@ -279,6 +291,10 @@ for _ = 1, tonumber(ARGV[4]) do
 			highest = math.max(highest, stands)
 			rev = string.format('%.0f', acknowledged)
 			redis.call('SET', request, id .. ' ' .. rev .. ' ' .. digest, 'KEEPTTL') -- a repetition of the request returns this revision
+		elseif sequence > 0 and kind ~= 3 and not held[1] and acknowledged > tonumber(rev) and raise(ticket, id, graves, acknowledged, dated, due) then
+			highest = math.max(highest, acknowledged)
+			rev = string.format('%.0f', acknowledged)
+			redis.call('SET', request, id .. ' ' .. rev .. ' ' .. digest, 'KEEPTTL')
 		end
 		answer(0, first, tonumber(rev))
 	else

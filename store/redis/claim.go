@@ -105,13 +105,13 @@ func (q *queue) readClaims(ctx context.Context, ids []ticket.ID, dues []time.Tim
 			_ = q.foreign(id) // reported; the other tickets are claimed
 		}
 		c := claim(id, hash, ticket.Revision(q.line.Load()))
-		if len(c.Fields) == 0 && !c.Deleted {
+		if len(c.Fields) == 0 && !c.Deleted && hash[markPrefix+fieldRevision] == "" {
 			stale = append(stale, store.Receipt{ID: id})
 			continue
 		}
 		c.Due = dues[i]
 		c.Rest = func(ctx context.Context) (ticket.Fields, bool, error) { return q.rest(ctx, &c) }
-		q.opts.Clock.Observe(c.Revision)
+		q.opts.Clock.Observe(c.Newest)
 		claims = append(claims, c)
 	}
 	if len(stale) > 0 {
@@ -216,6 +216,9 @@ func claim(id ticket.ID, hash map[string]string, line ticket.Revision) store.Cla
 	}
 	if !c.Partial {
 		c.Fields = c.All
+	}
+	if hash[markPrefix+fieldRevision] != "" && c.RevisionOnly() {
+		c.Partial, c.Last, c.Revision = false, false, c.Newest
 	}
 	return c
 }

@@ -146,3 +146,43 @@ func TestReplayIntoARedisOfBeforeIsAboveMySQL(t *testing.T) {
 		})
 	}
 }
+
+// A request arrives in Redis after its client was answered by the journal, under a lower revision, and is flushed and forgotten
+// before the journal replays it. The change is not made again, as newer ones may have followed, but the acknowledged revision
+// stands: MySQL's row gets it.
+func TestReplayedRepetitionOfAForgottenTicketRaisesTheRow(t *testing.T) {
+	t.Parallel()
+	server, prefix := testenv.SharedRedis(t)
+	client := server.Client(t)
+	s := open(t, client, redis.Options{Prefix: prefix, Journal: "a"})
+	m := store.Mutation{
+		Kind: store.Set, ID: 1, Due: time.Now(), RequestID: "asked", Remember: time.Minute,
+		Fields: ticket.Fields{{Name: "subject", Value: ticket.Text("from the journal")}},
+	}
+	outcomes, err := s.Apply(t.Context(), []store.Mutation{m})
+	if err = errors.Join(err, outcomes[0].Err); err != nil {
+		t.Fatal(err)
+	}
+	direct := outcomes[0].Revision
+	if err := errors.Join(s.Ack(t.Context(), []store.Receipt{{ID: 1, Revision: direct}}), client.Del(t.Context(), prefix+"ticket:1").Err()); err != nil {
+		t.Fatal(err)
+	}
+	acknowledged := direct + 1000
+	m.Proposed = acknowledged
+	if o := replayed(t, s, []store.Entry{{Sequence: 1, Revision: acknowledged, Mutation: m}}); o[0].Revision != acknowledged {
+		t.Errorf("the replay answers revision %d, want %d", o[0].Revision, acknowledged)
+	}
+	claims, err := s.ClaimIDs(t.Context(), soon(), ids(1), leaseTime)
+	if err != nil || len(claims) != 1 {
+		t.Fatalf("claims %+v (%v)", claims, err)
+	}
+	if c := &claims[0]; !c.RevisionOnly() || c.Revision != acknowledged || c.Newest != acknowledged {
+		t.Errorf("claim %+v, want the revision %d alone", *c, acknowledged)
+	}
+	if err := s.Ack(t.Context(), []store.Receipt{{ID: 1, Revision: acknowledged, Ahead: true}}); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := client.Exists(t.Context(), prefix+"ticket:1").Result(); err != nil || n != 0 {
+		t.Errorf("the ticket is still held (%v)", err)
+	}
+}

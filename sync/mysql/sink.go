@@ -111,7 +111,10 @@ func (w *write) raise(ctx context.Context, changes []store.Claim) error {
 	query := raising(w.definition)
 	for i := range changes {
 		c, result := &changes[i], &w.results[i]
-		if !c.Last || result.Revision < c.Revision || result.Revision >= c.Newest {
+		switch {
+		case c.RevisionOnly():
+			*result = flush.Result{Revision: c.Newest, Ahead: true} // the row may have a higher revision, or be gone
+		case !c.Last || result.Revision < c.Revision || result.Revision >= c.Newest:
 			continue
 		}
 		done, err := w.exec(ctx, w.db.pool, query, int64(c.Newest), int64(c.ID), int64(c.Newest))
@@ -196,6 +199,9 @@ func (w *write) plan(ctx context.Context, d *table.Definition, changes []store.C
 		clear(w.results)
 		unplaced := false
 		for i := range changes {
+			if changes[i].RevisionOnly() {
+				continue // for [write.raise]
+			}
 			if gone[changes[i].ID].unread {
 				continue // a result without a revision: the flusher claims the change again
 			}

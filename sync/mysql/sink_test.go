@@ -55,7 +55,11 @@ func TestTheLastOldChangeRaisesTheRow(t *testing.T) {
 			return c
 		}
 		wantStored(t, write(t, db, old(1, 110, true), old(2, 90, true), old(3, 110, false)), 111, 111, 110)
-		wantFields(t, db, 1, 111, "status", "b")
+		alone := store.Claim{ID: 1, Revision: 112, Newest: 112} // a claim of the revision alone
+		none := store.Claim{ID: 5, Revision: 112, Newest: 112}
+		wantStored(t, write(t, db, alone, none), 112, 112)
+		wantGone(t, db, 5)
+		wantFields(t, db, 1, 112, "status", "b")
 		wantFields(t, db, 2, 111, "status", "a")
 		wantFields(t, db, 3, 110, "status", "b")
 		write(t, db, old(4, 105, true))
