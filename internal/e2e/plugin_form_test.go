@@ -154,7 +154,10 @@ func TestFormOpensTickets(t *testing.T) {
 			t.Fatalf("the customer's ticket: %d %s", status, body)
 		}
 		_, mine := ann.get(t, page)
-		if !strings.Contains(mine, ">Mine alone</a></td><td>Open</td>") || strings.Contains(mine, "parcel") {
+		if _, other := ann.get(t, "/"); !strings.Contains(mine, "assets/form.css") || strings.Contains(other, "assets/form.css") {
+			t.Error("the style is not on the pages that need it, or on others")
+		}
+		if !strings.Contains(mine, ">Mine alone</a></td><td data-label=\"Status\">Open</td>") || strings.Contains(mine, "parcel") {
 			t.Errorf("the customer does not see their tickets and no others: %s", mine)
 		}
 		if _, body := newVisitor(t, s).get(t, page); strings.Contains(body, "Mine alone") {
@@ -173,6 +176,11 @@ func TestFormOpensTickets(t *testing.T) {
 		form.Set("ticketd_subject", "In the spool")
 		if status, body, _ := ann.post(t, page, form); status != http.StatusSeeOther {
 			t.Errorf("the form without the daemon: %d %s", status, body)
+		}
+		boss := newVisitor(t, s)
+		boss.logIn(t, "boss", "administrator")
+		if _, body := boss.get(t, "/wp-admin/admin.php?page=ticketd-status"); !strings.Contains(body, "1 change is pending in the spool") {
+			t.Errorf("the status screen without the daemon does not say how many changes are pending: %s", body)
 		}
 		noNotices(t, s)
 	})

@@ -4,9 +4,11 @@ import (
 	"html"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/ticketd/ticketd/daemon/config"
 	"github.com/ticketd/ticketd/internal/testenv"
 )
 
@@ -115,6 +117,34 @@ func TestOpenersSetTheFormsFields(t *testing.T) {
 	}`)
 	if made != "open 0,open 0,open 1," {
 		t.Errorf("the tickets have status and customer %s", made)
+	}
+	noNotices(t, s)
+}
+
+// The words of the daemon and the plugin agree: the statuses that agents choose from have the daemon's default close_statuses, and the
+// settings page shows the defaults, those of a filter, too.
+func TestWordsAndDefaultsAgree(t *testing.T) {
+	t.Parallel()
+	s := testenv.NewStack(t, testenv.StackOptions{
+		Debug: true, MustUse: `add_filter( 'ticketd_rate_limit', fn() => 7 );`, Config: "define( 'TICKETD_RATE_SECONDS', 60 );",
+	})
+	statuses := strings.Split(run(t, s, `echo implode( ',', array_keys( Ticketd\WordPress\Admin\Fields::statuses() ) );`), ",")
+	site := config.SiteDefaults()
+	for _, status := range site.CloseStatuses {
+		if !slices.Contains(statuses, status) {
+			t.Errorf("agents cannot choose %q, one of the default close_statuses; they have %v", status, statuses)
+		}
+	}
+	boss := newVisitor(t, s)
+	boss.logIn(t, "boss", "administrator")
+	_, page := boss.get(t, "/wp-admin/options-general.php?page=ticketd-settings")
+	for _, part := range []string{
+		`placeholder="1000"`, "in milliseconds. Default: 1000<", `placeholder="7"`, "Default: 7<", "Default: 900<", ">Default: Everyone<",
+		">Default: Keep the tickets<", "Decided by TICKETD_RATE_SECONDS in wp-config.php.<",
+	} {
+		if !strings.Contains(page, part) {
+			t.Errorf("the settings page lacks %q: %s", part, page)
+		}
 	}
 	noNotices(t, s)
 }

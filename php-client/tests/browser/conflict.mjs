@@ -34,7 +34,7 @@ test( 'what another agent changed meanwhile is shown, not overwritten', async ()
 	const [ one, two ] = [ await login( 'agent-a' ), await login( 'agent-b' ) ];
 	await visit( one, ticket );
 	await visit( two, ticket );
-	await two.selectOption( '#ticketd-field-status', 'solved' );
+	await two.selectOption( '#ticketd-field-status', 'resolved' );
 	await two.selectOption( '#ticketd-field-priority', 'urgent' );
 	await follow( two, () => two.click( '#submit' ) );
 	assert.match( ( await notices( two ) ).join(), /saved/ );
@@ -44,8 +44,8 @@ test( 'what another agent changed meanwhile is shown, not overwritten', async ()
 	await follow( one, () => one.click( '#submit' ) );
 	assert.match( ( await notices( one ) ).join(), /another user has changed/ );
 	let now = await fields();
-	assert.deepEqual( [ now.status, now.priority, now.subject.slice( 0, 11 ) ], [ 'solved', 'urgent', 'Where is my' ] );
-	assert.match( await one.locator( '#ticketd-field-status-note' ).innerText(), /from "Pending" to "Solved".*your "Closed"/ );
+	assert.deepEqual( [ now.status, now.priority, now.subject.slice( 0, 11 ) ], [ 'resolved', 'urgent', 'Where is my' ] );
+	assert.match( await one.locator( '#ticketd-field-status-note' ).innerText(), /from "Pending" to "Resolved".*your "Closed"/ );
 	assert.match( await one.locator( '#ticketd-field-priority-note' ).innerText(), /to "Urgent"/ );
 	assert.equal( await one.inputValue( '#ticketd-field-priority' ), 'urgent', 'theirs, where I changed nothing' );
 	assert.equal( await one.inputValue( '#ticketd-field-subject' ), 'Where is it?', 'mine is kept' );

@@ -196,6 +196,13 @@ final class Spool {
 	}
 
 	/**
+	 * How many changes of this user are pending here.
+	 */
+	public function backlog(): int {
+		return count( $this->names( '*' ) );
+	}
+
+	/**
 	 * The pending changes of tickets.
 	 *
 	 * @param int[] $ids Ticket ids, at least one.

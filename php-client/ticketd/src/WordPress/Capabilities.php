@@ -11,6 +11,7 @@ defined( 'ABSPATH' ) || exit;
 
 /**
  * Gives the plugin's capabilities to roles, where WordPress keeps them: role editors show them and may take them away.
+ * A role of the plugin's own is for people who only work on tickets.
  *
  * Each blog gets the capabilities once, at its first request with this version of the map, so that new blogs, and
  * blogs where the plugin was active before, need nothing else.
@@ -26,14 +27,33 @@ final class Capabilities {
 	/** Option that holds the version of the map that the blog's roles were given. */
 	public const OPTION = 'ticketd_capabilities';
 
-	/** Version of the map. */
-	private const VERSION = 1;
+	/** The role of people who work on tickets, and on nothing else of the site. */
+	public const ROLE = 'ticketd_agent';
+
+	/** Version of the map: 1 has the capabilities, 2 the role. */
+	private const VERSION = 2;
 
 	/**
 	 * Adds the hook.
 	 */
 	public function register(): void {
 		add_action( 'init', array( $this, 'grant_once' ), 1 );
+		add_filter( 'login_redirect', array( $this, 'after_login' ), 10, 3 );
+	}
+
+	/**
+	 * Leads agents to the tickets after they have logged in. WordPress leads users who edit no posts to their profile.
+	 *
+	 * @param string             $address   Where they are led.
+	 * @param string             $requested Where they asked to be led.
+	 * @param \WP_User|\WP_Error $user      Who has logged in.
+	 */
+	public function after_login( $address, $requested, $user ): string {
+		$is_user  = $user instanceof \WP_User;
+		$is_agent = $is_user && $user->has_cap( self::EDIT_TICKETS ) && ! $user->has_cap( 'edit_posts' );
+		return $is_agent && in_array( $requested, array( '', admin_url() ), true )
+			? Admin\Screens::list_url()
+			: (string) $address;
 	}
 
 	/**
@@ -41,9 +61,26 @@ final class Capabilities {
 	 * option, which WordPress has loaded already.
 	 */
 	public function grant_once(): void {
-		if ( (int) get_option( self::OPTION ) >= self::VERSION ) {
+		$done = (int) get_option( self::OPTION );
+		if ( $done >= self::VERSION ) {
 			return;
 		}
+		if ( $done < 1 ) {
+			self::grant();
+		}
+		$capabilities = array(
+			'read'                 => true,
+			self::EDIT_TICKETS     => true,
+			'view_admin_dashboard' => true, // WooCommerce keeps others who edit no posts out of wp-admin.
+		);
+		add_role( self::ROLE, __( 'Support agent', 'ticketd' ), $capabilities );
+		update_option( self::OPTION, self::VERSION );
+	}
+
+	/**
+	 * Gives the capabilities to the current blog's roles.
+	 */
+	private static function grant(): void {
 		/**
 		 * Filters which roles get the plugin's capabilities. Runs once for each blog.
 		 *
@@ -64,13 +101,13 @@ final class Capabilities {
 				}
 			}
 		}
-		update_option( self::OPTION, self::VERSION );
 	}
 
 	/**
-	 * Takes the capabilities from all roles of the current blog.
+	 * Takes the capabilities from all roles of the current blog, and removes the plugin's role.
 	 */
 	public static function revoke(): void {
+		remove_role( self::ROLE );
 		foreach ( wp_roles()->role_objects as $role ) {
 			$role->remove_cap( self::MANAGE );
 			$role->remove_cap( self::EDIT_TICKETS );

@@ -23,11 +23,22 @@ final class Settings {
 	/** Option that holds what the settings page has: values by name. */
 	public const OPTION = 'ticketd_settings';
 
+	/** The defaults of the settings of the plugin alone. */
+	private const DEFAULTS = array(
+		'site'            => '',
+		'form'            => 'everyone',
+		'rate_limit'      => 5,
+		'rate_seconds'    => 600,
+		'form_page'       => 0,
+		'overdue_seconds' => 900,
+		'keep'            => 'tickets',
+	);
+
 	/**
 	 * Path of the daemon's socket: TICKETD_SOCKET.
 	 */
 	public function socket(): string {
-		return (string) self::value( 'socket', Connection::DEFAULT_SOCKET );
+		return (string) self::value( 'socket' );
 	}
 
 	/**
@@ -37,7 +48,7 @@ final class Settings {
 	 * asks for `blog-` and its number.
 	 */
 	public function site(): string {
-		$site = (string) self::value( 'site', '' );
+		$site = (string) self::value( 'site' );
 		return '' === $site && is_multisite() && ! is_main_site() ? 'blog-' . get_current_blog_id() : $site;
 	}
 
@@ -45,7 +56,7 @@ final class Settings {
 	 * Time that one call has, in milliseconds: TICKETD_TIMEOUT_MS. A flush has its own.
 	 */
 	public function timeout_ms(): int {
-		return max( 1, (int) self::value( 'timeout_ms', Client::DEFAULT_TIMEOUT_MS ) );
+		return max( 1, (int) self::value( 'timeout_ms' ) );
 	}
 
 	/**
@@ -53,35 +64,35 @@ final class Settings {
 	 * configuration. Empty: none, they fail then.
 	 */
 	public function spool(): string {
-		return rtrim( (string) self::value( 'spool', Breaker::DEFAULT_FOLDER ), '/' );
+		return rtrim( (string) self::value( 'spool' ), '/' );
 	}
 
 	/**
 	 * Who may use the form: TICKETD_FORM. `everyone`, `customers` (who are logged in) or `off`.
 	 */
 	public function form(): string {
-		return (string) self::value( 'form', 'everyone' );
+		return (string) self::value( 'form' );
 	}
 
 	/**
 	 * How many tickets one visitor may open within rate_seconds(): TICKETD_RATE_LIMIT.
 	 */
 	public function rate_limit(): int {
-		return max( 1, (int) self::value( 'rate_limit', 5 ) );
+		return max( 1, (int) self::value( 'rate_limit' ) );
 	}
 
 	/**
 	 * The time for rate_limit(), in seconds: TICKETD_RATE_SECONDS.
 	 */
 	public function rate_seconds(): int {
-		return max( 1, (int) self::value( 'rate_seconds', 600 ) );
+		return max( 1, (int) self::value( 'rate_seconds' ) );
 	}
 
 	/**
 	 * Id of the page with the form, which orders link to: TICKETD_FORM_PAGE. 0: none.
 	 */
 	public function form_page(): int {
-		return (int) self::value( 'form_page', 0 );
+		return (int) self::value( 'form_page' );
 	}
 
 	/**
@@ -89,7 +100,7 @@ final class Settings {
 	 * daemon's max_age.
 	 */
 	public function overdue_seconds(): int {
-		return max( 1, (int) self::value( 'overdue_seconds', 900 ) );
+		return max( 1, (int) self::value( 'overdue_seconds' ) );
 	}
 
 	/**
@@ -97,16 +108,14 @@ final class Settings {
 	 * `nothing`.
 	 */
 	public function keep(): string {
-		return (string) self::value( 'keep', 'tickets' );
+		return (string) self::value( 'keep' );
 	}
 
 	/**
 	 * Name of the current blog's tickets table: TICKETD_TABLE. It must be the one in the daemon's configuration.
 	 */
 	public function table(): string {
-		global $wpdb;
-
-		return (string) self::value( 'table', $wpdb->prefix . 'support_tickets' );
+		return (string) self::value( 'table' );
 	}
 
 	/**
@@ -131,11 +140,10 @@ final class Settings {
 	/**
 	 * A setting.
 	 *
-	 * @param string     $name    Its name.
-	 * @param string|int $value   Its default.
+	 * @param string $name Its name.
 	 * @return mixed Its value.
 	 */
-	private static function value( string $name, $value ) {
+	private static function value( string $name ) {
 		$constant = self::constant_of( $name );
 		if ( '' !== $constant ) {
 			return constant( $constant );
@@ -144,6 +152,17 @@ final class Settings {
 		if ( is_array( $stored ) && isset( $stored[ $name ] ) && '' !== $stored[ $name ] ) {
 			return $stored[ $name ];
 		}
+		return self::unset_value( $name );
+	}
+
+	/**
+	 * The value of a setting that neither a constant nor the settings page decides.
+	 *
+	 * @param string $name The setting's name.
+	 * @return mixed
+	 */
+	public static function unset_value( string $name ) {
+		$value = self::DEFAULTS[ $name ] ?? self::default_of( $name );
 		/**
 		 * Filters a setting that neither a constant nor the settings page decides. The name's last part is the
 		 * setting's: `ticketd_socket`, `ticketd_site`, `ticketd_timeout_ms`, `ticketd_spool`, `ticketd_table`,
@@ -154,5 +173,26 @@ final class Settings {
 		 * @param int        $blog_id The blog that it is for.
 		 */
 		return apply_filters( "ticketd_{$name}", $value, get_current_blog_id() );
+	}
+
+	/**
+	 * The default of a setting that the client or the blog knows. Each class is loaded for its own setting only.
+	 *
+	 * @param string $name The setting's name.
+	 * @return string|int
+	 */
+	private static function default_of( string $name ) {
+		global $wpdb;
+
+		switch ( $name ) {
+			case 'socket':
+				return Connection::DEFAULT_SOCKET;
+			case 'timeout_ms':
+				return Client::DEFAULT_TIMEOUT_MS;
+			case 'spool':
+				return Breaker::DEFAULT_FOLDER;
+			default:
+				return $wpdb->prefix . 'support_tickets';
+		}
 	}
 }

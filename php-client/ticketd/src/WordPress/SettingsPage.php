@@ -93,7 +93,7 @@ final class SettingsPage {
 			wp_die( esc_html__( 'Sorry, you are not allowed to change these settings.', 'ticketd' ), 403 );
 		}
 		echo '<div class="wrap"><h1>' . esc_html( get_admin_page_title() ) . '</h1>';
-		echo '<p>' . esc_html__( 'An empty setting is decided by a filter or has its default.', 'ticketd' ) . '</p>';
+		echo '<p>' . esc_html__( 'An empty setting has its default, which plugins can change.', 'ticketd' ) . '</p>';
 		echo '<form action="options.php" method="post">';
 		settings_fields( Plugin::SETTINGS );
 		do_settings_sections( Plugin::SETTINGS );
@@ -121,10 +121,13 @@ final class SettingsPage {
 			$disabled
 		);
 		$choices  = self::choices()[ $name ] ?? null;
+		$unset    = (string) Settings::unset_value( $name );
 		if ( null !== $choices ) {
 			// phpcs:ignore WordPress.Security.EscapeOutput -- Escaped above.
 			echo '<select ' . $field . '>';
-			foreach ( array( '' => __( 'Default', 'ticketd' ) ) + $choices as $choice => $text ) {
+			/* translators: %s: label of a choice */
+			$default = sprintf( __( 'Default: %s', 'ticketd' ), $choices[ $unset ] ?? $unset );
+			foreach ( array( '' => $default ) + $choices as $choice => $text ) {
 				printf(
 					'<option value="%s"%s>%s</option>',
 					esc_attr( $choice ),
@@ -135,20 +138,29 @@ final class SettingsPage {
 			echo '</select>';
 		} elseif ( isset( self::NUMBERS[ $name ] ) ) {
 			printf(
-				'<input type="number" class="small-text" min="%d" value="%s" %s>',
+				'<input type="number" class="small-text" min="%d" value="%s" placeholder="%s" %s>',
 				(int) self::NUMBERS[ $name ][0],
 				esc_attr( $value ),
+				esc_attr( $unset ),
 				// phpcs:ignore WordPress.Security.EscapeOutput -- Escaped above.
 				$field
 			);
 		} else {
 			// phpcs:ignore WordPress.Security.EscapeOutput -- Escaped above.
-			printf( '<input type="text" class="regular-text code" value="%s" %s>', esc_attr( $value ), $field );
+			printf(
+				'<input type="text" class="regular-text code" value="%s" placeholder="%s" %s>',
+				esc_attr( $value ),
+				esc_attr( $unset ),
+				$field
+			);
 		}
 		$help = $args['help'];
 		if ( '' !== $constant ) {
 			/* translators: %s: name of a constant */
 			$help = sprintf( __( 'Decided by %s in wp-config.php.', 'ticketd' ), $constant );
+		} elseif ( null === $choices && '' !== $unset && '0' !== $unset ) {
+			/* translators: %s: a value */
+			$help .= ' ' . sprintf( __( 'Default: %s', 'ticketd' ), $unset );
 		}
 		printf( '<p class="description" id="%s">%s</p>', esc_attr( $args['label_for'] . '_help' ), esc_html( $help ) );
 	}

@@ -61,7 +61,7 @@ final class Fields {
 	}
 
 	/**
-	 * The statuses that agents choose from.
+	 * The statuses that agents choose from. The daemon's default `close_statuses` are among them.
 	 *
 	 * @return array<string, string> Labels by value.
 	 */
@@ -74,10 +74,10 @@ final class Fields {
 		return (array) apply_filters(
 			'ticketd_statuses',
 			array(
-				'open'    => __( 'Open', 'ticketd' ),
-				'pending' => __( 'Pending', 'ticketd' ),
-				'solved'  => __( 'Solved', 'ticketd' ),
-				'closed'  => __( 'Closed', 'ticketd' ),
+				'open'     => __( 'Open', 'ticketd' ),
+				'pending'  => __( 'Pending', 'ticketd' ),
+				'resolved' => __( 'Resolved', 'ticketd' ),
+				'closed'   => __( 'Closed', 'ticketd' ),
 			)
 		);
 	}

@@ -7,9 +7,11 @@
 
 namespace Ticketd\WordPress\Admin;
 
+use Ticketd\Client\Spool;
 use Ticketd\WordPress\Capabilities;
 use Ticketd\WordPress\Checks;
 use Ticketd\WordPress\Health;
+use Ticketd\WordPress\Settings;
 
 defined( 'ABSPATH' ) || exit;
 
@@ -69,6 +71,8 @@ final class StatusScreen {
 			$this->show_flush();
 			$this->show_charts();
 			$this->show_table( StatusTable::values( $status ) );
+		} else {
+			self::show_spool();
 		}
 		$this->show_checks();
 		$this->show_diagnostics();
@@ -180,6 +184,21 @@ final class StatusScreen {
 			echo '</tbody></table></section>';
 		}
 		echo '</div>';
+	}
+
+	/**
+	 * Prints what is known without the daemon: how many changes are pending until it is back.
+	 */
+	private static function show_spool(): void {
+		$backlog = ( new Spool( ( new Settings() )->spool() ) )->backlog();
+		/* translators: %s: number of changes */
+		$text = _n(
+			'%s change is pending in the spool of this server; ticketd ingests it when it is back.',
+			'%s changes are pending in the spool of this server; ticketd ingests them when it is back.',
+			$backlog,
+			'ticketd'
+		);
+		printf( '<p id="ticketd-backlog">%s</p>', esc_html( sprintf( $text, number_format_i18n( $backlog ) ) ) );
 	}
 
 	/**

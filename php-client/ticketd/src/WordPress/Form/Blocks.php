@@ -25,6 +25,9 @@ final class Blocks {
 	/** The editor's script. */
 	private const SCRIPT = 'ticketd-blocks';
 
+	/** The style of the form and the customer's tickets. Only pages that show one of them load it. */
+	public const STYLE = 'ticketd-form';
+
 	/**
 	 * The plugin's main file.
 	 *
@@ -68,6 +71,7 @@ final class Blocks {
 			true
 		);
 		wp_set_script_translations( self::SCRIPT, 'ticketd' );
+		wp_register_style( self::STYLE, plugins_url( 'assets/form.css', $this->file ), array(), Plugin::VERSION );
 		$this->add_block(
 			'ticketd/form',
 			self::FORM,
@@ -115,6 +119,7 @@ final class Blocks {
 				'attributes'      => array_map( $attribute, $defaults ),
 				'supports'        => array( 'html' => false ),
 				'editor_script'   => self::SCRIPT,
+				'editor_style'    => self::STYLE,
 				'render_callback' => static function ( array $attributes ) use ( $shortcode ): string {
 					global $shortcode_tags;
 

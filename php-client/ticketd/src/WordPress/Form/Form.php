@@ -129,6 +129,7 @@ final class Form {
 	 */
 	public function render( $attributes ): string {
 		$attributes = shortcode_atts( array( 'categories' => '' ), (array) $attributes, Blocks::FORM );
+		wp_enqueue_style( Blocks::STYLE );
 		// The output depends on the visitor and the input.
 		if ( ! defined( 'DONOTCACHEPAGE' ) && array() !== $this->typed ) {
 			define( 'DONOTCACHEPAGE', true );

@@ -51,6 +51,7 @@ final class MyTickets {
 	 */
 	public function render( $attributes ): string {
 		$attributes = shortcode_atts( array( 'per_page' => 20 ), (array) $attributes, Blocks::MY_TICKETS );
+		wp_enqueue_style( Blocks::STYLE );
 		if ( ! defined( 'DONOTCACHEPAGE' ) ) {
 			define( 'DONOTCACHEPAGE', true ); // Page caches: it is another page for everybody.
 		}
@@ -104,14 +105,21 @@ final class MyTickets {
 		foreach ( $page['tickets'] as $ticket ) {
 			$fields  = $ticket['fields'];
 			$subject = trim( (string) ( $fields['subject'] ?? '' ) );
-			$html   .= sprintf(
-				'<tr><td>%d</td><td><a href="%s">%s</a></td><td>%s</td><td>%s</td></tr>',
-				$ticket['id'],
-				esc_url( add_query_arg( self::TICKET, $ticket['id'], self::address() ) ),
-				Text::escaped( '' === $subject ? __( '(no subject)', 'ticketd' ) : $subject ),
+			$cells   = array(
+				(string) $ticket['id'],
+				sprintf(
+					'<a href="%s">%s</a>',
+					esc_url( add_query_arg( self::TICKET, $ticket['id'], self::address() ) ),
+					Text::escaped( '' === $subject ? __( '(no subject)', 'ticketd' ) : $subject )
+				),
 				esc_html( Fields::label( Fields::statuses(), $fields['status'] ?? '' ) ),
-				esc_html( self::time( $fields['updated_at'] ?? null ) )
+				esc_html( self::time( $fields['updated_at'] ?? null ) ),
 			);
+			$html   .= '<tr>';
+			foreach ( $cells as $column => $cell ) { // On a narrow screen each cell stands below its column's name.
+				$html .= sprintf( '<td data-label="%s">%s</td>', esc_attr( $heads[ $column ] ), $cell );
+			}
+			$html .= '</tr>';
 		}
 		$html .= '</tbody></table>';
 		if ( null !== $page['next'] ) {
