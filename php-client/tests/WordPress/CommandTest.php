@@ -100,6 +100,32 @@ final class CommandTest extends SiteTestCase {
 	}
 
 	/**
+	 * What a customer has written steers no terminal and is no formula in a spreadsheet. Programs get it as it is.
+	 */
+	public function test_values_are_harmless(): void {
+		$subject = "=1+1\x1b]0;t\x07\u{9b}31m\u{202e}\nnext\tcolumn é";
+		foreach (
+			array(
+				'table' => '=1+1 ]0;t  31m  next column é',
+				'csv'   => "'" . $subject,
+				'json'  => $subject,
+				'yaml'  => $subject,
+			) as $format => $want
+		) {
+			$ticket = array( 'id' => 1, 'revision' => 7, 'fields' => array( 'subject' => $subject, 'bytes' => "\xff\x1b" ) );
+			$this->daemon( array( null, array( 'tickets' => array( $ticket ) ) ) );
+			$this->command()->get( array( '1' ), array( 'format' => $format ) );
+			$row = array_pop( \WP_CLI::$printed )[1][0];
+			$this->assertSame( $want, $row['subject'], $format );
+			$this->assertSame( array( 1, 'table' === $format ? '??' : "\xff\x1b" ), array( $row['id'], $row['bytes'] ) );
+		}
+		$ticket = array( 'id' => 1, 'revision' => 7, 'fields' => array( 'subject' => $subject ) );
+		$this->daemon( array( null, array( 'tickets' => array( $ticket ) ) ) );
+		$this->command()->get( array( '1' ), array( 'field' => 'subject' ) );
+		$this->assertSame( "=1+1 ]0;t  31m \nnext\tcolumn é", array_pop( \WP_CLI::$printed )[1][0]['subject'] );
+	}
+
+	/**
 	 * Get prints existing tickets, in rows of the same columns, and fails for missing tickets.
 	 */
 	public function test_get(): void {

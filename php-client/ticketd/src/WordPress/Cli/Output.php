@@ -40,7 +40,34 @@ final class Output {
 		}
 		$assoc_args = array_intersect_key( $assoc_args, array_flip( array( 'format', 'field', 'fields' ) ) );
 		$assoc_args = array_merge( array( 'format' => 'table' ), $assoc_args );
-		( new \WP_CLI\Formatter( $assoc_args, $columns ) )->display_items( $rows );
+		$format     = $assoc_args['format'];
+		$is_column  = isset( $assoc_args['field'] );
+		$safe       = static fn( array $row ): array => array_map(
+			static fn( $value ) => is_string( $value ) ? self::safe( $value, $format, $is_column ) : $value,
+			$row
+		);
+		( new \WP_CLI\Formatter( $assoc_args, $columns ) )->display_items( array_map( $safe, $rows ) );
+	}
+
+	/**
+	 * A value that harms neither a terminal nor a spreadsheet: customers write values. JSON and YAML are for programs,
+	 * and have values as they are.
+	 *
+	 * @param string $value     The value.
+	 * @param string $format    The format that it is printed in.
+	 * @param bool   $is_column Whether it is printed without other columns, one value after the other.
+	 */
+	private static function safe( string $value, string $format, bool $is_column ): string {
+		if ( 'csv' === $format && ! $is_column ) {
+			// A spreadsheet takes such a text for a formula. Newer versions of WP-CLI do the same, once.
+			return 1 === preg_match( '/^[=+\-@\t\r]/', $value ) ? "'" . $value : $value;
+		}
+		if ( 'table' !== $format && 'csv' !== $format ) {
+			return $value;
+		}
+		// What is not printed steers the terminal, or moves what is: as with "ticketd list", it becomes a space.
+		$hidden = $is_column ? '/[^\PC\t\n]|[^\PZ ]/u' : '/\pC|[^\PZ ]/u';
+		return preg_replace( $hidden, ' ', $value ) ?? (string) preg_replace( '/[^ -~]/', '?', $value );
 	}
 
 	/**
