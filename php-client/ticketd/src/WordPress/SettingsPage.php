@@ -146,11 +146,11 @@ final class SettingsPage {
 				$field
 			);
 		} else {
-			// phpcs:ignore WordPress.Security.EscapeOutput -- Escaped above.
 			printf(
 				'<input type="text" class="regular-text code" value="%s" placeholder="%s" %s>',
 				esc_attr( $value ),
 				esc_attr( $unset ),
+				// phpcs:ignore WordPress.Security.EscapeOutput -- Escaped above.
 				$field
 			);
 		}
