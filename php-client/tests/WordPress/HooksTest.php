@@ -7,7 +7,9 @@
 
 namespace Ticketd\Tests\WordPress;
 
+use Ticketd\Client\FakeClient;
 use Ticketd\Tests\Support\Peer;
+use Ticketd\WordPress\Plugin;
 
 /**
  * Filters decide what is sent, actions report accepted changes only.
@@ -65,6 +67,36 @@ final class HooksTest extends SiteTestCase {
 			$this->told
 		);
 		$this->assertSame( array( 'status' => 'open', 'via' => 'create 0' ), $this->request()[1]['fields'] );
+	}
+
+	/**
+	 * Who listens to changes with old values gets those of the fields that were set; then, and only then, the plugin
+	 * reads tickets before it changes them. A plugin's test needs no daemon for this.
+	 */
+	public function test_changes_are_told_of_with_the_old_values(): void {
+		$fake = new FakeClient();
+		$fake->set( 1, array( 'status' => 'open', 'priority' => 'low' ) );
+		Plugin::instance()->api()->use_client( $fake );
+		$changes = array();
+		$listen  = function ( ...$arguments ) use ( &$changes ): void {
+			$changes[] = $arguments;
+		};
+		try {
+			ticketd_set_ticket( 1, array( 'status' => 'pending' ) );
+			add_action( 'ticketd_ticket_changed', $listen, 10, 4 );
+			ticketd_set_ticket( 1, array( 'status' => 'closed', 'note' => 'x' ) );
+			ticketd_set_tickets( array( 1 => array( 'priority' => 'high' ), 2 => array( 'status' => 'open' ) ) );
+		} finally {
+			remove_action( 'ticketd_ticket_changed', $listen );
+			Plugin::instance()->api()->use_client( null );
+		}
+		$want = array(
+			array( 1, array( 'status' => 'closed', 'note' => 'x' ), array( 'status' => 'pending', 'note' => null ), 3 ),
+			array( 1, array( 'priority' => 'high' ), array( 'priority' => 'low' ), 4 ),
+			array( 2, array( 'status' => 'open' ), null, 5 ),
+		);
+		$this->assertSame( $want, $changes );
+		$this->assertSame( array( 'set', 'set', 'get_many', 'set', 'get_many', 'set_many' ), array_column( $fake->calls(), 0 ) );
 	}
 
 	/**

@@ -22,8 +22,8 @@ spl_autoload_register(
 			require_once __DIR__ . '/Client/Connection.php';
 			require_once __DIR__ . '/Client/Breaker.php';
 			require_once __DIR__ . '/Client/Caller.php';
+			require_once __DIR__ . '/Client/ClientInterface.php';
 			require_once __DIR__ . '/Client/Client.php';
-			require_once __DIR__ . '/Client/SpoolingClient.php';
 		} elseif ( 0 === strncmp( $name, __NAMESPACE__ . '\\', strlen( __NAMESPACE__ ) + 1 ) ) {
 			$file = __DIR__ . '/' . strtr( substr( $name, strlen( __NAMESPACE__ ) + 1 ), '\\', '/' ) . '.php';
 			// To look first whether there is such a file takes as long as to load it.

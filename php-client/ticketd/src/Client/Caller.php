@@ -38,16 +38,30 @@ final class Caller {
 	private Breaker $breaker;
 
 	/**
+	 * Gets what no exception tells the caller; null: nothing does.
+	 *
+	 * @var \Psr\Log\LoggerInterface|null
+	 */
+	private ?\Psr\Log\LoggerInterface $logger;
+
+	/**
 	 * Takes the parts of a call.
 	 *
-	 * @param Connection $connection The connection.
-	 * @param Codec      $codec      The codec.
-	 * @param Breaker    $breaker    The breaker.
+	 * @param Connection                    $connection The connection.
+	 * @param Codec                         $codec      The codec.
+	 * @param Breaker                       $breaker    The breaker.
+	 * @param \Psr\Log\LoggerInterface|null $logger     Gets what no exception tells the caller.
 	 */
-	public function __construct( Connection $connection, Codec $codec, Breaker $breaker ) {
+	public function __construct(
+		Connection $connection,
+		Codec $codec,
+		Breaker $breaker,
+		?\Psr\Log\LoggerInterface $logger = null
+	) {
 		$this->connection = $connection;
 		$this->codec      = $codec;
 		$this->breaker    = $breaker;
+		$this->logger     = $logger;
 	}
 
 	/**
@@ -69,6 +83,7 @@ final class Caller {
 		} catch ( TicketdException $e ) {
 			if ( $e instanceof TimeoutException && ! in_array( $request->method(), Protocol::SLOW_METHODS, true ) ) {
 				$this->breaker->open();
+				$this->log( 'warning', '{method}: ticketd hangs; calls fail at once for a moment.', $request, $e );
 			} elseif ( $e instanceof DaemonException || self::is_refusal( $e ) ) {
 				$this->breaker->close();
 			}
@@ -101,6 +116,7 @@ final class Caller {
 		try {
 			return $this->attempt( $request, $deadline, $read, $progress );
 		} catch ( LostException $e ) {
+			$this->log( 'notice', '{method}: ticketd hung up; the call is sent again.', $request, $e );
 			try {
 				return $this->attempt( $request, $deadline, $read, $progress );
 			} catch ( TicketdException $again ) {
@@ -109,6 +125,20 @@ final class Caller {
 				$again->set_request( $request, $again->is_outage() );
 				throw $again;
 			}
+		}
+	}
+
+	/**
+	 * Logs what no exception tells the caller.
+	 *
+	 * @param string           $level   The level, a method of the logger.
+	 * @param string           $text    The message.
+	 * @param Request          $request The request.
+	 * @param TicketdException $failure Why.
+	 */
+	private function log( string $level, string $text, Request $request, TicketdException $failure ): void {
+		if ( null !== $this->logger ) {
+			$this->logger->$level( $text, $failure->context( $request ) );
 		}
 	}
 

@@ -12,7 +12,7 @@ namespace Ticketd\Client;
  *
  * Every method throws a TicketdException when it fails.
  */
-final class Client {
+final class Client implements ClientInterface {
 
 	/** Time a call has, in milliseconds, by default. */
 	public const DEFAULT_TIMEOUT_MS = Protocol::TIMEOUT_MS;
@@ -65,6 +65,8 @@ final class Client {
 	 * @param Breaker|null $breaker    The breaker; null: this client's own.
 	 * @param string       $table      The table of the tickets, as `database.table`: the daemon finds the site by it
 	 *                                 and refuses what is meant for another one. Empty: it is not compared.
+	 * @param \Psr\Log\LoggerInterface|null $logger Gets a notice where a call is sent again, and a warning where the
+	 *                                              daemon hangs.
 	 */
 	public function __construct(
 		Connection $connection,
@@ -72,10 +74,11 @@ final class Client {
 		int $timeout_ms = self::DEFAULT_TIMEOUT_MS,
 		?Codec $codec = null,
 		?Breaker $breaker = null,
-		string $table = ''
+		string $table = '',
+		?\Psr\Log\LoggerInterface $logger = null
 	) {
 		$codec            = $codec ?? ( ExtCodec::is_available() ? new ExtCodec() : new PureCodec() );
-		$this->caller     = new Caller( $connection, $codec, $breaker ?? new Breaker() );
+		$this->caller     = new Caller( $connection, $codec, $breaker ?? new Breaker(), $logger );
 		$this->site       = $site;
 		$this->table      = $table;
 		$this->timeout_ms = $timeout_ms;

@@ -23,7 +23,7 @@ namespace Ticketd\Client;
  * may still refuse it (an unknown column, a text that is too long): the change is then moved to the spool's folder
  * `bad`, with the reason.
  */
-final class SpoolingClient {
+final class SpoolingClient implements ClientInterface {
 
 	/** The revision of a change that was spooled. */
 	public const UNKNOWN_REVISION = 0;
@@ -57,6 +57,13 @@ final class SpoolingClient {
 	private $identity;
 
 	/**
+	 * Gets a warning for each change that is spooled; null: nothing does.
+	 *
+	 * @var \Psr\Log\LoggerInterface|null
+	 */
+	private ?\Psr\Log\LoggerInterface $logger;
+
+	/**
 	 * Takes the parts.
 	 *
 	 * @param Client        $client   The client.
@@ -65,17 +72,20 @@ final class SpoolingClient {
 	 *                                tickets are not spooled unless the caller has given them an id.
 	 * @param callable|null $identity Returns the identity of the site's table, which the spooled change carries, or an
 	 *                                empty string where it is not known.
+	 * @param \Psr\Log\LoggerInterface|null $logger Gets a warning for each change that is spooled.
 	 */
 	public function __construct(
 		Client $client,
 		callable $spool,
 		?callable $next_id = null,
-		?callable $identity = null
+		?callable $identity = null,
+		?\Psr\Log\LoggerInterface $logger = null
 	) {
 		$this->client   = $client;
 		$this->spool    = $spool;
 		$this->next_id  = $next_id;
 		$this->identity = $identity;
+		$this->logger   = $logger;
 	}
 
 	/**
@@ -179,6 +189,118 @@ final class SpoolingClient {
 	}
 
 	/**
+	 * Asks whether the daemon is there; see Client::ping().
+	 */
+	public function ping(): array {
+		return $this->client->ping();
+	}
+
+	/**
+	 * Asks what changes would be answered; see Client::check().
+	 *
+	 * @param array[] $entries The changes.
+	 */
+	public function check( array $entries ): array {
+		return $this->client->check( $entries );
+	}
+
+	/**
+	 * Reads a ticket; see Client::get().
+	 *
+	 * @param int $id The ticket's id.
+	 */
+	public function get( int $id ): array {
+		return $this->client->get( $id );
+	}
+
+	/**
+	 * Reads several tickets; see Client::get_many().
+	 *
+	 * @param int[] $ids Ticket ids.
+	 */
+	public function get_many( array $ids ): array {
+		return $this->client->get_many( $ids );
+	}
+
+	/**
+	 * Returns a page of a selection; see Client::list_tickets().
+	 *
+	 * @param array $args The selection.
+	 */
+	public function list_tickets( array $args = array() ): array {
+		return $this->client->list_tickets( $args );
+	}
+
+	/**
+	 * Counts the tickets of a selection; see Client::count_tickets().
+	 *
+	 * @param array $args The selection.
+	 */
+	public function count_tickets( array $args = array() ): int {
+		return $this->client->count_tickets( $args );
+	}
+
+	/**
+	 * Counts tickets for each value of a field; see Client::count_tickets_by().
+	 *
+	 * @param string $field The field's name.
+	 * @param array  $args  The selection.
+	 */
+	public function count_tickets_by( string $field, array $args = array() ): array {
+		return $this->client->count_tickets_by( $field, $args );
+	}
+
+	/**
+	 * Flushes changes to MySQL; see Client::flush().
+	 *
+	 * @param int[]         $ids        Ticket ids; empty: every changed ticket.
+	 * @param callable|null $progress   Called with the numbers of tickets done and in total.
+	 * @param int           $timeout_ms Time the flush has, in milliseconds.
+	 */
+	public function flush(
+		array $ids = array(),
+		?callable $progress = null,
+		int $timeout_ms = Client::FLUSH_TIMEOUT_MS
+	): array {
+		return $this->client->flush( $ids, $progress, $timeout_ms );
+	}
+
+	/**
+	 * Reads the dead letters; see Client::dead_list().
+	 *
+	 * @param int $after Only tickets above this id.
+	 * @param int $limit 1 to 1,000 letters.
+	 */
+	public function dead_list( int $after = 0, int $limit = Protocol::DEFAULT_LIMIT ): array {
+		return $this->client->dead_list( $after, $limit );
+	}
+
+	/**
+	 * Retries dead letters; see Client::dead_retry().
+	 *
+	 * @param int[]|null $ids Ticket ids; null: all.
+	 */
+	public function dead_retry( ?array $ids ): int {
+		return $this->client->dead_retry( $ids );
+	}
+
+	/**
+	 * Drops dead letters; see Client::dead_drop().
+	 *
+	 * @param int[]|null $ids Ticket ids; null: all.
+	 */
+	public function dead_drop( ?array $ids ): int {
+		return $this->client->dead_drop( $ids );
+	}
+
+	/**
+	 * Asks how the daemon and this site are; see Client::status().
+	 */
+	public function status(): array {
+		return $this->client->status();
+	}
+
+	/**
 	 * The spool.
 	 */
 	private function opened(): Spool {
@@ -202,6 +324,12 @@ final class SpoolingClient {
 			Door::check( $request );
 			$identity = null === $this->identity ? '' : ( $this->identity )();
 			if ( $this->opened()->write( $request->with_identity( $identity ) ) ) {
+				if ( null !== $this->logger ) {
+					$this->logger->warning(
+						'ticketd is unreachable ({reason}): {method} of ticket {ticket} was spooled.',
+						$failure->context( $request )
+					);
+				}
 				return self::UNKNOWN_REVISION;
 			}
 		} catch ( TicketdException $refusal ) {

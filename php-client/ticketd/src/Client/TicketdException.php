@@ -137,6 +137,23 @@ abstract class TicketdException extends \RuntimeException {
 	}
 
 	/**
+	 * What a log says of the failed call besides the message: names and ids, no values of fields.
+	 *
+	 * @param Request $request The call.
+	 * @return array A context as PSR-3 has it.
+	 */
+	public function context( Request $request ): array {
+		return array(
+			'method'     => $request->method(),
+			'ticket'     => $request->param( 'id' ),
+			'site'       => $request->site(),
+			'request_id' => $request->request_id(),
+			'reason'     => $this->reason,
+			'exception'  => $this,
+		);
+	}
+
+	/**
 	 * Adds text for people to the message.
 	 *
 	 * @param string $text One or more sentences.

@@ -8,6 +8,7 @@
 namespace Ticketd\WordPress;
 
 use Ticketd\Client\Client;
+use Ticketd\Client\ClientInterface;
 use Ticketd\Client\Protocol;
 use Ticketd\Client\TicketdException;
 
@@ -80,6 +81,16 @@ final class Api {
 	}
 
 	/**
+	 * Makes all calls of this PHP request with another client, so that a plugin's tests need no daemon.
+	 *
+	 * @param ClientInterface|null $client A FakeClient, for instance; null: the daemon's again.
+	 */
+	public function use_client( ?ClientInterface $client ): void {
+		$this->clients->substitute( $client );
+		$this->own = new OwnChanges();
+	}
+
+	/**
 	 * The calls of this PHP request.
 	 */
 	public function calls(): Calls {
@@ -127,9 +138,10 @@ final class Api {
 		if ( is_wp_error( $fields ) ) {
 			return $fields;
 		}
+		$before   = $this->before( array( $id ) );
 		$revision = $this->set_one( $id, $fields, $if_revision, $request_id, $must_exist );
 		if ( ! is_wp_error( $revision ) ) {
-			Hooks::updated( $id, $fields, $revision );
+			self::tell( $id, $fields, $before, $revision );
 		}
 		return $revision;
 	}
@@ -152,6 +164,7 @@ final class Api {
 			}
 		}
 		$accepted = array_diff_key( $fields_by_id, $refused );
+		$before   = $this->before( array_keys( $accepted ) );
 		$outcomes = array() === $refused || '' === $request_id
 			? $this->set_those( $accepted, $request_id )
 			: $this->set_each( $accepted, array_flip( array_keys( $fields_by_id ) ), $request_id );
@@ -160,7 +173,7 @@ final class Api {
 		}
 		foreach ( $outcomes as $id => $outcome ) {
 			if ( is_int( $outcome ) ) {
-				Hooks::updated( $id, $fields_by_id[ $id ], $outcome );
+				self::tell( $id, $fields_by_id[ $id ], $before, $outcome );
 			}
 		}
 		// In the order of the call.
@@ -204,6 +217,35 @@ final class Api {
 			Hooks::created( $id, $fields, $revision );
 		}
 		return $revision;
+	}
+
+	/**
+	 * The tickets before a change, where somebody wants to know their old values.
+	 *
+	 * @param array $ids Ticket ids; what is no id is left to the change to refuse.
+	 * @return array|null By ticket id a ticket or null; null: nobody wants to know.
+	 */
+	private function before( array $ids ): ?array {
+		if ( ! Hooks::needs_old() ) {
+			return null;
+		}
+		$tickets = $this->get_many( array_filter( $ids, 'is_int' ) );
+		return is_wp_error( $tickets ) ? array() : $tickets;
+	}
+
+	/**
+	 * Tells of a change.
+	 *
+	 * @param int        $id       The ticket's id.
+	 * @param array      $fields   The values that were set.
+	 * @param array|null $before   What before() returned.
+	 * @param int        $revision The new revision; 0: not known yet.
+	 */
+	private static function tell( int $id, array $fields, ?array $before, int $revision ): void {
+		Hooks::updated( $id, $fields, $revision );
+		if ( null !== $before ) {
+			Hooks::changed( $id, $fields, $before[ $id ] ?? null, $revision );
+		}
 	}
 
 	/**

@@ -87,6 +87,39 @@ final class Hooks {
 	}
 
 	/**
+	 * Whether a plugin listens to changes with their old values, which take a look-up before the change.
+	 */
+	public static function needs_old(): bool {
+		return false !== has_action( 'ticketd_ticket_changed' );
+	}
+
+	/**
+	 * Tells of a change with the old values.
+	 *
+	 * @param int        $id       The ticket's id.
+	 * @param array      $fields   The values that were set, by field name.
+	 * @param array|null $ticket   The ticket before the change; null: there was none, or it could not be read.
+	 * @param int        $revision The new revision; 0: not known yet.
+	 */
+	public static function changed( int $id, array $fields, ?array $ticket, int $revision ): void {
+		$old = null === $ticket ? null : array_merge(
+			array_fill_keys( array_keys( $fields ), null ),
+			array_intersect_key( $ticket['fields'], $fields )
+		);
+		/**
+		 * Fires when fields were set, after `ticketd_ticket_updated`. The plugin reads the ticket before each change
+		 * while somebody listens to this action. Another process may change the ticket between the two.
+		 *
+		 * @param int        $id       The ticket's id.
+		 * @param array      $fields   The values that were set, by field name.
+		 * @param array|null $old      The values of the same fields before; null: there was no such ticket, or it could
+		 *                             not be read.
+		 * @param int        $revision The new revision; 0: not known yet, the change is spooled.
+		 */
+		do_action( 'ticketd_ticket_changed', $id, $fields, $old, $revision );
+	}
+
+	/**
 	 * Tells of a deletion.
 	 *
 	 * @param int $id       The ticket's id.

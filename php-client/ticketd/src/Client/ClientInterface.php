@@ -1,0 +1,164 @@
+<?php
+/**
+ * What a client can do.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\Client;
+
+/**
+ * Calls ticketd. Code that depends on this interface runs with Client, with SpoolingClient, which keeps changes while
+ * the daemon is unreachable, and in unit tests with FakeClient, which needs no daemon. ClientFactory makes the first
+ * two.
+ *
+ * Client describes arguments and results. Every method throws a TicketdException when it fails. All times are UTC.
+ */
+interface ClientInterface {
+
+	/**
+	 * Asks whether the daemon is there.
+	 *
+	 * @return array{version: string, protocol: int}
+	 */
+	public function ping(): array;
+
+	/**
+	 * Makes a ticket.
+	 *
+	 * @param array  $fields     Values by field name.
+	 * @param string $request_id Makes the call repeatable for a day.
+	 * @param int    $id         The ticket's id, taken from the site's sequence; 0: the daemon takes one.
+	 * @return array{id: int, revision: int} The revision is 0 where the change was spooled.
+	 */
+	public function create( array $fields, string $request_id = '', int $id = 0 ): array;
+
+	/**
+	 * Merges fields into a ticket; makes the ticket if it does not exist.
+	 *
+	 * @param int    $id          The ticket's id.
+	 * @param array  $fields      Values by field name; null is NULL.
+	 * @param int    $if_revision Refuse with `conflict` unless the ticket is at this revision; 0: do not ask.
+	 * @param string $request_id  Makes the call repeatable for a day.
+	 * @param bool   $must_exist  Refuse with `not_found` unless the ticket exists.
+	 * @return int The ticket's new revision; 0 where the change was spooled.
+	 */
+	public function set(
+		int $id,
+		array $fields,
+		int $if_revision = 0,
+		string $request_id = '',
+		bool $must_exist = false
+	): int;
+
+	/**
+	 * Merges fields into several tickets. A rejected ticket does not stop the rest.
+	 *
+	 * @param array  $fields_by_id Fields by ticket id, at most 1,000 tickets.
+	 * @param string $request_id   Makes the call repeatable for a day.
+	 * @param bool   $must_exist   Refuse each with `not_found` unless the ticket exists.
+	 * @return array<int, int|TicketdException> By ticket id the new revision, or why that ticket was refused.
+	 */
+	public function set_many( array $fields_by_id, string $request_id = '', bool $must_exist = false ): array;
+
+	/**
+	 * Asks what changes would be answered, without making any.
+	 *
+	 * @param array[] $entries At most 1,000; see Client::check().
+	 * @return array<int, array{id: int|null, revision: int, differs: string[]}|TicketdException>
+	 */
+	public function check( array $entries ): array;
+
+	/**
+	 * Reads a ticket.
+	 *
+	 * @param int $id The ticket's id.
+	 * @return array{id: int, revision: int, fields: array} And `stale`: true where changes may be missing.
+	 */
+	public function get( int $id ): array;
+
+	/**
+	 * Reads several tickets.
+	 *
+	 * @param int[] $ids Ticket ids, at most 1,000.
+	 * @return array<int, array|null> By ticket id what get() returns, or null.
+	 */
+	public function get_many( array $ids ): array;
+
+	/**
+	 * Returns a page of a selection of tickets.
+	 *
+	 * @param array $args See Client::list_tickets().
+	 * @return array{tickets: array[], next: string|null}
+	 */
+	public function list_tickets( array $args = array() ): array;
+
+	/**
+	 * Counts the tickets of a selection.
+	 *
+	 * @param array $args See Client::count_tickets().
+	 */
+	public function count_tickets( array $args = array() ): int;
+
+	/**
+	 * Counts tickets for each value of a field.
+	 *
+	 * @param string $field The field's name.
+	 * @param array  $args  See Client::count_tickets().
+	 * @return array{count: int, groups: array<int, array{value: int|string|null, count: int}>}
+	 */
+	public function count_tickets_by( string $field, array $args = array() ): array;
+
+	/**
+	 * Deletes a ticket. Deleting a deleted ticket is not an error.
+	 *
+	 * @param int    $id         The ticket's id.
+	 * @param string $request_id Makes the call repeatable for a day.
+	 * @return int The ticket's new revision; 0 where the change was spooled.
+	 */
+	public function delete( int $id, string $request_id = '' ): int;
+
+	/**
+	 * Flushes changes to MySQL now and waits until MySQL has them.
+	 *
+	 * @param int[]         $ids        Ticket ids, at most 1,000; empty: every changed ticket.
+	 * @param callable|null $progress   Called with the numbers of tickets done and in total.
+	 * @param int           $timeout_ms Time the flush has, in milliseconds.
+	 * @return array{flushed: int, dead: int}
+	 */
+	public function flush(
+		array $ids = array(),
+		?callable $progress = null,
+		int $timeout_ms = Client::FLUSH_TIMEOUT_MS
+	): array;
+
+	/**
+	 * Reads the dead letters: tickets with changes that MySQL rejects.
+	 *
+	 * @param int $after Only tickets above this id; 0: from the first.
+	 * @param int $limit 1 to 1,000 letters.
+	 * @return array[]
+	 */
+	public function dead_list( int $after = 0, int $limit = Protocol::DEFAULT_LIMIT ): array;
+
+	/**
+	 * Retries dead letters.
+	 *
+	 * @param int[]|null $ids Ticket ids; null: all.
+	 * @return int How many were put back.
+	 */
+	public function dead_retry( ?array $ids ): int;
+
+	/**
+	 * Drops the changes that MySQL rejects, for good.
+	 *
+	 * @param int[]|null $ids Ticket ids; null: all.
+	 * @return int Of how many tickets changes were dropped.
+	 */
+	public function dead_drop( ?array $ids ): int;
+
+	/**
+	 * Asks how the daemon and this site are.
+	 */
+	public function status(): array;
+}

@@ -1,0 +1,527 @@
+<?php
+/**
+ * A client for unit tests.
+ *
+ * @package Ticketd
+ */
+
+// phpcs:disable WordPress.Security.EscapeOutput.ExceptionNotEscaped -- Plain text; escaped where it is printed.
+
+namespace Ticketd\Client;
+
+/**
+ * Keeps tickets in memory and answers as a daemon does: revisions grow, a wrong `if_revision` is a conflict, a deleted
+ * ticket is not found, a repeated request id gets the first answer. fail_next() makes a call fail, and calls() tells
+ * what was called.
+ *
+ * The fake knows no table, so it refuses no field and returns values as they were given. Its texts are equal without
+ * regard to case, its cursors are its own, and MySQL takes every change.
+ */
+final class FakeClient implements ClientInterface {
+
+	/**
+	 * The tickets by id, each with `id`, `revision`, `fields` and `deleted`.
+	 *
+	 * @var array<int, array>
+	 */
+	private array $tickets = array();
+
+	/**
+	 * The ids of the changed tickets that were not flushed, as keys.
+	 *
+	 * @var array<int, bool>
+	 */
+	private array $dirty = array();
+
+	/**
+	 * What was answered under each request id: the request and the answer.
+	 *
+	 * @var array<string, array>
+	 */
+	private array $answers = array();
+
+	/**
+	 * The failures of the next calls.
+	 *
+	 * @var TicketdException[]
+	 */
+	private array $failures = array();
+
+	/**
+	 * The calls.
+	 *
+	 * @var array[]
+	 */
+	private array $calls = array();
+
+	/**
+	 * The latest revision.
+	 *
+	 * @var int
+	 */
+	private int $revision = 0;
+
+	/**
+	 * Tells the time in seconds since 1970.
+	 *
+	 * @var callable
+	 */
+	private $now;
+
+	/**
+	 * Makes a client without tickets.
+	 *
+	 * @param callable|null $now Tells the time in seconds since 1970; null: the system's.
+	 */
+	public function __construct( ?callable $now = null ) {
+		$this->now = $now ?? 'time';
+	}
+
+	/**
+	 * Makes the next calls fail, whatever they are.
+	 *
+	 * @param TicketdException|string $failure What is thrown, or its reason: `timeout`, `lost`, or the protocol's code.
+	 * @param int                     $times   How many calls.
+	 */
+	public function fail_next( $failure, int $times = 1 ): void {
+		if ( 'timeout' === $failure ) {
+			$failure = new TimeoutException( new Deadline( Client::DEFAULT_TIMEOUT_MS, 'a call' ), true );
+		} elseif ( 'lost' === $failure ) {
+			$failure = new LostException( 'a call' );
+		} elseif ( is_string( $failure ) ) {
+			$is_retryable = in_array( $failure, Protocol::RETRYABLE_CODES, true );
+			$failure      = self::error( $failure, 'The fake fails.', $is_retryable );
+		}
+		array_push( $this->failures, ...array_fill( 0, $times, $failure ) );
+	}
+
+	/**
+	 * The calls in their order, those that failed too.
+	 *
+	 * @return array[] Each the method's name and its arguments.
+	 */
+	public function calls(): array {
+		return $this->calls;
+	}
+
+	/**
+	 * Asks whether the daemon is there.
+	 */
+	public function ping(): array {
+		$this->called( 'ping' );
+		return array(
+			'version'  => 'fake',
+			'protocol' => Protocol::VERSION,
+		);
+	}
+
+	/**
+	 * Makes a ticket; see Client::create().
+	 *
+	 * @param array  $fields     Values by field name.
+	 * @param string $request_id Makes the call repeatable.
+	 * @param int    $id         The ticket's id; 0: the fake takes the next one.
+	 */
+	public function create( array $fields, string $request_id = '', int $id = 0 ): array {
+		$this->called( 'create', $fields, $request_id, $id );
+		$request = array( 'create', 0, Request::fields( $fields ), 0 );
+		return $this->once(
+			$request_id,
+			$request,
+			function () use ( $fields, $id ): array {
+				if ( isset( $this->tickets[ $id ] ) ) {
+					throw self::error( 'exists', sprintf( 'The id %d is taken.', $id ) );
+				}
+				$id       = 0 !== $id ? $id : 1 + max( array( 0, ...array_keys( $this->tickets ) ) );
+				$revision = $this->change( $id, $fields );
+				return compact( 'id', 'revision' );
+			}
+		);
+	}
+
+	/**
+	 * Merges fields into a ticket; see Client::set().
+	 *
+	 * @param int    $id          The ticket's id.
+	 * @param array  $fields      Values by field name.
+	 * @param int    $if_revision Refuse unless the ticket is at this revision; 0: do not ask.
+	 * @param string $request_id  Makes the call repeatable.
+	 * @param bool   $must_exist  Refuse unless the ticket exists.
+	 */
+	public function set(
+		int $id,
+		array $fields,
+		int $if_revision = 0,
+		string $request_id = '',
+		bool $must_exist = false
+	): int {
+		$this->called( 'set', $id, $fields, $if_revision, $request_id, $must_exist );
+		return $this->set_one( $id, $fields, $if_revision, $request_id, $must_exist );
+	}
+
+	/**
+	 * Merges fields into several tickets; see Client::set_many().
+	 *
+	 * @param array  $fields_by_id Fields by ticket id.
+	 * @param string $request_id   Makes the call repeatable.
+	 * @param bool   $must_exist   Refuse each unless the ticket exists.
+	 */
+	public function set_many( array $fields_by_id, string $request_id = '', bool $must_exist = false ): array {
+		$this->called( 'set_many', $fields_by_id, $request_id, $must_exist );
+		$outcomes = array();
+		$place    = 0;
+		foreach ( $fields_by_id as $id => $fields ) {
+			$own = '' === $request_id ? '' : $request_id . '#' . $place++;
+			try {
+				$outcomes[ $id ] = $this->set_one( $id, $fields, 0, $own, $must_exist );
+			} catch ( DaemonException $refusal ) {
+				$outcomes[ $id ] = $refusal;
+			}
+		}
+		return $outcomes;
+	}
+
+	/**
+	 * Asks what changes would be answered; see Client::check().
+	 *
+	 * @param array[] $entries The changes.
+	 */
+	public function check( array $entries ): array {
+		$this->called( 'check', $entries );
+		$judged = array();
+		foreach ( $entries as $entry ) {
+			list( $id, $fields ) = $entry;
+
+			$answer = $this->answers[ $entry[2] ?? '' ][1] ?? null;
+			$id     = is_array( $answer ) ? $answer['id'] : $id;
+			$ticket = $this->tickets[ $id ?? 0 ] ?? null;
+			if ( true === ( $ticket['deleted'] ?? false ) ) {
+				$judged[] = self::error( 'not_found', sprintf( 'There is no ticket %d.', $id ) );
+				continue;
+			}
+			$texts    = array_map( 'strval', $ticket['fields'] ?? array() );
+			$same     = array_intersect_assoc( array_map( 'strval', $fields ), $texts );
+			$judged[] = array(
+				'id'       => $id,
+				'revision' => $ticket['revision'] ?? 0,
+				'differs'  => array_map( 'strval', array_keys( array_diff_key( $fields, $same ) ) ),
+			);
+		}
+		return $judged;
+	}
+
+	/**
+	 * Reads a ticket; see Client::get().
+	 *
+	 * @param int $id The ticket's id.
+	 */
+	public function get( int $id ): array {
+		$this->called( 'get', $id );
+		$this->require_ticket( $id );
+		return self::shown( $this->tickets[ $id ] );
+	}
+
+	/**
+	 * Reads several tickets; see Client::get_many().
+	 *
+	 * @param int[] $ids Ticket ids.
+	 */
+	public function get_many( array $ids ): array {
+		$this->called( 'get_many', $ids );
+		$found = array();
+		foreach ( Request::ids( $ids ) as $id ) {
+			$found[ $id ] = $this->exists( $id ) ? self::shown( $this->tickets[ $id ] ) : null;
+		}
+		return $found;
+	}
+
+	/**
+	 * Returns a page of a selection; see Client::list_tickets().
+	 *
+	 * @param array $args The selection.
+	 */
+	public function list_tickets( array $args = array() ): array {
+		$this->called( 'list_tickets', $args );
+		$found = ( new FakeSelection( $args ) )->sorted( $this->tickets );
+		$args  = Request::query( $args );
+		$begin = (int) ( $args['after'] ?? 0 );
+		$limit = $args['limit'] ?? Protocol::DEFAULT_LIMIT;
+		return array(
+			'tickets' => array_map( array( self::class, 'shown' ), array_slice( $found, $begin, $limit ) ),
+			'next'    => count( $found ) > $begin + $limit ? (string) ( $begin + $limit ) : null,
+		);
+	}
+
+	/**
+	 * Counts the tickets of a selection; see Client::count_tickets().
+	 *
+	 * @param array $args The selection.
+	 */
+	public function count_tickets( array $args = array() ): int {
+		$this->called( 'count_tickets', $args );
+		return count( ( new FakeSelection( $args ) )->sorted( $this->tickets ) );
+	}
+
+	/**
+	 * Counts tickets for each value of a field; see Client::count_tickets_by().
+	 *
+	 * @param string $field The field's name.
+	 * @param array  $args  The selection.
+	 */
+	public function count_tickets_by( string $field, array $args = array() ): array {
+		$this->called( 'count_tickets_by', $field, $args );
+		$groups = array();
+		foreach ( ( new FakeSelection( $args ) )->sorted( $this->tickets ) as $ticket ) {
+			$value = $ticket['fields'][ $field ] ?? null;
+			$key   = null === $value ? 'null' : 'is ' . $value;
+
+			$groups[ $key ] = array(
+				'value' => $value,
+				'count' => 1 + ( $groups[ $key ]['count'] ?? 0 ),
+			);
+		}
+		usort( $groups, static fn( array $a, array $b ): int => $b['count'] <=> $a['count'] );
+		return array(
+			'count'  => array_sum( array_column( $groups, 'count' ) ),
+			'groups' => $groups,
+		);
+	}
+
+	/**
+	 * Deletes a ticket; see Client::delete().
+	 *
+	 * @param int    $id         The ticket's id.
+	 * @param string $request_id Makes the call repeatable.
+	 */
+	public function delete( int $id, string $request_id = '' ): int {
+		$this->called( 'delete', $id, $request_id );
+		return $this->once(
+			$request_id,
+			array( 'delete', $id, array(), 0 ),
+			function () use ( $id ): int {
+				if ( ! isset( $this->tickets[ $id ] ) ) {
+					$this->require_ticket( $id );
+				}
+				if ( ! $this->tickets[ $id ]['deleted'] ) {
+					$this->change( $id, array() );
+					$this->tickets[ $id ]['deleted'] = true;
+				}
+				return $this->tickets[ $id ]['revision'];
+			}
+		);
+	}
+
+	/**
+	 * Flushes changes; see Client::flush().
+	 *
+	 * @param int[]         $ids        Ticket ids; empty: every changed ticket.
+	 * @param callable|null $progress   Called with the numbers of tickets done and in total.
+	 * @param int           $timeout_ms Time the flush has, in milliseconds.
+	 */
+	public function flush(
+		array $ids = array(),
+		?callable $progress = null,
+		int $timeout_ms = Client::FLUSH_TIMEOUT_MS
+	): array {
+		$this->called( 'flush', $ids, $timeout_ms );
+		$flushed     = array() === $ids ? $this->dirty : array_intersect_key( $this->dirty, array_flip( $ids ) );
+		$this->dirty = array_diff_key( $this->dirty, $flushed );
+		if ( null !== $progress ) {
+			$progress( count( $flushed ), count( $flushed ) );
+		}
+		return array(
+			'flushed' => count( $flushed ),
+			'dead'    => 0,
+		);
+	}
+
+	/**
+	 * Reads the dead letters: the fake has none.
+	 *
+	 * @param int $after Only tickets above this id.
+	 * @param int $limit 1 to 1,000 letters.
+	 */
+	public function dead_list( int $after = 0, int $limit = Protocol::DEFAULT_LIMIT ): array {
+		$this->called( 'dead_list', $after, $limit );
+		return array();
+	}
+
+	/**
+	 * Retries dead letters: the fake has none.
+	 *
+	 * @param int[]|null $ids Ticket ids; null: all.
+	 */
+	public function dead_retry( ?array $ids ): int {
+		$this->called( 'dead_retry', $ids );
+		return 0;
+	}
+
+	/**
+	 * Drops dead letters: the fake has none.
+	 *
+	 * @param int[]|null $ids Ticket ids; null: all.
+	 */
+	public function dead_drop( ?array $ids ): int {
+		$this->called( 'dead_drop', $ids );
+		return 0;
+	}
+
+	/**
+	 * Asks how the daemon and this site are.
+	 */
+	public function status(): array {
+		$this->called( 'status' );
+		return array(
+			'version'         => 'fake',
+			'site'            => 'fake',
+			'backend'         => 'journal',
+			'strategy'        => 'event',
+			'dirty'           => count( $this->dirty ),
+			'dead'            => 0,
+			'oldest_dirty_ms' => 0,
+			'warnings'        => array(),
+		);
+	}
+
+	/**
+	 * Notes a call, and fails it if it is to fail.
+	 *
+	 * @param string $method  The method.
+	 * @param mixed  ...$args Its arguments.
+	 * @throws TicketdException The next of the failures.
+	 */
+	private function called( string $method, ...$args ): void {
+		$this->calls[] = array( $method, $args );
+		if ( array() !== $this->failures ) {
+			throw array_shift( $this->failures );
+		}
+	}
+
+	/**
+	 * Does a change, or returns the answer of the request that it repeats.
+	 *
+	 * @param string   $request_id The request id; empty: none.
+	 * @param array    $request    What must be the same in a repetition.
+	 * @param callable $change     Does the change and returns the answer.
+	 * @return mixed The answer.
+	 * @throws DaemonException If the id belongs to another request.
+	 */
+	private function once( string $request_id, array $request, callable $change ) {
+		$known = $this->answers[ $request_id ] ?? null;
+		if ( null !== $known && $known[0] !== $request ) {
+			throw self::error( 'invalid', 'The request id was used for another request.', false, 'request_id' );
+		}
+		if ( null !== $known ) {
+			return $known[1];
+		}
+		$answer = $change();
+		if ( '' !== $request_id ) {
+			$this->answers[ $request_id ] = array( $request, $answer );
+		}
+		return $answer;
+	}
+
+	/**
+	 * Merges fields into a ticket.
+	 *
+	 * @param int    $id          The ticket's id.
+	 * @param array  $fields      Values by field name.
+	 * @param int    $if_revision The condition; 0: none.
+	 * @param string $request_id  The request id; empty: none.
+	 * @param bool   $must_exist  Refuse unless the ticket exists.
+	 */
+	private function set_one( int $id, array $fields, int $if_revision, string $request_id, bool $must_exist ): int {
+		return $this->once(
+			$request_id,
+			array( 'set', $id, Request::fields( $fields ), $if_revision ),
+			function () use ( $id, $fields, $if_revision, $must_exist ): int {
+				if ( $must_exist || 0 !== $if_revision || isset( $this->tickets[ $id ] ) ) {
+					$this->require_ticket( $id );
+				}
+				$have = $this->tickets[ $id ]['revision'] ?? 0;
+				if ( 0 !== $if_revision && $have !== $if_revision ) {
+					throw DaemonException::from_wire(
+						array(
+							'code'     => 'conflict',
+							'message'  => sprintf( 'The ticket is at revision %d.', $have ),
+							'revision' => $have,
+						)
+					);
+				}
+				return $this->change( $id, $fields );
+			}
+		);
+	}
+
+	/**
+	 * Changes a ticket, which is made if it is missing.
+	 *
+	 * @param int   $id     The ticket's id.
+	 * @param array $fields Values by field name.
+	 * @return int The new revision.
+	 */
+	private function change( int $id, array $fields ): int {
+		$now = gmdate( 'Y-m-d H:i:s', ( $this->now )() );
+		foreach ( $fields as $name => $value ) {
+			$fields[ $name ] = is_bool( $value ) ? (int) $value : $value;
+		}
+		$old = $this->tickets[ $id ]['fields'] ?? array( 'created_at' => $now );
+
+		$this->dirty[ $id ]   = true;
+		$this->tickets[ $id ] = array(
+			'id'       => $id,
+			'revision' => ++$this->revision,
+			'fields'   => array_merge( $old, array( 'updated_at' => $now ), $fields ),
+			'deleted'  => false,
+		);
+		return $this->revision;
+	}
+
+	/**
+	 * Whether there is a ticket.
+	 *
+	 * @param int $id The ticket's id.
+	 */
+	private function exists( int $id ): bool {
+		return false === ( $this->tickets[ $id ]['deleted'] ?? true );
+	}
+
+	/**
+	 * Refuses a call for a ticket that there is not.
+	 *
+	 * @param int $id The ticket's id.
+	 * @throws DaemonException If there is none.
+	 */
+	private function require_ticket( int $id ): void {
+		if ( ! $this->exists( $id ) ) {
+			throw self::error( 'not_found', sprintf( 'There is no ticket %d.', $id ) );
+		}
+	}
+
+	/**
+	 * An error as the daemon answers with.
+	 *
+	 * @param string $code      The code.
+	 * @param string $message   The text for people.
+	 * @param bool   $retryable Whether the same call may succeed later.
+	 * @param string $field     The field to blame.
+	 */
+	private static function error(
+		string $code,
+		string $message,
+		bool $retryable = false,
+		string $field = ''
+	): DaemonException {
+		return DaemonException::from_wire( compact( 'code', 'message', 'retryable', 'field' ) );
+	}
+
+	/**
+	 * A ticket as it is returned.
+	 *
+	 * @param array $ticket The ticket.
+	 */
+	private static function shown( array $ticket ): array {
+		unset( $ticket['deleted'] );
+		return $ticket;
+	}
+}
