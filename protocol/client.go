@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// ErrBroken is wrapped by every error after which the connection is closed: the call may or may not have been done,
-// and every later call of this client fails. Dial again; repeat a change only under the same request id.
+// ErrBroken is wrapped by every error after which the connection is closed: the call may or may not have been done. Every later
+// call of a client from [Dial] fails, one from [Open] connects again. Repeat a change only under the same request id.
 var ErrBroken = errors.New("connection to ticketd broken")
 
 // Client is a connection to a daemon, for one goroutine at a time.
@@ -29,6 +29,8 @@ type Client struct {
 	Remember time.Duration
 	Ack      Ack
 
+	path   string // of a client that connects by itself; empty after Dial
+	closed bool
 	conn   net.Conn
 	r      *bufio.Reader
 	enc    Encoder
@@ -37,20 +39,35 @@ type Client struct {
 	broken error
 }
 
-// Dial connects to the socket at path, within ctx's deadline.
+// Dial connects to the socket at path, within ctx's deadline. The client is for one connection, as a command needs it: when the
+// connection has ended, every call fails. A service that runs on uses [Open].
 func Dial(ctx context.Context, path string) (*Client, error) {
+	c := &Client{}
+	if err := c.dial(ctx, path); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *Client) dial(ctx context.Context, path string) error {
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, "unix", path)
 	if err != nil {
-		return nil, fmt.Errorf("connect to ticketd: %w", err)
+		return fmt.Errorf("connect to ticketd: %w", err)
 	}
-	return &Client{conn: conn, r: bufio.NewReader(conn)}, nil
+	c.conn, c.r, c.broken = conn, bufio.NewReader(conn), nil
+	return nil
 }
 
-// Close closes the connection. Further calls of Close do nothing.
+// Close closes the connection and ends the client. Further calls of Close do nothing.
 func (c *Client) Close() error {
+	c.closed = true
 	if c.broken != nil {
 		return nil //nolint:nilerr // the connection is closed already, for any reason
+	}
+	if c.conn == nil { // of Open, before the first call
+		c.broken = fmt.Errorf("%w: closed by the caller", ErrBroken)
+		return nil
 	}
 	c.broken = fmt.Errorf("%w: closed by the caller", ErrBroken)
 	if err := c.conn.Close(); err != nil {
@@ -173,9 +190,23 @@ func (c *Client) Status(ctx context.Context) (StatusResult, error) {
 }
 
 func (c *Client) call(ctx context.Context, m Method, p Params, r Result, progress func(done, total int64)) error {
-	if c.broken != nil {
-		return fmt.Errorf("%s: %w", m, c.broken)
+	if err := c.connected(ctx); err != nil {
+		return fmt.Errorf("%s: %w", m, err)
 	}
+	if !c.repeats(p) {
+		return c.attempt(ctx, m, p, r, progress)
+	}
+	given := timeout(p)
+	err := c.attempt(ctx, m, p, r, progress)
+	if isLost(err) && c.connected(ctx) == nil {
+		setTimeout(p, given)
+		err = c.attempt(ctx, m, p, r, progress)
+	}
+	return err
+}
+
+// attempt makes a call over the open connection.
+func (c *Client) attempt(ctx context.Context, m Method, p Params, r Result, progress func(done, total int64)) error {
 	if timed, may := p.(interface{ wait(timeout time.Duration) }); may {
 		timed.wait(left(ctx))
 	}
@@ -252,12 +283,13 @@ func (c *Client) nextID() uint32 {
 // bound makes every read and write of a call end with ctx. stop takes that back; a connection that ctx's end has
 // interrupted already is not to be used again, which stop says with an error.
 func (c *Client) bound(ctx context.Context) (stop func() error, err error) {
+	conn := c.conn                // a late interruption must not meet the connection of the next call
 	deadline, _ := ctx.Deadline() // the zero time means no deadline
-	if err := c.conn.SetDeadline(deadline); err != nil {
+	if err := conn.SetDeadline(deadline); err != nil {
 		return nil, err
 	}
 	cancel := context.AfterFunc(ctx, func() {
-		_ = c.conn.SetDeadline(time.Unix(1, 0)) // a time in the past interrupts a blocked read or write
+		_ = conn.SetDeadline(time.Unix(1, 0)) // a time in the past interrupts a blocked read or write
 	})
 	return func() error {
 		if !cancel() {
