@@ -90,8 +90,33 @@ func up(ctx context.Context, redis bool) error {
 	if err != nil {
 		return err
 	}
+	path, err := statePath()
+	if err != nil {
+		return err
+	}
 	holder := exec.CommandContext(context.WithoutCancel(ctx), self, "hold", fmt.Sprintf("--%s=%t", withoutRedisFlag, !redis))
-	holder.Stderr = os.Stderr
+	if err := detach(ctx, holder, strings.TrimSuffix(path, ".json")+".log"); err != nil {
+		return err
+	}
+	s, err := running()
+	if err == nil {
+		s.tell()
+	}
+	return err
+}
+
+// detach starts a process that outlives this one, and waits until the process is ready. The process keeps none of this process's
+// output open, so that a pipe from it ends; what it writes to its standard error goes to logPath, and is shown if it fails.
+func detach(ctx context.Context, holder *exec.Cmd, logPath string) error {
+	if err := os.MkdirAll(filepath.Dir(logPath), 0o700); err != nil { //nolint:gosec // the user's own cache folder
+		return err
+	}
+	log, err := os.Create(logPath) //nolint:gosec // see above
+	if err != nil {
+		return err
+	}
+	defer func() { _ = log.Close() }()
+	holder.Stderr = log
 	holder.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // the holder outlives this terminal
 	output, err := holder.StdoutPipe()
 	if err != nil {
@@ -105,15 +130,14 @@ func up(ctx context.Context, redis bool) error {
 	lines := bufio.NewScanner(output)
 	for lines.Scan() {
 		if lines.Text() == readyLine {
-			s, err := running()
-			if err == nil {
-				s.tell()
-			}
-			return err
+			return nil
 		}
 		fmt.Println(lines.Text())
 	}
-	return errors.Join(errors.New("the demo did not start"), holder.Wait())
+	failed := holder.Wait()
+	said, err := os.ReadFile(logPath) //nolint:gosec // see above
+	_, _ = os.Stderr.Write(said)
+	return errors.Join(errors.New("the demo did not start"), failed, err)
 }
 
 const readyLine = "ready"

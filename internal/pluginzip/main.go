@@ -35,11 +35,17 @@ func run(args []string) error {
 		return err
 	}
 	// Where the zip goes is for the caller to say.
-	if err := os.MkdirAll(filepath.Dir(args[1]), 0o750); err != nil { //nolint:gosec // see above
+	if err := os.MkdirAll(filepath.Dir(args[1]), 0o755); err != nil { //nolint:gosec // see above
 		return err
 	}
-	return os.WriteFile(args[1], packed.Bytes(), 0o600) //nolint:gosec // see above
+	if err := os.WriteFile(args[1], packed.Bytes(), readable); err != nil { //nolint:gosec // see above
+		return err
+	}
+	return os.Chmod(args[1], readable) //nolint:gosec // see above; whatever the umask is, and for a zip that was there
 }
+
+// readable lets the web server read the zip, which WordPress installs from where it lies.
+const readable = 0o644
 
 // made is the time of every file in the zip, so that the same files make the same zip.
 var made = time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC)

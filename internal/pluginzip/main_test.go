@@ -43,6 +43,24 @@ func TestPackThePlugin(t *testing.T) {
 	}
 }
 
+// WordPress installs the zip from where it lies, as the web server's user.
+func TestTheWebServerCanReadTheZip(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "dist", "ticketd.zip")
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, nil, 0o600); err != nil { // of an earlier make
+		t.Fatal(err)
+	}
+	if err := run([]string{filepath.Join("..", "..", "php-client", "ticketd"), path}); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o644 {
+		t.Errorf("the zip's mode is %v (%v), want 0644", info.Mode(), err)
+	}
+}
+
 // Every forbidden file is named, and then no zip is made.
 func TestForbiddenFilesAreNamed(t *testing.T) {
 	t.Parallel()
