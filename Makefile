@@ -34,6 +34,10 @@ build: ## Build bin/ticketd, static and with its version
 plugin: pot ## Make dist/ticketd.zip, which WordPress installs
 	@$(GO) run ./internal/pluginzip $(PLUGIN)/ticketd dist/ticketd.zip && ls -l dist/ticketd.zip
 
+.PHONY: composer
+composer: ## Make dist/composer/, from which Composer installs the PHP client without WordPress
+	@GO="$(GO)" packaging/composer.sh
+
 .PHONY: pot
 pot: ## Make the template for translators anew
 	@$(PLUGIN)/pot.sh $(POT)
