@@ -7,8 +7,6 @@
 
 namespace Ticketd\Tests\WordPress;
 
-use Ticketd\Tests\Support\Folder;
-use Ticketd\Tests\Support\MariaDb;
 use Ticketd\Tests\Support\Peer;
 use Ticketd\WordPress\Cli\Command;
 use Ticketd\WordPress\Cli\DeadCommand;
@@ -281,71 +279,6 @@ final class CommandTest extends SiteTestCase {
 		$this->assertSame( array( 'dead_list', array( 'limit' => 1000 ) ), $this->request() );
 		$this->assertSame( array( 'dead_retry', array( 'ids' => array( 5 ) ) ), $this->request() );
 		$this->assertSame( array( 'dead_drop', array( 'all' => true ) ), $this->request() );
-	}
-
-	/**
-	 * A CSV file becomes tickets: tickets with ids in one call, the others one by one; an unusable line is reported
-	 * with its number and fails the command.
-	 */
-	public function test_import_of_csv(): void {
-		$file = new Folder();
-		$file->put( 'tickets.csv', "\xEF\xBB\xBFid,State,subject,Notes\n7,open,\"a, \"\"b\"\"\",x\n,closed,new,\n8,,only,\nx,open,bad,\n9,open\n" );
-		$none = array( null, array( 'tickets' => array( null, null ) ) );
-		$this->daemon( array( null, array( 'id' => 20, 'revision' => 1 ) ), $none, array( null, array( 'results' => array( 3, Peer::error( 'invalid' ) + array( 'field' => 'subject' ) ) ) ) );
-		$import  = new ImportCommand( Plugin::instance()->api(), new Settings() );
-		$run     = fn( array $options ) => $import->csv( array( $file->own . '/tickets.csv' ), $options + array( 'map' => 'State:status,Notes:' ) );
-		$message = $this->error_of( fn() => $run( array() ) );
-		$this->assertSame( '3 tickets were rejected.', $message );
-		$result = array( 'created' => 1, 'set' => 1, 'unchanged' => 0, 'refused' => 3 );
-		$this->assertSame( array( 'table', array( $result ), array_keys( $result ) ), end( \WP_CLI::$printed ) );
-		$this->assertSame( array( '5: "x" is no ticket id.', '6: 2 values instead of 4.', '4: subject: because' ), \WP_CLI::$warnings );
-		$created = $this->request();
-		$this->assertSame( array( 'status' => 'closed', 'subject' => 'new' ), $created[1]['fields'] );
-		$this->assertSame( array( 'get_many', array( 'ids' => array( 7, 8 ) ) ), $this->request() );
-		$set = $this->request();
-		$this->assertSame( array( array( 7, array( 'status' => 'open', 'subject' => 'a, "b"' ) ), array( 8, array( 'subject' => 'only' ) ) ), $set[1]['tickets'] );
-		// With the same request ids a repeated import makes no ticket twice.
-		$this->daemon( array( null, array( 'id' => 20, 'revision' => 1 ) ), $none, array( null, array( 'results' => array( 3, 4 ) ) ) );
-		$import = new ImportCommand( Plugin::instance()->api(), new Settings() );
-		$this->error_of( fn() => $import->csv( array( $file->own . '/tickets.csv' ), array( 'map' => 'State:status,Notes:' ) ) );
-		$this->assertSame( $created[1]['request_id'], $this->request()[1]['request_id'] );
-		$this->request();
-		$this->assertSame( $set[1]['request_id'], $this->request()[1]['request_id'] );
-	}
-
-	/**
-	 * A taken id is not overwritten unless the operator says so; a dry run shows that. The same values, in any
-	 * notation, are skipped.
-	 */
-	public function test_import_of_taken_ids(): void {
-		$GLOBALS['wpdb'] = MariaDb::wpdb();
-		$file            = new Folder();
-		$file->put( 'tickets.csv', "id,customer_id,created_at\n7,4,1700000000\n8,005,1700000000\n9,6,\n" );
-		$ticket   = fn( int $id ) => array( 'id' => $id, 'revision' => 30, 'fields' => array( 'customer_id' => 5, 'created_at' => '2023-11-14 22:13:20' ) );
-		$existing = array( null, array( 'tickets' => array( $ticket( 7 ), $ticket( 8 ), null ) ) );
-		$import   = function ( array $options, array ...$answers ) use ( $file ): array {
-			\WP_CLI::$printed  = array();
-			\WP_CLI::$warnings = array();
-			$this->daemon( ...$answers );
-			$command = new ImportCommand( Plugin::instance()->api(), new Settings() );
-			try {
-				$command->csv( array( $file->own . '/tickets.csv' ), $options );
-			} catch ( \RuntimeException $e ) {
-				unset( $e ); // The warnings say more.
-			}
-			return \WP_CLI::$printed[0][1][0];
-		};
-		$refused  = array( 'created' => 0, 'set' => 1, 'unchanged' => 1, 'refused' => 1 );
-		foreach ( array( array( array( 'dry-run' => true ), $existing ), array( array(), $existing, array( null, array( 'results' => array( 31 ) ) ) ) ) as $run ) {
-			$this->assertSame( $refused, $import( ...$run ) );
-			$this->assertSame( array( '2: The ticket exists and differs in customer_id; --overwrite sets the imported values.' ), \WP_CLI::$warnings );
-		}
-		$this->request();
-		$this->assertSame( array( array( 9, array( 'customer_id' => '6' ) ) ), $this->request()[1]['tickets'] );
-		$both = array( null, array( 'results' => array( 31, 32 ) ) );
-		$this->assertSame( array( 'created' => 0, 'set' => 2, 'unchanged' => 1, 'refused' => 0 ), $import( array( 'overwrite' => true ), $existing, $both ) );
-		// If the daemon does not say whether a ticket exists, the ticket is not sent.
-		$this->assertSame( array( 'created' => 0, 'set' => 0, 'unchanged' => 0, 'refused' => 3 ), $import( array(), array( Peer::error( 'forbidden' ), null ) ) );
 	}
 
 	/**

@@ -10,6 +10,7 @@
 namespace Ticketd\WordPress;
 
 use Ticketd\Client\InputException;
+use Ticketd\Client\Protocol;
 
 defined( 'ABSPATH' ) || exit;
 
@@ -230,6 +231,20 @@ final class Table {
 	}
 
 	/**
+	 * The expression of a field's text: the column, or the member of the extra column.
+	 *
+	 * @param string $field The field's name.
+	 * @return string|null Null: the table has no place for the field.
+	 */
+	public function text_of( string $field ): ?string {
+		if ( $this->has( $field ) ) {
+			return "`$field`";
+		}
+		$is_member = $this->has_extra() && 1 === preg_match( Protocol::NAME, $field );
+		return $is_member ? "JSON_UNQUOTE(JSON_EXTRACT(`extra`, '$.\"$field\"'))" : null;
+	}
+
+	/**
 	 * The columns to select, quoted.
 	 */
 	public function selected(): string {
@@ -365,7 +380,7 @@ final class Table {
 	 *
 	 * @param string $json What the extra column holds.
 	 */
-	private static function extra_fields( string $json ): array {
+	public static function extra_fields( string $json ): array {
 		$format  = JSON_UNESCAPED_SLASHES | JSON_UNESCAPED_UNICODE | JSON_PRESERVE_ZERO_FRACTION;
 		$members = json_decode( $json, false, 512, JSON_BIGINT_AS_STRING );
 		$fields  = array();

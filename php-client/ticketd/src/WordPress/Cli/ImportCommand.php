@@ -10,8 +10,13 @@
 namespace Ticketd\WordPress\Cli;
 
 use Ticketd\WordPress\Api;
-use Ticketd\WordPress\Database;
-use Ticketd\WordPress\Importer;
+use Ticketd\WordPress\Import\Bytes;
+use Ticketd\WordPress\Import\Csv;
+use Ticketd\WordPress\Import\Importer;
+use Ticketd\WordPress\Import\ImportException;
+use Ticketd\WordPress\Import\Options;
+use Ticketd\WordPress\Import\Report;
+use Ticketd\WordPress\Import\SourceTable;
 use Ticketd\WordPress\RedisHashes;
 use Ticketd\WordPress\Settings;
 use Ticketd\WordPress\Table;
@@ -22,9 +27,6 @@ defined( 'ABSPATH' ) || exit;
  * Imports tickets from elsewhere.
  */
 final class ImportCommand {
-
-	/** Rows that are read from a table at a time. */
-	private const PAGE = 500;
 
 	/** Time for a connection to Redis, in seconds. */
 	private const CONNECT_SECONDS = 5;
@@ -44,22 +46,35 @@ final class ImportCommand {
 	private Settings $settings;
 
 	/**
+	 * Waits for so many microseconds.
+	 *
+	 * @var callable
+	 */
+	private $wait;
+
+	/**
 	 * Takes the parts.
 	 *
-	 * @param Api      $api      The daemon's API.
-	 * @param Settings $settings The settings.
+	 * @param Api           $api      The daemon's API.
+	 * @param Settings      $settings The settings.
+	 * @param callable|null $wait     Waits for so many microseconds; null: as usleep() does.
 	 */
-	public function __construct( Api $api, Settings $settings ) {
+	public function __construct( Api $api, Settings $settings, ?callable $wait = null ) {
 		$this->api      = $api;
 		$this->settings = $settings;
+		$this->wait     = $wait ?? 'usleep';
 	}
 
 	/**
 	 * Imports tickets from a CSV file.
 	 *
 	 * The first line names the fields. A column "id" or "ticket_id" says which ticket a line is; without one, or where
-	 * it is empty, a new ticket is made. Importing the same file again within a day makes no ticket twice. A ticket
-	 * that exists with other values is rejected, not overwritten: its id may be another customer's.
+	 * it is empty, a new ticket is made. Lines that an import of the last day has made tickets of make no second ones,
+	 * whatever the file's name is; lines that are equal in one file make a ticket each. Several lines about one ticket
+	 * are its states, in their order. A ticket that existed before the import and has other values is rejected, not
+	 * overwritten: its id may be another customer's.
+	 *
+	 * Lines may end with LF, CR LF or CR. A byte order mark is understood, and so is a first line "sep=;".
 	 *
 	 * ## OPTIONS
 	 *
@@ -70,20 +85,45 @@ final class ImportCommand {
 	 * : Pairs column:field, for columns that are named otherwise: "State:status,Client:customer_id". A column that is
 	 * mapped to nothing is left out: "Notes:".
 	 *
+	 * [--id-column=<column>]
+	 * : The column with the tickets' ids; "id" or "ticket_id" unless it is given.
+	 *
+	 * [--key-column=<column>]
+	 * : A column with keys that are no ticket ids, as T-100. The key is kept in the field of that name, and lines of
+	 * one key are about one ticket: the ticket that has the key, else a new one.
+	 *
+	 * [--again]
+	 * : Make tickets also of those lines of which an earlier import has made tickets within the last day.
+	 *
 	 * [--null=<text>]
 	 * : A value that means NULL. A value that is empty is left out unless --null="" is given.
 	 *
 	 * [--delimiter=<character>]
-	 * : What separates values.
+	 * : What separates values: a character, or its name: tab, comma, semicolon, pipe, space. By default what the first
+	 * line says (sep=;), else a comma.
+	 *
+	 * [--encoding=<name>]
+	 * : The file's encoding, unless it has a byte order mark.
 	 * ---
-	 * default: ","
+	 * default: utf-8
+	 * options:
+	 *   - utf-8
+	 *   - utf-16le
+	 *   - utf-16be
+	 *   - windows-1252
+	 *   - iso-8859-1
+	 *   - iso-8859-15
 	 * ---
 	 *
 	 * [--overwrite]
 	 * : Set tickets that exist with other values.
 	 *
 	 * [--dry-run]
-	 * : Read the file and say what would be done, without doing it.
+	 * : Ask the daemon about every line, and say what the import would say.
+	 *
+	 * [--refused=<file>]
+	 * : Write refused lines to this new file, a CSV file with the columns _line, _field and _reason before those of
+	 * the source. Without it the first twenty are shown.
 	 *
 	 * [--format=<format>]
 	 * : The output format.
@@ -98,68 +138,73 @@ final class ImportCommand {
 	 *
 	 * ## EXAMPLES
 	 *
-	 *     $ wp ticketd import csv tickets.csv --map=State:status
+	 *     $ wp ticketd import csv tickets.csv --map=State:status --dry-run
+	 *     $ wp ticketd import csv log.csv --key-column=number --map=state:status --null=? --refused=refused.csv
+	 *     $ cut -d, -f1-5 export.csv | wp ticketd import csv -
 	 *
 	 * @param string[] $args       The file.
 	 * @param array    $assoc_args Options.
 	 */
 	public function csv( array $args, array $assoc_args ): void {
-		$path = '-' === $args[0] ? 'php://stdin' : $args[0];
-		if ( 'php://stdin' !== $path && ( ! is_file( $path ) || ! is_readable( $path ) ) ) {
-			/* translators: %s: path of a file */
-			\WP_CLI::error( sprintf( __( 'There is no file %s that can be read.', 'ticketd' ), $path ) );
-		}
-		$file = new \SplFileObject( $path );
-		$file->setFlags( \SplFileObject::READ_CSV | \SplFileObject::SKIP_EMPTY | \SplFileObject::READ_AHEAD );
-		$file->setCsvControl( (string) ( $assoc_args['delimiter'] ?? ',' ), '"', '' );
-		$importer = $this->importer( $path, $assoc_args );
-		$null     = $assoc_args['null'] ?? null;
-		$names    = null;
-		foreach ( $file as $index => $values ) {
-			if ( array( null ) === $values ) { // An empty line.
-				continue;
+		$this->import(
+			$assoc_args,
+			'' === ( $assoc_args['null'] ?? null ),
+			function ( Importer $importer, Report $report ) use ( $args, $assoc_args ): void {
+				$path  = '-' === $args[0] ? Bytes::STDIN : $args[0];
+				$bytes = new Bytes( $path, (string) ( $assoc_args['encoding'] ?? '' ) );
+				$csv   = new Csv( $bytes, $assoc_args['delimiter'] ?? null );
+				$names = $csv->names();
+				$importer->begin( $names );
+				foreach ( $csv->rows() as $line => list( $values, $fault ) ) {
+					if ( '' === $fault ) {
+						$importer->add( (string) $line, array_combine( $names, $values ) );
+					} else {
+						$report->refuse( (string) $line, $fault, '', $values );
+					}
+					$report->progress( $bytes->percent() );
+				}
 			}
-			if ( null === $names ) {
-				$values[0] = preg_replace( '/^\xEF\xBB\xBF/', '', (string) $values[0] );
-				$names     = $values;
-			} elseif ( count( $values ) !== count( $names ) ) {
-				/* translators: 1: number of values, 2: number of values */
-				$text = __( '%1$d values instead of %2$d.', 'ticketd' );
-				$importer->refuse( (string) ( $index + 1 ), sprintf( $text, count( $values ), count( $names ) ) );
-			} else {
-				$row = array_combine( $names, $values );
-				$importer->add( (string) ( $index + 1 ), '' === $null ? $row : array_filter( $row, 'strlen' ) );
-			}
-		}
-		$this->finish( $importer, $assoc_args );
+		);
 	}
 
 	/**
-	 * Imports tickets from a table of this site's database. They keep their ids.
+	 * Imports tickets from a table of this site's database.
 	 *
-	 * A ticket that exists with other values is rejected, not overwritten: its id may be another customer's. A ticket
-	 * with the same values is passed over, so the command can be run again.
+	 * They keep their ids, or, with --key-column, their keys in a field. A ticket that exists with other values is
+	 * rejected, not overwritten: its id may be another customer's. A ticket with the same values is passed over, so
+	 * the command can be run again.
 	 *
 	 * ## OPTIONS
 	 *
 	 * <table>
 	 * : The table.
 	 *
-	 * [--key=<column>]
-	 * : The column with the ids.
-	 * ---
-	 * default: id
-	 * ---
-	 *
 	 * [--map=<pairs>]
 	 * : Pairs column:field, for columns that are named otherwise: "state:status,user:customer_id". A column that is
 	 * mapped to nothing is left out: "notes:".
+	 *
+	 * [--id-column=<column>]
+	 * : The column with the tickets' ids; "id" or "ticket_id" unless it is given.
+	 *
+	 * [--key-column=<column>]
+	 * : A column with keys that are no ticket ids, as T-100. The key is kept in the field of that name, and lines of
+	 * one key are about one ticket: the ticket that has the key, else a new one.
+	 *
+	 * [--again]
+	 * : Make tickets also of those rows of which an earlier import has made tickets within the last day.
+	 *
+	 * [--key=<column>]
+	 * : The former name of --id-column.
 	 *
 	 * [--overwrite]
 	 * : Set tickets that exist with other values.
 	 *
 	 * [--dry-run]
-	 * : Read the table and say what would be done, without doing it.
+	 * : Ask the daemon about every row, and say what the import would say.
+	 *
+	 * [--refused=<file>]
+	 * : Write refused rows to this new file, a CSV file with the columns _line, _field and _reason before those of
+	 * the source. Without it the first twenty are shown.
 	 *
 	 * [--format=<format>]
 	 * : The output format.
@@ -174,36 +219,39 @@ final class ImportCommand {
 	 *
 	 * ## EXAMPLES
 	 *
-	 *     $ wp ticketd import table wp_old_tickets --key=ticket_no --map=state:status
+	 *     $ wp ticketd import table wp_old_tickets --id-column=ticket_no --map=state:status
+	 *     $ wp ticketd import table wp_old_tickets --key-column=code --map=code:old_code
 	 *
 	 * @param string[] $args       The table.
 	 * @param array    $assoc_args Options.
+	 * @throws ImportException If the table has no column that tells the tickets; it ends the command.
 	 */
 	public function table( array $args, array $assoc_args ): void {
-		$table = $args[0];
-		$key   = (string) ( $assoc_args['key'] ?? 'id' );
-		if ( ! Database::is_table_name( $table ) || ! Database::is_table_name( $key ) ) {
-			\WP_CLI::error( __( 'Give names of letters, digits, "_" and "$".', 'ticketd' ) );
-		}
-		$importer = $this->importer( $table, $assoc_args );
-		$after    = 0;
-		do {
-			$rows = Database::rows(
-				"SELECT * FROM `$table` WHERE `$key` > %d ORDER BY `$key` LIMIT %d",
-				array( $after, self::PAGE )
-			);
-			if ( null === $rows ) {
-				/* translators: 1: name of a table, 2: name of a column */
-				\WP_CLI::error( sprintf( __( 'The database has no table %1$s with %2$s.', 'ticketd' ), $table, $key ) );
+		$assoc_args += array( 'id-column' => $assoc_args['key'] ?? '' );
+		$this->import(
+			$assoc_args,
+			true,
+			function ( Importer $importer, Report $report ) use ( $args ): void {
+				$table   = new SourceTable( $args[0] );
+				$columns = $table->columns();
+				$size    = $table->size();
+				$done    = 0;
+
+				$importer->begin( $columns );
+				$key = $importer->identifying();
+				if ( '' === $key ) {
+					/* translators: %s: names of columns */
+					$text = __( 'Name the --id-column or the --key-column; there are: %s.', 'ticketd' );
+					throw new ImportException( sprintf( $text, implode( ', ', $columns ) ) );
+				}
+				foreach ( $table->rows() as $row ) {
+					$extra = Table::extra_fields( (string) ( $row['extra'] ?? '' ) );
+					$importer->add( (string) ( $row[ $key ] ?? $done + 1 ), $row + $extra );
+					++$done;
+					$report->progress( 0 === $size ? null : min( 100, intdiv( $done * 100, $size ) ) );
+				}
 			}
-			foreach ( $rows as $row ) {
-				$after = (int) $row[ $key ];
-				unset( $row[ $key ] );
-				$importer->add( (string) $after, array( 'id' => (string) $after ) + $row );
-			}
-			$is_last = count( $rows ) < self::PAGE;
-		} while ( ! $is_last );
-		$this->finish( $importer, $assoc_args );
+		);
 	}
 
 	/**
@@ -245,7 +293,11 @@ final class ImportCommand {
 	 * : Set tickets that exist with other values.
 	 *
 	 * [--dry-run]
-	 * : Read the hashes and say what would be done, without doing it.
+	 * : Ask the daemon about every hash, and say what the import would say.
+	 *
+	 * [--refused=<file>]
+	 * : Write refused hashes to this new file, a CSV file with the columns _line, _field and _reason before those of
+	 * the source. Without it the first twenty are shown.
 	 *
 	 * [--format=<format>]
 	 * : The output format.
@@ -275,22 +327,24 @@ final class ImportCommand {
 		if ( null === $table ) {
 			\WP_CLI::error( __( 'The database has no tickets table; wp ticketd doctor says more.', 'ticketd' ) );
 		}
-		try {
-			$hashes   = new RedisHashes( self::connect( $assoc_args ), substr( $pattern, 0, -1 ), $table );
-			$importer = $this->importer( 'redis ' . wp_generate_uuid4(), $assoc_args );
-			foreach ( $hashes->pages() as $page ) {
-				foreach ( $page as $id => $fields ) {
-					if ( is_array( $fields ) ) {
-						$importer->add( (string) $id, array( 'id' => (string) $id ) + $fields );
-					} else {
-						$importer->refuse( (string) $id, $fields );
+		$this->import(
+			$assoc_args,
+			true,
+			function ( Importer $importer, Report $report ) use ( $assoc_args, $pattern, $table ): void {
+				$importer->begin( array() );
+				$hashes = new RedisHashes( self::connect( $assoc_args ), substr( $pattern, 0, -1 ), $table );
+				foreach ( $hashes->pages() as $page ) {
+					foreach ( $page as $id => $fields ) {
+						if ( is_array( $fields ) ) {
+							$importer->add( (string) $id, array( 'id' => (string) $id ) + $fields );
+						} else {
+							$report->refuse( (string) $id, $fields, '', array() );
+						}
 					}
+					$report->progress();
 				}
 			}
-		} catch ( \RedisException $e ) {
-			\WP_CLI::error( 'Redis: ' . $e->getMessage() );
-		}
-		$this->finish( $importer, $assoc_args );
+		);
 	}
 
 	/**
@@ -324,49 +378,72 @@ final class ImportCommand {
 	}
 
 	/**
-	 * Makes what imports.
+	 * Imports from a source, and prints the outcome.
 	 *
-	 * @param string $source     Where the tickets come from.
-	 * @param array  $assoc_args Options.
+	 * @param array    $assoc_args Options.
+	 * @param bool     $has_empty  Whether an empty value is a value; false: it is left out.
+	 * @param callable $read       Reads the source: gets the importer and the report.
 	 */
-	private function importer( string $source, array $assoc_args ): Importer {
-		$map = array();
-		foreach ( array_filter( explode( ',', (string) ( $assoc_args['map'] ?? '' ) ) ) as $pair ) {
-			if ( false === strpos( $pair, ':' ) ) {
-				/* translators: %s: the typed text */
-				\WP_CLI::error( sprintf( __( '"%s" is no pair: give column:field.', 'ticketd' ), $pair ) );
+	private function import( array $assoc_args, bool $has_empty, callable $read ): void {
+		$failure = '';
+		try {
+			$options  = Options::of( $assoc_args, $has_empty );
+			$report   = self::report( $assoc_args );
+			$importer = new Importer( $this->api, $this->settings->table(), $options, $report, $this->wait );
+			try {
+				$read( $importer, $report );
+				$importer->finish();
+			} finally {
+				$importer->close();
 			}
-			list( $column, $field ) = array_map( 'trim', explode( ':', $pair, 2 ) );
-			$map[ $column ]         = $field;
+		} catch ( ImportException $e ) {
+			$failure = $e->getMessage();
+		} catch ( \RedisException $e ) {
+			$failure = 'Redis: ' . $e->getMessage();
 		}
-		$report = static function ( string $place, string $reason ): void {
-			\WP_CLI::warning( $place . ': ' . $reason );
-		};
-		return new Importer(
-			$this->api,
-			$this->settings->table(),
-			$source,
-			$map,
-			$assoc_args['null'] ?? null,
-			isset( $assoc_args['dry-run'] ),
-			isset( $assoc_args['overwrite'] ),
-			$report
-		);
+		if ( isset( $report ) ) {
+			self::finish( $report, $assoc_args, $failure );
+		} else {
+			\WP_CLI::error( $failure );
+		}
 	}
 
 	/**
-	 * Sends what is left and prints the outcome.
+	 * Makes what counts the lines.
 	 *
-	 * @param Importer $importer   What has imported.
-	 * @param array    $assoc_args Options.
+	 * @param array $assoc_args Options.
 	 */
-	private function finish( Importer $importer, array $assoc_args ): void {
-		$result = $importer->finish();
-		Output::rows( array( $result ), $assoc_args, array_keys( $result ) );
-		if ( $result['refused'] > 0 ) {
-			/* translators: %d: number of tickets */
-			$text = _n( '%d ticket was rejected.', '%d tickets were rejected.', $result['refused'], 'ticketd' );
-			\WP_CLI::error( sprintf( $text, $result['refused'] ) );
+	private static function report( array $assoc_args ): Report {
+		$warn = static function ( string $text ): void {
+			\WP_CLI::warning( $text );
+		};
+		return new Report( (string) ( $assoc_args['refused'] ?? '' ), $warn, array( Output::class, 'note' ) );
+	}
+
+	/**
+	 * Prints the outcome.
+	 *
+	 * @param Report $report     What has counted the lines.
+	 * @param array  $assoc_args Options.
+	 * @param string $failure    Why the import has ended early; empty: it has not.
+	 */
+	private static function finish( Report $report, array $assoc_args, string $failure ): void {
+		$counts = $report->counts();
+		if ( '' === $failure || array_sum( $counts ) > 0 ) {
+			Output::rows( array( $counts ), $assoc_args, array_keys( $counts ) );
+		}
+		if ( ! empty( $assoc_args['dry-run'] ) ) {
+			Output::note( __( 'A dry run: no ticket was made or changed.', 'ticketd' ) );
+		}
+		if ( '' !== $failure ) {
+			\WP_CLI::error( $failure );
+		}
+		if ( $counts['refused'] > 0 ) {
+			/* translators: %d: number of lines */
+			$text = _n( '%d line was refused.', '%d lines were refused.', $counts['refused'], 'ticketd' );
+			$text = sprintf( $text, $counts['refused'] );
+			$hint = __( '--refused=<file> writes all of them to a file.', 'ticketd' );
+			\WP_CLI::error( isset( $assoc_args['refused'] ) || 0 === $report->hidden() ? $text : "$text $hint" );
 		}
 	}
 }
