@@ -229,7 +229,7 @@ func newVerify(o *options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "verify", Short: "Compare Redis with MySQL and print the differences", Args: cobra.NoArgs,
 		Long: "Compare the tickets in Redis with the table, and the index of dirty tickets with the tickets. May run while\n" +
-			"the daemon works. Exits non-zero if a difference was not repaired.",
+			"the daemon works. Exits non-zero if a difference was not repaired. A site without Redis has nothing to compare.",
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.verify(cmd.Context(), &f, v) },
 	}
 	f.add(cmd)
@@ -250,6 +250,11 @@ func (o *options) verify(ctx context.Context, f *configFlags, v verify.Options) 
 	site, err := siteConfig(c, o.site)
 	if err != nil {
 		return err
+	}
+	if !c.HasRedis() {
+		fmt.Fprintln(o.err, "nothing to compare: the configuration has no [redis], and the daemon alone reads its journal; "+
+			"'wp ticketd verify' compares the daemon's answers with the table")
+		return nil
 	}
 	places, err := boot.OpenPlaces(c, site)
 	if err != nil {

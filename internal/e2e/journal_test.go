@@ -336,7 +336,7 @@ func TestNoRedis(t *testing.T) {
 	}
 	config := filepath.Join(filepath.Dir(r.socket), "verify.toml")
 	writeFile(t, config, r.text)
-	if out, err := r.run(t, "verify", "--config", config); err == nil || !strings.Contains(out, "no [redis]") {
+	if out, err := r.run(t, "verify", "--config", config); err != nil || !strings.Contains(out, "no [redis]") {
 		t.Errorf("verify without Redis: %v\n%s", err, out)
 	}
 }

@@ -51,6 +51,7 @@ foreach (
 		'l10n',
 		'functions',
 		'shortcodes',
+		'cron',
 		'link-template',
 		'class-wp-http-response',
 		'rest-api',

@@ -124,11 +124,31 @@ final class CommandTest extends SiteTestCase {
 	}
 
 	/**
-	 * Get prints existing tickets, in rows of the same columns, and fails for missing tickets.
+	 * For scripts: the new ticket's id alone, the new revision alone.
+	 */
+	public function test_porcelain(): void {
+		$this->daemon( array( null, array( 'id' => 812, 'revision' => 7 ) ), array( null, array( 'revision' => 8 ) ) );
+		$this->command()->create( array( 'status=open' ), array( 'porcelain' => true, 'format' => 'table' ) );
+		$this->command()->set( array( '812', 'status=closed' ), array( 'porcelain' => true, 'format' => 'table' ) );
+		$this->assertSame( array( array( 'line', '812' ), array( 'line', '8' ) ), \WP_CLI::$printed );
+	}
+
+	/**
+	 * A field that is given twice is refused: nobody knows which value is meant.
+	 */
+	public function test_a_field_given_twice(): void {
+		$this->assertSame( 'The field status is given twice.', $this->error_of( fn() => $this->command()->create( array( 'status=a', 'status=b' ), array() ) ) );
+		$this->assertSame( 'The field status is given twice.', $this->error_of( fn() => $this->command()->set( array( '1', 'status=a' ), array( 'null' => 'status' ) ) ) );
+		$this->assertSame( 'The field status is given twice.', $this->error_of( fn() => $this->command()->list_( array( 'status=a' ), array( 'status' => 'b' ) ) ) );
+	}
+
+	/**
+	 * Get prints existing tickets, in rows of the same columns whatever fields the first ticket has, and fails for missing
+	 * tickets.
 	 */
 	public function test_get(): void {
-		$first  = array( 'id' => 1, 'revision' => 7, 'fields' => array( 'status' => 'open' ) );
-		$second = array( 'id' => 2, 'revision' => 8, 'fields' => array( 'vip' => '1' ) );
+		$first  = array( 'id' => 1, 'revision' => 7, 'fields' => array( 'status' => 'open', 'room' => '9', 'zone' => "\xff" ) );
+		$second = array( 'id' => 2, 'revision' => 8, 'fields' => array( 'status' => null, 'room' => null, 'vip' => '1' ) );
 		$this->daemon( array( null, array( 'tickets' => array( $first, null, $second ) ) ) );
 		$message = $this->error_of(
 			function (): void {
@@ -137,10 +157,10 @@ final class CommandTest extends SiteTestCase {
 		);
 		$this->assertSame( 'No such ticket: 3', $message );
 		$rows = array(
-			array( 'id' => 1, 'revision' => 7, 'status' => 'open', 'vip' => null ),
-			array( 'id' => 2, 'revision' => 8, 'status' => null, 'vip' => '1' ),
+			array( 'id' => 1, 'revision' => 7, 'status' => 'open', 'room' => '9', 'vip' => null, 'zone' => array( 'hex' => 'ff' ) ),
+			array( 'id' => 2, 'revision' => 8, 'status' => null, 'room' => null, 'vip' => '1', 'zone' => null ),
 		);
-		$this->assertSame( array( array( 'csv', $rows, array( 'id', 'revision', 'status', 'vip' ) ) ), \WP_CLI::$printed );
+		$this->assertSame( array( array( 'csv', $rows, array( 'id', 'revision', 'status', 'room', 'vip', 'zone' ) ) ), \WP_CLI::$printed );
 	}
 
 	/**
@@ -220,15 +240,40 @@ final class CommandTest extends SiteTestCase {
 			array( null, array( 'tickets' => array( $ticket( 7 ) ), 'next' => 'def' ) ),
 			array( null, array( 'count' => 12 ) )
 		);
-		$options = array( 'null' => 'category', 'search' => 'tea', 'created-from' => '2026-01-01', 'sort' => 'updated_at', 'limit' => '3' );
+		$options = array( 'null' => 'category', 'search' => 'tea', 'created-from' => '2026-01-01', 'sort' => 'updated_at', 'limit' => '3', 'assigned_to' => '7' );
 		$this->command()->list_( array( 'status=open,pending' ), $options + array( 'format' => 'ids' ) );
+		$this->assertSame( array( 'Only 3 tickets are printed, and there are more: --all prints all.' ), \WP_CLI::$warnings );
 		$this->command()->list_( array(), array( 'format' => 'count', 'deleted' => true ) );
 		$this->assertSame( array( array( 'line', '9 8 7' ), array( 'line', '12' ) ), \WP_CLI::$printed );
-		$where = array( 'status' => array( 'open', 'pending' ), 'category' => null );
+		$where = array( 'status' => array( 'open', 'pending' ), 'assigned_to' => array( '7' ), 'category' => null );
 		$query = array( 'where' => $where, 'contains' => array( 'subject' => 'tea' ), 'created_at' => array( 'from' => '2026-01-01' ), 'sort' => 'updated_at', 'order' => 'desc', 'limit' => 3 );
 		$this->assertSame( array( 'list', $query ), $this->request() );
 		$this->assertSame( array( 'list', array_replace( $query, array( 'limit' => 1, 'after' => 'abc' ) ) ), $this->request() );
 		$this->assertSame( array( 'count', array( 'deleted' => true ) ), $this->request() );
+	}
+
+	/**
+	 * Only a table for people stops at a screenful; what a script reads is whole unless the script limits it.
+	 */
+	public function test_list_is_whole_or_says_that_it_is_not(): void {
+		$page = fn( int $first, int $count, ?string $next ) => array( null, array( 'tickets' => array_map( fn( int $id ) => array( 'id' => $id, 'revision' => 7, 'fields' => array() ), range( $first, $first + $count - 1 ) ), 'next' => $next ) );
+		foreach ( array( 'ids', 'csv', 'json', 'yaml' ) as $format ) {
+			$this->daemon( $page( 1, 500, 'abc' ), $page( 501, 20, null ) );
+			$this->command()->list_( array(), array( 'format' => $format ) );
+			$this->assertCount( 520, 'ids' === $format ? explode( ' ', \WP_CLI::$printed[0][1] ) : end( \WP_CLI::$printed )[1] );
+		}
+		foreach ( array( array( 'all' => true ), array( 'limit' => '0' ), array( 'field' => 'id' ) ) as $all ) {
+			$this->daemon( $page( 1, 500, 'abc' ), $page( 501, 20, null ) );
+			$this->command()->list_( array(), $all + array( 'format' => 'table' ) );
+			$this->assertCount( 520, end( \WP_CLI::$printed )[1] );
+		}
+		$this->assertSame( array(), \WP_CLI::$warnings );
+		$this->daemon( $page( 1, 50, 'abc' ) );
+		$this->command()->list_( array(), array( 'format' => 'table' ) );
+		$this->assertSame( 50, $this->request()[1]['limit'] );
+		$this->assertSame( array( 'Only 50 tickets are printed, and there are more: --all prints all.' ), \WP_CLI::$warnings );
+		$this->assertSame( 'Give --limit or --all, not both.', $this->error_of( fn() => $this->command()->list_( array(), array( 'all' => true, 'limit' => '5' ) ) ) );
+		$this->assertSame( 'The option --vip needs a value: give --vip=value.', $this->error_of( fn() => $this->command()->list_( array(), array( 'vip' => true ) ) ) );
 	}
 
 	/**
@@ -264,21 +309,61 @@ final class CommandTest extends SiteTestCase {
 	 */
 	public function test_dead(): void {
 		$letter = array( 'id' => 5, 'revision' => 7, 'code' => 1406, 'reason' => 'too long', 'at_ms' => 1764000000000, 'deleted' => false, 'fields' => array( 'status' => 'x' ) );
-		$this->daemon( array( null, array( 'letters' => array( $letter ) ) ), array( null, array( 'count' => 1 ) ), array( null, array( 'count' => 2 ) ) );
+		$one    = array( null, array( 'letters' => array( $letter ) ) );
+		$this->daemon( $one, $one, $one, array( null, array( 'count' => 1 ) ), array( null, array( 'count' => 2 ) ) );
 		$dead = new DeadCommand( Plugin::instance()->api() );
-		$dead->list_( array(), array( 'format' => 'json' ) );
+		foreach ( array( 'json' => array( false, array( 'status' => 'x' ) ), 'csv' => array( 0, '{"status":"x"}' ) ) as $format => $change ) {
+			$dead->list_( array(), compact( 'format' ) );
+			$row = end( \WP_CLI::$printed )[1][0];
+			$this->assertSame( '2025-11-24 16:00:00', $row['at'] );
+			$this->assertSame( $change, array( $row['deleted'], is_object( $row['fields'] ) ? (array) $row['fields'] : $row['fields'] ) );
+		}
 		$dead->retry( array( '5' ), array() );
 		$drop = fn( array $args, array $options ) => $dead->drop( $args, $options );
 		$this->assertSame( 'Drop these dead letters for good?', $this->error_of( fn() => $drop( array(), array( 'all' => true ) ) ) );
 		$this->assertSame( 'Give ids, or --all.', $this->error_of( fn() => $drop( array(), array( 'yes' => true ) ) ) );
 		$this->assertSame( 'Give ids, or --all.', $this->error_of( fn() => $drop( array( '5' ), array( 'all' => true, 'yes' => true ) ) ) );
 		$drop( array(), array( 'all' => true, 'yes' => true ) );
-		$this->assertSame( '2025-11-24 16:00:00', \WP_CLI::$printed[0][1][0]['at'] );
-		$this->assertSame( '{"status":"x"}', \WP_CLI::$printed[0][1][0]['fields'] );
 		$this->assertSame( array( 'success', 'The rejected changes of 2 tickets are dropped.' ), end( \WP_CLI::$printed ) );
 		$this->assertSame( array( 'dead_list', array( 'limit' => 1000 ) ), $this->request() );
+		$this->request();
+		$this->assertSame( array( 'dead_list', array( 'limit' => 1, 'after' => 4 ) ), $this->request() );
 		$this->assertSame( array( 'dead_retry', array( 'ids' => array( 5 ) ) ), $this->request() );
 		$this->assertSame( array( 'dead_drop', array( 'all' => true ) ), $this->request() );
+	}
+
+	/**
+	 * A ticket that has no dead letter is an error, and keeps no other ticket from what is asked.
+	 */
+	public function test_dead_of_no_dead_letter(): void {
+		$letter = fn( int $id ) => array( null, array( 'letters' => array( array( 'id' => $id, 'revision' => 7, 'code' => 1406, 'reason' => '', 'at_ms' => 1, 'deleted' => true, 'fields' => array() ) ) ) );
+		$none   = array( null, array( 'letters' => array() ) );
+		foreach ( array( 'retry', 'drop' ) as $action ) {
+			$this->daemon( $none, $letter( 1001 ), $letter( 5 ), $none, array( null, array( 'count' => 1 ) ) );
+			$dead = new DeadCommand( Plugin::instance()->api() );
+			$run  = fn( string ...$ids ) => $this->error_of( fn() => $dead->$action( $ids, array( 'yes' => true ) ) );
+			$this->assertSame( 'No such dead letter: 999', $run( '999' ) );
+			$this->assertSame( 'No such dead letter: 1000', $run( '1000' ) );
+			$this->assertSame( 'No such dead letter: 999', $run( '5', '999' ) );
+			for ( $asked = 0; $asked < 4; ++$asked ) {
+				$this->request();
+			}
+			$this->assertSame( array( "dead_$action", array( 'ids' => array( 5 ) ) ), $this->request() );
+		}
+	}
+
+	/**
+	 * Verify says that a ticket is in neither place, and compares the others.
+	 */
+	public function test_verify_of_no_ticket(): void {
+		$GLOBALS['wpdb'] = MariaDb::wpdb();
+		$this->daemon( array( null, array( 'tickets' => array( null ) ) ), array( null, array( 'tickets' => array( null, null ) ) ), array( null, array( 'flushed' => 0, 'dead' => 0 ) ), array( null, array( 'tickets' => array( null ) ) ) );
+		$this->assertSame( 'No such ticket: 9999', $this->error_of( fn() => $this->operations()->verify( array( '9999' ), array() ) ) );
+		$now = array( 'created_at' => '2026-01-01', 'updated_at' => '2026-01-01' );
+		$GLOBALS['wpdb']->insert( 'wp_support_tickets', array( 'ticket_id' => 7, 'status' => 'open' ) + $now );
+		$text = $this->error_of( fn() => $this->operations()->verify( array( '7', '9999' ), array( 'format' => 'ids' ) ) );
+		$this->assertSame( "1 difference; tickets compared: 1.\nNo such ticket: 9999", $text );
+		$this->assertSame( array( 'line', '7' ), end( \WP_CLI::$printed ) );
 	}
 
 	/**
@@ -296,7 +381,7 @@ final class CommandTest extends SiteTestCase {
 				// What WP-CLI does not understand of a synopsis it refuses on the command line.
 				preg_match_all( '/^\s+\* (\[?[-<]\S+)\n\s+\* : /m', $comment, $tokens );
 				foreach ( $tokens[1] as $token ) {
-					$this->assertMatchesRegularExpression( '/^\[?(<[\w|,-]+>(\.\.\.)?|--(\[no-\])?[a-z-]+(=<[\w|,-]+>)?)\]?$/D', $token );
+					$this->assertMatchesRegularExpression( '/^\[?(<[\w|,-]+>(\.\.\.)?|--((\[no-\])?[a-z-]+|<field>)(=<[\w|,-]+>)?)\]?$/D', $token );
 				}
 				if ( ! in_array( $method->getName(), array( 'retry', 'drop' ), true ) ) {
 					$this->assertMatchesRegularExpression( '/\[--format=<format>\]\n\s+\* : .+\n\s+\* ---\n\s+\* default: table\n\s+\* options:\n(\s+\*   - (table|json|csv|yaml|count|ids)\n){4,6}\s+\* ---/', $comment );

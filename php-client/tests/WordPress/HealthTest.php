@@ -7,6 +7,7 @@
 
 namespace Ticketd\Tests\WordPress;
 
+use Ticketd\Tests\Support\MariaDb;
 use Ticketd\Tests\Support\Peer;
 use Ticketd\WordPress\Admin\Operations;
 use Ticketd\WordPress\Admin\SiteHealth;
@@ -18,6 +19,7 @@ use Ticketd\WordPress\Format;
 use Ticketd\WordPress\Health;
 use Ticketd\WordPress\Plugin;
 use Ticketd\WordPress\Settings;
+use Ticketd\WordPress\Watchdog;
 
 /**
  * Alerts only if an action is needed, no secrets on the screens, and support for an older daemon's status.
@@ -113,6 +115,42 @@ final class HealthTest extends SiteTestCase {
 			$this->assertSame( 1, substr_count( $descriptions, '<p>' . esc_html( $finding['message'] ) . '</p>' ), $finding['message'] );
 			$this->assertStringContainsString( '<td>' . esc_html( $finding['message'] ) . '</td>', $screen );
 		}
+	}
+
+	/**
+	 * `wp ticketd doctor` fails on what must be acted on: a spool that PHP cannot use. It does not fail on advice, nor
+	 * because WP-Cron has not come round yet.
+	 */
+	public function test_doctor_fails_on_what_must_be_acted_on(): void {
+		require_once __DIR__ . '/../Support/wp-cli.php';
+		require_once __DIR__ . '/../Support/WP_CLI.php';
+		require_once __DIR__ . '/../Support/Formatter.php';
+		$GLOBALS['wpdb'] = MariaDb::wpdb();
+		$cron            = static function ( int $next ): void {
+			remove_all_filters( 'pre_option_cron' );
+			$event = array( 'schedule' => 'ticketd', 'args' => array(), 'interval' => 300 );
+			add_filter( 'pre_option_cron', fn() => array( 'version' => 2, $next => array( Watchdog::HOOK => array( md5( serialize( array() ) ) => $event ) ) ) );
+		};
+		$doctor          = function (): array {
+			\WP_CLI::$printed = array();
+			$this->daemon( array( null, array( 'warnings' => array( 'advice' ) ) + self::WELL ) );
+			try {
+				( new Cli( Plugin::instance()->api(), new Settings() ) )->doctor( array(), array() );
+				$failed = '';
+			} catch ( \RuntimeException $failure ) {
+				$failed = $failure->getMessage();
+			}
+			return array( $failed, array_column( \WP_CLI::$printed[0][1], 'state', 'check' ) );
+		};
+		$cron( time() + 300 );
+		list( $failed, $states ) = $doctor();
+		$this->assertSame( array( '', 'warning', 'warning', 'unknown' ), array( $failed, $states['warning'], $states['spool'], $states['watchdog'] ), 'no spool is set' );
+		$cron( time() - HOUR_IN_SECONDS );
+		$this->assertSame( array( '', 'warning' ), array( $failed, $doctor()[1]['watchdog'] ) );
+		add_filter( 'ticketd_spool', fn() => '/nowhere' );
+		list( $failed, $states ) = $doctor();
+		$this->assertSame( array( '1 check failed.', 'error' ), array( $failed, $states['spool'] ) );
+		remove_all_filters( 'pre_option_cron' );
 	}
 
 	/**

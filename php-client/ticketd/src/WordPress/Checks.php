@@ -17,7 +17,7 @@ defined( 'ABSPATH' ) || exit;
  * doctor`, Site Health, and the status screen with its notices show the findings.
  *
  * A finding has `check` (its name), `area` (the test of Site Health that it belongs to), `state` (`good`, `unknown`,
- * `warning` or `error`), `title` (in short; empty where it is good) and `message`.
+ * `warning`: advice, or `error`: it must be acted on), `title` (in short; empty where it is good) and `message`.
  */
 final class Checks {
 
@@ -130,7 +130,7 @@ final class Checks {
 			/* translators: %s: name of a table */
 			$text  = __( 'There is no table %s_seq: PHP cannot create tickets if ticketd is unreachable.', 'ticketd' );
 			$title = __( 'The table of ticket ids is missing', 'ticketd' );
-			$this->add( 'sequence', 'table', 'warning', $title, sprintf( $text, $name ) );
+			$this->add( 'sequence', 'table', 'error', $title, sprintf( $text, $name ) );
 		}
 	}
 
@@ -332,12 +332,12 @@ final class Checks {
 			$text = __( 'No spool folder is set: changes fail while the daemon is unreachable.', 'ticketd' );
 			$this->add( 'spool', 'spool', 'warning', $title, $text );
 		} elseif ( ! $spool->exists() || ! wp_is_writable( $spool->folder() ) ) {
-			$this->add( 'spool', 'spool', 'warning', $title, self::no_spool( $spool ) );
+			$this->add( 'spool', 'spool', 'error', $title, self::no_spool( $spool ) );
 		} elseif ( $spool->strangers() > 0 ) {
 			/* translators: 1: number of files, 2: path of a folder */
 			$text = __( '%1$d files in %2$s belong to other users. PHP does not read them; remove them.', 'ticketd' );
 			$text = sprintf( $text, $spool->strangers(), $spool->folder() );
-			$this->add( 'spool', 'spool', 'warning', __( 'Another user writes to the spool', 'ticketd' ), $text );
+			$this->add( 'spool', 'spool', 'error', __( 'Another user writes to the spool', 'ticketd' ), $text );
 		} else {
 			/* translators: %s: path of a folder */
 			$this->good( 'spool', 'spool', sprintf( __( 'Spool folder: %s', 'ticketd' ), $spool->folder() ) );
@@ -366,8 +366,12 @@ final class Checks {
 	 */
 	private function check_cron(): void {
 		$report = get_option( Watchdog::OPTION );
-		$age    = is_array( $report ) ? time() - $report['time'] : null;
-		if ( null === $age || $age > HOUR_IN_SECONDS ) {
+		$next   = wp_next_scheduled( Watchdog::HOOK );
+		if ( ! is_array( $report ) && false !== $next && time() - $next < HOUR_IN_SECONDS ) {
+			$title = __( 'The watchdog of ticketd has not run yet', 'ticketd' );
+			$text  = __( 'WP-Cron has not run the watchdog yet.', 'ticketd' );
+			$this->add( 'watchdog', 'site', 'unknown', $title, $text );
+		} elseif ( ! is_array( $report ) || time() - $report['time'] > HOUR_IN_SECONDS ) {
 			$text = __( 'WP-Cron has not run the watchdog within the last hour.', 'ticketd' );
 			$this->add( 'watchdog', 'site', 'warning', __( 'The watchdog of ticketd does not run', 'ticketd' ), $text );
 		} elseif ( 'failed' === $report['state'] ) {
@@ -389,7 +393,7 @@ final class Checks {
 		$problem = DropIn::problem();
 		if ( '' !== $problem ) {
 			$title = __( 'The functions of the guide belong to another plugin', 'ticketd' );
-			$this->add( 'drop-in', 'site', 'warning', $title, $problem );
+			$this->add( 'drop-in', 'site', 'error', $title, $problem );
 		} else {
 			$this->good( 'drop-in', 'site', __( 'The functions of the guide are ticketd\'s.', 'ticketd' ) );
 		}

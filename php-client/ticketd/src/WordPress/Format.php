@@ -1,6 +1,6 @@
 <?php
 /**
- * Numbers for people.
+ * Values for people and for JSON.
  *
  * @package Ticketd
  */
@@ -10,7 +10,7 @@ namespace Ticketd\WordPress;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Writes times, sizes, states and reasons.
+ * Writes times, sizes, states, reasons, and fields.
  */
 final class Format {
 
@@ -67,5 +67,19 @@ final class Format {
 			'~\b(pass(?:word|wd)?|secret|token|auth)(\s*[=:]\s*)("[^"]*"|\'[^\']*\'|[^\s,;]+)~i' => '$1$2***',
 		);
 		return (string) preg_replace( array_keys( $masks ), array_values( $masks ), $text );
+	}
+
+	/**
+	 * Fields as JSON can show them: bytes that are no UTF-8 stand in them as `hex => …`.
+	 *
+	 * @param array $fields Values by field name.
+	 */
+	public static function fields( array $fields ): array {
+		foreach ( $fields as $name => $value ) {
+			if ( is_string( $value ) && 1 !== preg_match( '//u', $value ) ) {
+				$fields[ $name ] = array( 'hex' => bin2hex( $value ) );
+			}
+		}
+		return $fields;
 	}
 }

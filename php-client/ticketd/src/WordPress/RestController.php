@@ -356,12 +356,7 @@ final class RestController extends \WP_REST_Controller {
 		 * @param array $fields Values by field name.
 		 * @param array $ticket The ticket: `id`, `revision`, `fields` and perhaps `stale`.
 		 */
-		$fields = (array) apply_filters( 'ticketd_rest_fields', $ticket['fields'], $ticket );
-		foreach ( $fields as $name => $value ) {
-			if ( is_string( $value ) && 1 !== preg_match( '//u', $value ) ) {
-				$fields[ $name ] = array( 'hex' => bin2hex( $value ) );
-			}
-		}
+		$fields = Format::fields( (array) apply_filters( 'ticketd_rest_fields', $ticket['fields'], $ticket ) );
 		// JSON would make a list of no fields.
 		$ticket['fields'] = array() === $fields ? new \stdClass() : $fields;
 		return $ticket;

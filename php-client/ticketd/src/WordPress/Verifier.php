@@ -40,6 +40,13 @@ final class Verifier {
 	private int $count = 0;
 
 	/**
+	 * Tickets that were to be compared and are in neither place.
+	 *
+	 * @var int[]
+	 */
+	private array $missing = array();
+
+	/**
 	 * Takes the parts.
 	 *
 	 * @param Api    $api        The daemon's API.
@@ -55,6 +62,15 @@ final class Verifier {
 	 */
 	public function count(): int {
 		return $this->count;
+	}
+
+	/**
+	 * The ids of tickets that were to be compared and are in neither place, not even deleted.
+	 *
+	 * @return int[]
+	 */
+	public function missing(): array {
+		return $this->missing;
 	}
 
 	/**
@@ -85,7 +101,7 @@ final class Verifier {
 			if ( is_wp_error( $found ) ) {
 				return $found;
 			}
-			$this->count += count( $some );
+			$this->count += count( array_diff( $some, $this->missing ) );
 			array_push( $differences, ...$found );
 			$is_last = count( $some ) < self::PAGE;
 		} while ( ! $is_last );
@@ -150,6 +166,10 @@ final class Verifier {
 		$differences = array();
 		foreach ( $ids as $id ) {
 			$row = $found[ $id ] ?? null;
+			if ( null === $row && null === $tickets[ $id ] ) {
+				$this->missing[] = $id;
+				continue;
+			}
 			$row = null === $row || $row['deleted'] ? null : $row['fields'];
 			array_push( $differences, ...self::between( $id, $tickets[ $id ]['fields'] ?? null, $row ) );
 		}

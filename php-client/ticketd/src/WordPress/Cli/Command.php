@@ -19,6 +19,9 @@ final class Command {
 	/** Tickets that are asked for at a time. */
 	private const PAGE = 500;
 
+	/** Tickets of a table for people, unless --limit or --all says otherwise. */
+	private const SCREENFUL = 50;
+
 	/**
 	 * The daemon's API.
 	 *
@@ -103,6 +106,9 @@ final class Command {
 	 * [--create]
 	 * : Make the ticket where it does not exist.
 	 *
+	 * [--porcelain]
+	 * : Print the new revision alone.
+	 *
 	 * [--field=<field>]
 	 * : Print this value of the result alone.
 	 *
@@ -132,7 +138,7 @@ final class Command {
 			? $this->api->set( $id, $fields, $expected )
 			: $this->api->update( $id, $fields, $expected );
 		Output::fail_on_error( $revision );
-		Output::changes( array( compact( 'id', 'revision' ) ), $assoc_args );
+		Output::changes( array( compact( 'id', 'revision' ) ), $assoc_args, 'revision' );
 	}
 
 	/**
@@ -145,6 +151,9 @@ final class Command {
 	 *
 	 * [--null=<fields>]
 	 * : Fields to set to NULL, separated by commas.
+	 *
+	 * [--porcelain]
+	 * : Print the new ticket's id alone.
 	 *
 	 * [--field=<field>]
 	 * : Print this value of the result alone.
@@ -163,6 +172,7 @@ final class Command {
 	 * ## EXAMPLES
 	 *
 	 *     $ wp ticketd create subject="No coffee" status=open --format=json
+	 *     $ id=$(wp ticketd create subject="No tea" --porcelain)
 	 *
 	 * @param string[] $args       Fields.
 	 * @param array    $assoc_args Options.
@@ -170,16 +180,23 @@ final class Command {
 	public function create( array $args, array $assoc_args ): void {
 		$created = $this->api->create( Input::fields( $args, $assoc_args['null'] ?? '' ) );
 		Output::fail_on_error( $created );
-		Output::changes( array( $created ), $assoc_args );
+		Output::changes( array( $created ), $assoc_args, 'id' );
 	}
 
 	/**
 	 * Prints tickets by what they hold. Every change that was acknowledged before is in it.
 	 *
+	 * A table has the first 50 tickets unless --limit or --all says otherwise.
+	 * All other formats, and --field, print all tickets.
+	 * A warning says where there are more tickets than are printed.
+	 *
 	 * ## OPTIONS
 	 *
 	 * [<field>...]
 	 * : What the tickets must have, as name=value; several values of a field are separated by commas.
+	 *
+	 * [--<field>=<value>]
+	 * : The same, for fields that are not called like another option.
 	 *
 	 * [--null=<fields>]
 	 * : Fields that must be NULL, separated by commas.
@@ -228,9 +245,9 @@ final class Command {
 	 *
 	 * [--limit=<count>]
 	 * : Print so many tickets at most; 0: all.
-	 * ---
-	 * default: 50
-	 * ---
+	 *
+	 * [--all]
+	 * : Print all tickets.
 	 *
 	 * [--field=<field>]
 	 * : Print the values of this field alone.
@@ -239,7 +256,7 @@ final class Command {
 	 * : The fields to print, separated by commas.
 	 *
 	 * [--format=<format>]
-	 * : The output format.
+	 * : The output format; count counts all tickets, whatever --limit says.
 	 * ---
 	 * default: table
 	 * options:
@@ -253,8 +270,9 @@ final class Command {
 	 *
 	 * ## EXAMPLES
 	 *
-	 *     $ wp ticketd list status=open,pending --sort=updated_at --limit=10
-	 *     $ wp ticketd list customer_id=12 --format=ids
+	 *     $ wp ticketd list --status=open,pending --sort=updated_at --limit=10
+	 *     $ wp ticketd list --customer_id=12 --format=ids
+	 *     $ wp ticketd list --all category=Billing,Parcel
 	 *     $ wp ticketd list --null=assigned_to --format=count
 	 *
 	 * @subcommand list
@@ -270,8 +288,9 @@ final class Command {
 			\WP_CLI::line( (string) $count );
 			return;
 		}
-		$wanted = Input::limit( $assoc_args['limit'] ?? '50' );
-		$query += array(
+		$is_table = 'table' === ( $assoc_args['format'] ?? 'table' ) && ! isset( $assoc_args['field'] );
+		$wanted   = Input::limit( $assoc_args ) ?? ( $is_table ? self::SCREENFUL : PHP_INT_MAX );
+		$query   += array(
 			'sort'  => $assoc_args['sort'] ?? 'ticket_id',
 			'order' => $assoc_args['order'] ?? 'desc',
 		);
@@ -289,6 +308,16 @@ final class Command {
 			$query['after'] = $page['next'];
 		} while ( null !== $page['next'] && $missing > 0 );
 		Output::tickets( $tickets, $assoc_args, $stale );
+		if ( null !== $page['next'] ) {
+			/* translators: %d: number of tickets */
+			$text = _n(
+				'Only %d ticket is printed, and there are more: --all prints all.',
+				'Only %d tickets are printed, and there are more: --all prints all.',
+				count( $tickets ),
+				'ticketd'
+			);
+			\WP_CLI::warning( sprintf( $text, count( $tickets ) ) );
+		}
 	}
 
 	/**

@@ -9,6 +9,7 @@ namespace Ticketd\WordPress\Cli;
 
 use Ticketd\Client\Protocol;
 use Ticketd\WordPress\Api;
+use Ticketd\WordPress\Format;
 
 defined( 'ABSPATH' ) || exit;
 
@@ -80,13 +81,30 @@ final class DeadCommand {
 					'at'       => gmdate( 'Y-m-d H:i:s', intdiv( (int) ( $letter['at_ms'] ?? 0 ), 1000 ) ),
 					'code'     => $letter['code'] ?? 0,
 					'reason'   => $letter['reason'] ?? '',
-					'deleted'  => true === ( $letter['deleted'] ?? false ) ? 1 : 0,
-					'fields'   => wp_json_encode( (object) $letter['fields'] ),
-				);
+				) + self::change( $letter, $assoc_args['format'] ?? 'table' );
 			}
 			$is_last = count( $letters ) < Protocol::MAX_TICKETS;
 		} while ( ! $is_last );
 		Output::rows( $rows, $assoc_args, array( 'id', 'revision', 'at', 'code', 'reason', 'deleted', 'fields' ) );
+	}
+
+	/**
+	 * The rejected change: in JSON a boolean and an object, as WP-CLI's table, CSV and YAML do not know them.
+	 *
+	 * @param array  $letter The dead letter.
+	 * @param string $format The output format.
+	 * @return array{deleted: bool|int, fields: array|\stdClass|string}
+	 */
+	private static function change( array $letter, string $format ): array {
+		$is_deleted = true === ( $letter['deleted'] ?? false );
+		$fields     = Format::fields( $letter['fields'] );
+		if ( 'yaml' !== $format ) {
+			$fields = 'json' === $format ? (object) $fields : wp_json_encode( (object) $fields );
+		}
+		return array(
+			'deleted' => 'json' === $format ? $is_deleted : (int) $is_deleted,
+			'fields'  => $fields,
+		);
 	}
 
 	/**
@@ -109,11 +127,14 @@ final class DeadCommand {
 	 * @param array    $assoc_args Options.
 	 */
 	public function retry( array $args, array $assoc_args ): void {
-		$count = $this->api->dead_retry( self::ids( $args, $assoc_args ) );
+		list( $ids, $missing ) = $this->found( self::ids( $args, $assoc_args ) );
+
+		$count = $this->api->dead_retry( $ids );
 		Output::fail_on_error( $count );
 		/* translators: %d: number of tickets */
 		$text = _n( '%d ticket is pending again.', '%d tickets are pending again.', $count, 'ticketd' );
 		\WP_CLI::success( sprintf( $text, $count ) );
+		self::fail_on( $missing );
 	}
 
 	/**
@@ -138,7 +159,7 @@ final class DeadCommand {
 	 * @param array    $assoc_args Options.
 	 */
 	public function drop( array $args, array $assoc_args ): void {
-		$ids = self::ids( $args, $assoc_args );
+		list( $ids, $missing ) = $this->found( self::ids( $args, $assoc_args ) );
 		\WP_CLI::confirm( __( 'Drop these dead letters for good?', 'ticketd' ), $assoc_args );
 		$count = $this->api->dead_drop( $ids );
 		Output::fail_on_error( $count );
@@ -150,6 +171,43 @@ final class DeadCommand {
 			'ticketd'
 		);
 		\WP_CLI::success( sprintf( $text, $count ) );
+		self::fail_on( $missing );
+	}
+
+	/**
+	 * Which of the tickets have a dead letter; if none has, the command ends here.
+	 *
+	 * @param int[]|null $ids Ticket ids; null: every dead letter.
+	 * @return array{0: int[]|null, 1: int[]} Those that have one, and the others.
+	 */
+	private function found( ?array $ids ): array {
+		$found   = array();
+		$missing = array();
+		foreach ( $ids ?? array() as $id ) {
+			$letters = $this->api->dead_list( $id - 1, 1 );
+			Output::fail_on_error( $letters );
+			if ( ( $letters[0]['id'] ?? 0 ) === $id ) {
+				$found[] = $id;
+			} else {
+				$missing[] = $id;
+			}
+		}
+		if ( null !== $ids && array() === $found ) {
+			self::fail_on( $missing );
+		}
+		return array( null === $ids ? null : $found, $missing );
+	}
+
+	/**
+	 * Ends the command where tickets have no dead letter.
+	 *
+	 * @param int[] $missing Their ids.
+	 */
+	private static function fail_on( array $missing ): void {
+		if ( array() !== $missing ) {
+			/* translators: %s: ticket ids */
+			\WP_CLI::error( sprintf( __( 'No such dead letter: %s', 'ticketd' ), implode( ', ', $missing ) ) );
+		}
 	}
 
 	/**

@@ -14,6 +14,25 @@ defined( 'ABSPATH' ) || exit;
  */
 final class Input {
 
+	/** The options of `list`. Every other option is a field with its values. */
+	private const LIST = array(
+		'null',
+		'search',
+		'created-from',
+		'created-before',
+		'updated-from',
+		'updated-before',
+		'deleted',
+		'fresh',
+		'sort',
+		'order',
+		'limit',
+		'all',
+		'field',
+		'fields',
+		'format',
+	);
+
 	/**
 	 * Reads ticket ids.
 	 *
@@ -66,9 +85,27 @@ final class Input {
 				\WP_CLI::error( sprintf( __( '"%s" is no field: give name=value.', 'ticketd' ), $arg ) );
 			}
 			list( $name, $value ) = explode( '=', $arg, 2 );
-			$fields[ $name ]      = $value;
+			self::add( $fields, $name, $value );
 		}
-		return $fields + ( '' === $nulls ? array() : array_fill_keys( explode( ',', $nulls ), null ) );
+		foreach ( '' === $nulls ? array() : explode( ',', $nulls ) as $name ) {
+			self::add( $fields, $name, null );
+		}
+		return $fields;
+	}
+
+	/**
+	 * Adds a field, which must be the first of its name.
+	 *
+	 * @param array       $fields The fields by name.
+	 * @param string      $name   The name.
+	 * @param string|null $value  The value.
+	 */
+	private static function add( array &$fields, string $name, ?string $value ): void {
+		if ( array_key_exists( $name, $fields ) ) {
+			/* translators: %s: name of a field */
+			\WP_CLI::error( sprintf( __( 'The field %s is given twice.', 'ticketd' ), $name ) );
+		}
+		$fields[ $name ] = $value;
 	}
 
 	/**
@@ -87,22 +124,39 @@ final class Input {
 	/**
 	 * Reads how many tickets to print.
 	 *
-	 * @param string $arg The argument; 0: all.
+	 * @param array $assoc_args Options: `limit`, where 0 means all, or `all`.
+	 * @return int|null Null where neither is given.
 	 */
-	public static function limit( string $arg ): int {
+	public static function limit( array $assoc_args ): ?int {
+		$is_all = true === ( $assoc_args['all'] ?? false );
+		$limit  = (string) ( $assoc_args['limit'] ?? ( $is_all ? '0' : '' ) );
+		if ( '' === $limit ) {
+			return null;
+		}
+		if ( $is_all && '0' !== $limit ) {
+			\WP_CLI::error( __( 'Give --limit or --all, not both.', 'ticketd' ) );
+		}
 		/* translators: %s: the typed text */
 		$text = __( '"%s" is no number: give a whole number from 0.', 'ticketd' );
-		return '0' === $arg ? PHP_INT_MAX : self::positive( $arg, $text );
+		return '0' === $limit ? PHP_INT_MAX : self::positive( $limit, $text );
 	}
 
 	/**
 	 * Reads which tickets are meant.
 	 *
 	 * @param string[] $args       Arguments like `status=open,pending`.
-	 * @param array    $assoc_args Options: `null`, `created-from` and the like, `deleted`, `fresh`.
+	 * @param array    $assoc_args Options: `null`, `created-from` and the like, `deleted`, `fresh`, and fields.
 	 * @return array The arguments of Api::count_tickets().
 	 */
 	public static function selection( array $args, array $assoc_args ): array {
+		foreach ( array_diff_key( $assoc_args, array_flip( self::LIST ) ) as $field => $value ) {
+			if ( ! is_string( $value ) ) { // A flag.
+				/* translators: %s: name of an option */
+				$text = __( 'The option --%1$s needs a value: give --%1$s=value.', 'ticketd' );
+				\WP_CLI::error( sprintf( $text, $field ) );
+			}
+			$args[] = "$field=$value";
+		}
 		$where = array();
 		foreach ( self::fields( $args, $assoc_args['null'] ?? '' ) as $field => $value ) {
 			$where[ $field ] = null === $value ? null : explode( ',', $value );

@@ -186,8 +186,8 @@ final class Operations {
 	/**
 	 * Compares ticketd's tickets with the rows of the database.
 	 *
-	 * Pending changes are flushed first. The command fails if a ticket differs. `ticketd verify` on the server compares
-	 * Redis and MySQL themselves, without WordPress.
+	 * Pending changes are flushed first. The command fails if a ticket differs, or a named ticket is in neither.
+	 * `ticketd verify` on the server compares Redis and MySQL themselves, without WordPress.
 	 *
 	 * ## OPTIONS
 	 *
@@ -225,10 +225,24 @@ final class Operations {
 		if ( array() !== $result || 'table' !== ( $assoc_args['format'] ?? 'table' ) ) {
 			Output::rows( $result, $assoc_args, array( 'id', 'field', 'ticketd', 'database' ) );
 		}
+		$failed = array();
 		if ( array() !== $result ) {
 			/* translators: 1: number of differences, 2: number of tickets */
-			$text = __( '%1$d differences in %2$d tickets.', 'ticketd' );
-			\WP_CLI::error( sprintf( $text, count( $result ), $verifier->count() ) );
+			$text     = _n(
+				'%1$d difference; tickets compared: %2$d.',
+				'%1$d differences; tickets compared: %2$d.',
+				count( $result ),
+				'ticketd'
+			);
+			$failed[] = sprintf( $text, count( $result ), $verifier->count() );
+		}
+		if ( array() !== $verifier->missing() ) {
+			/* translators: %s: ticket ids */
+			$text     = __( 'No such ticket: %s', 'ticketd' );
+			$failed[] = sprintf( $text, implode( ', ', $verifier->missing() ) );
+		}
+		if ( array() !== $failed ) {
+			\WP_CLI::error( implode( "\n", $failed ) );
 		}
 		/* translators: %d: number of tickets */
 		$text = _n(
@@ -241,7 +255,8 @@ final class Operations {
 	}
 
 	/**
-	 * Runs all checks and says what to do. The command fails if a check has an error.
+	 * Runs all checks and says what to do. The command fails if a check has an error, which must be acted on; a warning
+	 * is advice, and unknown what cannot be told yet.
 	 *
 	 * ## OPTIONS
 	 *
@@ -269,9 +284,6 @@ final class Operations {
 	 */
 	public function doctor( array $args, array $assoc_args ): void {
 		$findings = ( new Checks( new Health( $this->api ), $this->settings ) )->all();
-		foreach ( $findings as $index => $finding ) {
-			$findings[ $index ]['state'] = 'unknown' === $finding['state'] ? 'warning' : $finding['state'];
-		}
 		Output::rows( $findings, $assoc_args, array( 'check', 'state', 'message' ) );
 		$bad = array_keys( array_column( $findings, 'state' ), 'error', true );
 		if ( array() !== $bad ) {

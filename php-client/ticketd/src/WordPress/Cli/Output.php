@@ -8,6 +8,7 @@
 namespace Ticketd\WordPress\Cli;
 
 use Ticketd\Client\SpoolingClient;
+use Ticketd\WordPress\Format;
 
 defined( 'ABSPATH' ) || exit;
 
@@ -78,20 +79,14 @@ final class Output {
 	 * @param bool    $stale      Whether there may be others.
 	 */
 	public static function tickets( array $tickets, array $assoc_args, bool $stale = false ): void {
-		$columns = array(
-			'id'       => null,
-			'revision' => null,
-		);
-		foreach ( $tickets as $ticket ) {
-			$columns += array_fill_keys( array_keys( $ticket['fields'] ), null );
-		}
-		$rows = array();
+		$columns = array_fill_keys( array_merge( array( 'id', 'revision' ), self::columns( $tickets ) ), null );
+		$rows    = array();
 		foreach ( $tickets as $ticket ) {
 			$known  = array(
 				'id'       => $ticket['id'],
 				'revision' => $ticket['revision'],
 			);
-			$rows[] = array_replace( $columns, $ticket['fields'], $known );
+			$rows[] = array_replace( $columns, Format::fields( $ticket['fields'] ), $known );
 		}
 		if ( $stale || in_array( true, array_column( $tickets, 'stale' ), true ) ) {
 			\WP_CLI::warning(
@@ -102,14 +97,44 @@ final class Output {
 	}
 
 	/**
+	 * The names of the fields that tickets have, in the order that each of them has: with which all begin, those of the
+	 * table's columns, and then the others by name.
+	 *
+	 * @param array[] $tickets The tickets.
+	 * @return string[]
+	 */
+	private static function columns( array $tickets ): array {
+		$common = null;
+		$all    = array();
+		foreach ( $tickets as $ticket ) {
+			$names  = array_map( 'strval', array_keys( $ticket['fields'] ) );
+			$common = $common ?? $names;
+			$length = 0;
+			while ( isset( $common[ $length ], $names[ $length ] ) && $common[ $length ] === $names[ $length ] ) {
+				++$length;
+			}
+			$common = array_slice( $common, 0, $length );
+			$all   += array_flip( $names );
+		}
+		$others = array_diff( array_map( 'strval', array_keys( $all ) ), $common ?? array() );
+		sort( $others, SORT_STRING );
+		return array_merge( $common ?? array(), $others );
+	}
+
+	/**
 	 * Prints the outcome of changes, and on STDERR a warning where they are pending in the spool.
 	 *
 	 * @param array[] $changes    Each ticket's id and revision; at least one.
 	 * @param array   $assoc_args Options.
+	 * @param string  $porcelain  What --porcelain prints of them.
 	 */
-	public static function changes( array $changes, array $assoc_args ): void {
+	public static function changes( array $changes, array $assoc_args, string $porcelain = '' ): void {
 		if ( in_array( SpoolingClient::UNKNOWN_REVISION, array_column( $changes, 'revision' ), true ) ) {
 			\WP_CLI::warning( __( 'ticketd is unreachable: the change is pending in the spool.', 'ticketd' ) );
+		}
+		if ( isset( $assoc_args['porcelain'] ) ) {
+			\WP_CLI::line( implode( "\n", array_column( $changes, $porcelain ) ) );
+			return;
 		}
 		self::rows( $changes, $assoc_args, array_keys( $changes[0] ) );
 	}
