@@ -7,6 +7,9 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"github.com/rs/zerolog"
+
+	"github.com/ticketd/ticketd/internal/logs"
 	"github.com/ticketd/ticketd/protocol"
 )
 
@@ -47,8 +50,9 @@ func (a *SiteAccess) allows(p Peer) bool {
 
 // AccessList holds the daemon's sites by name. Replace may change the content while requests are served.
 type AccessList struct {
-	owner   uint32
-	current atomic.Pointer[map[string]SiteAccess]
+	owner    uint32
+	refusals zerolog.Logger
+	current  atomic.Pointer[map[string]SiteAccess]
 }
 
 // NewAccessList returns a table. owner is the user of the daemon's process: like root, owner may use every site, because owner
@@ -58,6 +62,10 @@ func NewAccessList(owner uint32, sites map[string]SiteAccess) *AccessList {
 	t.Replace(sites)
 	return t
 }
+
+// UseLog makes the log say why requests for a named site are refused, at most once per limitPeriod. Call UseLog before the first
+// request.
+func (t *AccessList) UseLog(log zerolog.Logger) { t.refusals = logs.Limited(log, 1, limitPeriod) }
 
 // Replace replaces all sites. Requests that have found their site already go on with their site.
 func (t *AccessList) Replace(sites map[string]SiteAccess) {
@@ -70,7 +78,7 @@ func (t *AccessList) For(p Peer, of protocol.Params) (Site, error) {
 	want := of.Wants()
 	may := t.named(p, want.Site)
 	if len(may) == 0 {
-		return nil, forbidden(p)
+		return nil, t.refuse(p, want.Site)
 	}
 	meant := may.fitting(want.Table)
 	if len(meant) == 0 {
@@ -210,21 +218,49 @@ func (t *AccessList) Admit(p Peer) *protocol.Error {
 			return nil
 		}
 	}
-	if p.UID == 0 || p.UID == t.owner {
-		return nil // an operator who looks for the reason
+	if t.operates(p) {
+		return nil // and looks for the reason
 	}
 	return protocol.Closing(protocol.CodeForbidden, "%s", forbidden(p).Message)
 }
 
-func (t *AccessList) may(p Peer, a *SiteAccess) bool {
-	return p.UID == 0 || p.UID == t.owner || a.allows(p)
+func (t *AccessList) may(p Peer, a *SiteAccess) bool { return t.operates(p) || a.allows(p) }
+
+// operates says that the peer is root or the daemon's own user, who may read the configuration.
+func (t *AccessList) operates(p Peer) bool { return p.UID == 0 || p.UID == t.owner }
+
+// refuse refuses a peer that may not use the named site. The log and operators learn whether the site exists; the answer to other
+// peers is the same in either case.
+func (t *AccessList) refuse(p Peer, site string) *protocol.Error {
+	if site == "" {
+		return forbidden(p)
+	}
+	sites := *t.current.Load()
+	if _, exists := sites[site]; exists {
+		t.refusals.Warn().Str("site", site).Stringer("peer", p).
+			Msg("refused a user that may not use the site; the site's allow_users can name the user")
+	} else {
+		t.refusals.Warn().Str("site", site).Stringer("peer", p).
+			Msg("refused a request for a site that the configuration does not have; a blog of a multisite asks for blog- and its id")
+	}
+	if t.operates(p) {
+		return protocol.Errorf(protocol.CodeForbidden, "ticketd's configuration has no site %q, but %s: add [sites.%s], or name one of "+
+			"these in TICKETD_SITE, in the plugin's settings or with the filter ticketd_site", site,
+			strings.Join(slices.Sorted(maps.Keys(sites)), ", "), site)
+	}
+	return protocol.Errorf(protocol.CodeForbidden, "%s may not use the site %q: ticketd's configuration has no such site, or the "+
+		"site's allow_users and allow_groups do not name this user; ticketd's log says which", nameOf(p), site)
 }
 
 func forbidden(p Peer) *protocol.Error {
-	who := fmt.Sprintf("user %d, group %d", p.UID, p.GID)
-	if p.GID == NoGroup {
-		who = fmt.Sprintf("user %d, whose group is not known,", p.UID)
-	}
 	return protocol.Errorf(protocol.CodeForbidden,
-		"%s may not use this site: see allow_users and allow_groups in ticketd's configuration", who)
+		"%s may not use this site: see allow_users and allow_groups in ticketd's configuration", nameOf(p))
+}
+
+// nameOf returns a peer's user and group for a message.
+func nameOf(p Peer) string {
+	if p.GID == NoGroup {
+		return fmt.Sprintf("user %d, whose group is not known,", p.UID)
+	}
+	return fmt.Sprintf("user %d, group %d", p.UID, p.GID)
 }

@@ -1,10 +1,13 @@
 package daemon
 
 import (
+	"bytes"
 	"errors"
 	"maps"
 	"strings"
 	"testing"
+
+	"github.com/rs/zerolog"
 
 	"github.com/ticketd/ticketd/protocol"
 )
@@ -44,6 +47,42 @@ func TestSiteTable(t *testing.T) {
 	table.Replace(map[string]SiteAccess{"shop": {Site: shop, Users: []uint32{9}}})
 	if got, err := table.For(Peer{UID: 9, GID: 9}, &protocol.SiteParams{}); err != nil || got != Site(shop) {
 		t.Errorf("after Replace: %v, %v", got, err)
+	}
+}
+
+// Root, the daemon's own user and the log learn that a site does not exist. Other users get the same answer as for a site that they may
+// not use.
+func TestUnknownSite(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	sites := NewAccessList(100, map[string]SiteAccess{"main": {Site: &fakeSite{}}, "shop": {Site: &fakeSite{}, Users: []uint32{33}}})
+	sites.UseLog(zerolog.New(&log))
+	ask := func(uid uint32, site string) string {
+		_, err := sites.For(Peer{UID: uid, GID: uid}, &protocol.SiteParams{Target: protocol.Target{Site: site}})
+		if !errors.Is(err, &protocol.Error{Code: protocol.CodeForbidden}) {
+			t.Errorf("user %d, site %s: %v, want forbidden", uid, site, err)
+			return ""
+		}
+		return err.Error()
+	}
+	unknown := ask(33, "blog-2")
+	if text := log.String(); !strings.Contains(text, "does not have") || !strings.Contains(text, `"site":"blog-2"`) {
+		t.Errorf("the log says %s", text)
+	}
+	if closed := ask(33, "main"); strings.ReplaceAll(closed, "main", "blog-2") != unknown || !strings.Contains(closed, "allow_users") {
+		t.Errorf("the user can tell an unknown site from another's:\n%s\n%s", unknown, closed)
+	}
+	for _, uid := range []uint32{0, 100} {
+		if text := ask(uid, "blog-2"); !strings.Contains(text, `no site "blog-2"`) || !strings.Contains(text, "main, shop") ||
+			strings.Contains(text, "allow_users") {
+			t.Errorf("an operator is told %s", text)
+		}
+	}
+	log.Reset()
+	sites.UseLog(zerolog.New(&log)) // whose limit begins anew
+	ask(33, "main")
+	if text := log.String(); !strings.Contains(text, "allow_users") || !strings.Contains(text, `"site":"main"`) {
+		t.Errorf("the log says %s", text)
 	}
 }
 

@@ -105,6 +105,7 @@ func (d *Daemon) build(ctx context.Context) error {
 	}
 	own := uint32(os.Geteuid()) //nolint:gosec // a user id is never negative here
 	d.table = daemon.NewAccessList(own, access)
+	d.table.UseLog(d.log)
 	listener, err := daemon.Listen(ctx, listenOptions(&d.config.Daemon))
 	if err != nil {
 		return err

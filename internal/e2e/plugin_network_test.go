@@ -15,9 +15,8 @@ func TestNetwork(t *testing.T) {
 	eachWordPress(t, func(t *testing.T, source string) {
 		s := testenv.NewStack(t, testenv.StackOptions{
 			Debug: true, Source: source, Multisite: true,
-			MustUse: "add_filter( 'ticketd_site', function ( $site, $blog ) { return 1 === $blog ? 'main' : 'blog' . $blog; }, 10, 2 );",
-			Sites: "[sites.blog2]\ndsn = DSN\ntable_prefix = \"wp_2_\"\nkey_prefix = \"b2:\"\n" + hourly +
-				"[sites.blog3]\ndsn = DSN\ntable_prefix = \"wp_3_\"\nkey_prefix = \"b3:\"\n" +
+			Sites: "[sites.blog-2]\ndsn = DSN\ntable_prefix = \"wp_2_\"\nkey_prefix = \"b2:\"\n" + hourly +
+				"[sites.blog-3]\ndsn = DSN\ntable_prefix = \"wp_3_\"\nkey_prefix = \"b3:\"\n" +
 				"[sites.tableless]\ndsn = DSN\ntable_prefix = \"wp_9_\"\nkey_prefix = \"b9:\"\nclient_table = \"*\"\n",
 		})
 		tables := func(prefix string) string { // except for the identity's table, which the daemon makes when it first meets the others
@@ -63,6 +62,7 @@ func TestNetwork(t *testing.T) {
 		// If a flush is not possible, a blog is not deleted.
 		run(t, s, `wpmu_create_blog( 'localhost', '/other/', 'Other', 1 );`)
 		testBlogWithSpooledChanges(t, s)
+		testBlogWithoutASite(t, s)
 		s.Ticketd.Kill()
 		out = run(t, s, `$result = wp_delete_site( 3 ); echo is_wp_error( $result ) ? $result->get_error_code() : 'deleted';`)
 		if out != "ticketd_flush" || !strings.Contains(tables("wp_3_support"), "wp_3_support_tickets") {
@@ -82,5 +82,21 @@ func testBlogWithSpooledChanges(t *testing.T, s *testenv.Stack) {
 		echo is_wp_error( $result ) ? $result->get_error_message() : 'deleted', '|', ticketd_status()['spool']['files'];`)
 	if !strings.Contains(out, "wait in the spool") || !strings.HasSuffix(out, "|1") {
 		t.Errorf("deleting a blog while a ticket waits in the spool: %q", out)
+	}
+}
+
+// testBlogWithoutASite asks from a blog whose site the configuration does not have: root, as whom PHP runs here, and the log learn
+// that the site is unknown.
+func testBlogWithoutASite(t *testing.T, s *testenv.Stack) {
+	t.Helper()
+	out := run(t, s, `
+		$id = wpmu_create_blog( 'localhost', '/fourth/', 'Fourth', 1 );
+		switch_to_blog( $id );
+		echo $id, '|', ticketd_get_ticket( 1 )->get_error_message();`)
+	if !strings.HasPrefix(out, "4|") || !strings.Contains(out, `has no site "blog-4"`) {
+		t.Errorf("a blog without a site is told %q", out)
+	}
+	if log := s.Ticketd.Log(); !strings.Contains(log, "a site that the configuration does not have") || !strings.Contains(log, "blog-4") {
+		t.Errorf("the log does not name the unknown site:\n%s", log)
 	}
 }
