@@ -33,9 +33,10 @@ func newInit(o *options) *cobra.Command {
 		Long: "Read the database from a WordPress' wp-config.php, look for a Redis on this host, write the configuration, and " +
 			"create the\n" +
 			"tickets table. A table of that name from another plugin is not used without --adopt; --table names another table. " +
-			"The\nconfiguration is only written if all of it can be used. PHP is never run: if wp-config.php computes a value, " +
-			"the command\n" +
-			"says so. Values that PHP takes from its environment are taken from the command's environment.",
+			"The\nconfiguration is only written if all of it can be used. The command reads wp-config.php as PHP's user, without " +
+			"PHP, and says " +
+			"what\nonly PHP can tell; with --php, PHP itself reads the file, in a process without a network and with a time limit.\n" +
+			"Of the command's environment wp-config.php gets the variables that WordPress' conventions know, and those of --env.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if s.WordPress == "" {
 				return &usageError{errors.New("--wp: name the folder of WordPress, e.g. --wp /var/www/html")}
@@ -62,9 +63,18 @@ func newInit(o *options) *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&s.WordPress, "wp", "", "the folder of WordPress, or its wp-config.php")
+	flags.StringVar(&s.URL, "url", "", "the site's address, for a wp-config.php that decides by the host name")
+	flags.StringVar(&s.PHP, "php", "", "let PHP itself read wp-config.php; --php=/path/to/php names the program")
+	flags.Lookup("php").NoOptDefVal = "php"
+	flags.StringSliceVar(&s.Env, "env", nil, "a further variable of the environment that wp-config.php may read; may be repeated")
+	flags.StringVar(&s.User, "user", "", "PHP-FPM's user; found by the pools and wp-config.php's owner where not given")
 	flags.StringVar(&s.Config, "config", envOr("TICKETD_CONFIG", defaultConfig), "the configuration file to write ($TICKETD_CONFIG)")
-	flags.StringVar(&s.Redis, "redis", "", "host:port or unix:///path of a Redis, or none for the journal alone; searched "+
+	flags.StringVar(&s.Redis, "redis", "", "host:port, tls://host:port or unix:///path of a Redis, or none for the journal "+
+		"alone; searched "+
 		"where not given")
+	flags.StringVar(&s.RedisUser, "redis-user", "", "the user of --redis")
+	flags.StringVar(&s.RedisPasswordFile, "redis-password-file", "", "a file with the password of --redis")
+	flags.StringVar(&s.RedisCA, "redis-ca", "", "a file of the CA that signed the certificate of --redis")
 	flags.StringVar(&add, "add", "", "add a site of that name to the existing configuration and keep the rest")
 	flags.BoolVar(&s.Force, "force", false, "replace an existing configuration; a copy is kept beside the new file")
 	flags.BoolVar(&s.Moved, "moved", false, "the table's server was replaced, renamed or restored here: the table is the same")

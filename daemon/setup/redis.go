@@ -2,12 +2,16 @@ package setup
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/pelletier/go-toml/v2"
@@ -24,7 +28,9 @@ const lookTimeout = time.Second
 
 // foundRedis is a Redis that answers.
 type foundRedis struct {
-	Addr, Password string
+	Addr, User, Password string
+	TLS                  bool
+	CA                   string // a file, if the CA is not one of the system's
 	// Database and Prefix are the chosen place of the site's keys.
 	Database int
 	Prefix   string
@@ -42,25 +48,16 @@ func findRedis(ctx context.Context, o *Options, wp *wpconfig.Config) (*foundRedi
 		o.Say("Redis: none, as requested; the journal keeps pending changes")
 		return nil, nil //nolint:nilnil // none is an answer
 	}
-	cache := cacheAddr(&wp.Redis)
-	places := o.Places.Redis
-	if cache != "" {
-		places = append([]string{cache}, places...)
+	logins, err := o.redisLogins(wp)
+	if err != nil {
+		return nil, err
 	}
-	if o.Redis != "" {
-		places = []string{o.Redis}
-	}
-	for _, addr := range places {
-		if path, unix := strings.CutPrefix(addr, "unix://"); unix && o.Redis == "" {
-			if _, err := os.Stat(path); err != nil {
-				continue
-			}
+	for i := range logins {
+		login := &logins[i]
+		if path, unix := strings.CutPrefix(login.Addr, "unix://"); unix && o.Redis == "" && !there(path) {
+			continue
 		}
-		password := ""
-		if addr == cache {
-			password = wp.Redis.Password
-		}
-		found, err := lookAt(ctx, addr, password)
+		found, err := lookAt(ctx, login)
 		if err == nil {
 			for _, note := range found.Notes {
 				o.Say("note: %s", note)
@@ -68,12 +65,75 @@ func findRedis(ctx context.Context, o *Options, wp *wpconfig.Config) (*foundRedi
 			return found, nil
 		}
 		if o.Redis != "" {
-			return nil, fmt.Errorf("--redis %s: %w", addr, err)
+			return nil, fmt.Errorf("--redis %s: %w", o.Redis, remedy(err, login))
 		}
-		o.Say("Redis at %s is not used: %v", addr, err)
+		o.Say("Redis at %s is not used: %v", login.Addr, remedy(err, login))
 	}
 	o.Say("Redis: none found; the journal keeps pending changes, which is enough for a single host")
 	return nil, nil //nolint:nilnil // none is an answer
+}
+
+// redisLogins returns the places to look for a Redis, each with its login: the object cache's, and the usual ones.
+func (o *Options) redisLogins(wp *wpconfig.Config) ([]config.Redis, error) {
+	cache := config.Redis{
+		Addr: cacheAddr(&wp.Redis), Username: wp.Redis.User, Password: config.Secret(wp.Redis.Password), TLS: wp.Redis.TLS,
+	}
+	var named config.Redis
+	if o.RedisPasswordFile != "" {
+		text, err := eyes{}.Read(o.RedisPasswordFile)
+		if err != nil {
+			return nil, fmt.Errorf("--redis-password-file: %w", err)
+		}
+		named.Password = config.Secret(strings.TrimRight(string(text), "\r\n"))
+	}
+	named.Username, named.TLSCA = o.RedisUser, o.RedisCA
+	if o.Redis == "" {
+		if named.Username+named.Password.Reveal()+named.TLSCA != "" {
+			return nil, errors.New("--redis-user, --redis-password-file and --redis-ca belong to a --redis")
+		}
+		var all []config.Redis
+		if cache.Addr != "" {
+			all = append(all, cache)
+		}
+		for _, addr := range o.Places.Redis {
+			if addr != cache.Addr {
+				all = append(all, config.Redis{Addr: addr})
+			}
+		}
+		return all, nil
+	}
+	named.Addr = o.Redis
+	for _, scheme := range []string{"tls://", "rediss://"} {
+		if addr, secure := strings.CutPrefix(o.Redis, scheme); secure {
+			named.Addr, named.TLS = addr, true
+		}
+	}
+	named.TLS = named.TLS || named.TLSCA != ""
+	if named.Addr == cache.Addr {
+		named.TLS = named.TLS || cache.TLS
+		if named.Username == "" && named.Password == "" {
+			named.Username, named.Password = cache.Username, cache.Password
+		}
+	}
+	return []config.Redis{named}, nil
+}
+
+// remedy adds to an error of Redis what to do about it.
+func remedy(err error, login *config.Redis) error {
+	text := err.Error()
+	var unknown x509.UnknownAuthorityError
+	switch {
+	case strings.HasPrefix(text, "NOAUTH"), strings.HasPrefix(text, "WRONGPASS"):
+		return fmt.Errorf("%w; --redis %s --redis-password-file FILE gives the password, --redis-user NAME the user", err, login.Addr)
+	case errors.As(err, &unknown):
+		return fmt.Errorf("%w; --redis-ca FILE names the CA that signed the certificate", err)
+	case !login.TLS && errors.Is(err, io.EOF), !login.TLS && errors.Is(err, syscall.ECONNRESET):
+		return fmt.Errorf("%w; if this Redis expects TLS, write --redis tls://%s", err, login.Addr)
+	case errors.As(err, new(tls.RecordHeaderError)):
+		return fmt.Errorf("%w; this Redis does not speak TLS", err)
+	default:
+		return err
+	}
 }
 
 // formerDatabase returns the database of the same Redis in the configuration to replace: another database would leave pending
@@ -112,13 +172,18 @@ func cacheAddr(r *wpconfig.Redis) string {
 }
 
 // lookAt checks that a Redis is fit for ticketd.
-func lookAt(ctx context.Context, addr, password string) (*foundRedis, error) {
+func lookAt(ctx context.Context, login *config.Redis) (*foundRedis, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
-	network, address := (&config.Redis{Addr: addr}).Network()
+	network, address := login.Network()
+	secure, err := login.TLSConfig()
+	if err != nil {
+		return nil, err
+	}
 	open := func(database int) *goredis.Client {
 		return goredis.NewClient(&goredis.Options{
-			Network: network, Addr: address, Password: password, DB: database, MaxRetries: -1, DialerRetries: 1,
+			Network: network, Addr: address, Username: login.Username, Password: login.Password.Reveal(), TLSConfig: secure,
+			DB: database, MaxRetries: -1, DialerRetries: 1,
 			DialTimeout: lookTimeout, ReadTimeout: lookTimeout, ContextTimeoutEnabled: true,
 		})
 	}
@@ -148,7 +213,10 @@ func lookAt(ctx context.Context, addr, password string) (*foundRedis, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &foundRedis{Addr: addr, Password: password, Notes: notes, info: info, open: open}, nil
+	return &foundRedis{
+		Addr: login.Addr, User: login.Username, Password: login.Password.Reveal(), TLS: login.TLS, CA: login.TLSCA,
+		Notes: notes, info: info, open: open,
+	}, nil
 }
 
 // owner is the table that the keys must belong to: by its identity, or, without an identity yet, by its name.

@@ -26,11 +26,22 @@ import (
 type Options struct {
 	// WordPress is the folder of a WordPress, or the path of its wp-config.php.
 	WordPress string
+	// URL is the address of the site, for a wp-config.php that decides by the host name; empty if not known.
+	URL string
+	// PHP is the program that reads wp-config.php instead of this package; empty for none.
+	PHP string
+	// Env are further variables of the environment that wp-config.php may read.
+	Env []string
+	// User is the user of the site's PHP; empty to look for the user.
+	User string
 	// Config is the path of the file to write. An existing file with any key is replaced only with Force.
 	Config string
 	Force  bool
-	// Redis is an address in the form of redis.addr, "none" for the journal alone, or empty to search for a Redis.
+	// Redis is an address in the form of redis.addr, or tls://host:port, "none" for the journal alone, or empty to search for a
+	// Redis.
 	Redis string
+	// RedisUser and RedisPasswordFile are the login of Redis, and RedisCA is a file of the CA of its certificate; empty for none.
+	RedisUser, RedisPasswordFile, RedisCA string
 	// Table is the tickets table; empty is {prefix}support_tickets.
 	Table string
 	// Adopt uses an existing table that ticketd did not make.
@@ -57,6 +68,10 @@ type Places struct {
 	MySQLSockets []string
 	// Redis has addresses in the form of redis.addr.
 	Redis []string
+	// Pools are patterns of the files of PHP-FPM's pools.
+	Pools []string
+	// Debian is the folder of the WordPress in Debian's package.
+	Debian string
 }
 
 // The places that Debian, Ubuntu, Fedora and Alpine use.
@@ -68,6 +83,11 @@ var usual = Places{
 		"unix:///run/redis/redis-server.sock", "unix:///run/redis/redis.sock", "unix:///run/valkey/valkey-server.sock",
 		"unix:///run/valkey/valkey.sock", "127.0.0.1:6379",
 	},
+	Pools: []string{
+		"/etc/php/*/fpm/pool.d/*.conf", "/etc/php-fpm.d/*.conf", "/etc/php*/php-fpm.d/*.conf", "/usr/local/etc/php-fpm.d/*.conf",
+		"/etc/opt/remi/php*/php-fpm.d/*.conf", "/opt/plesk/php/*/etc/php-fpm.d/*.conf", "/opt/cpanel/ea-php*/root/etc/php-fpm.d/*.conf",
+	},
+	Debian: "/usr/share/wordpress",
 }
 
 // defaultSite is the default of Options.Site.

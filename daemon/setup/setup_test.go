@@ -37,6 +37,9 @@ func newSite(t *testing.T) *site {
 		Places: Places{MySQLSockets: []string{"/no/such.sock", mariadb.Socket()}, Redis: []string{"unix:///no/such.sock"}},
 		Say:    func(format string, args ...any) { s.said = append(s.said, fmt.Sprintf(format, args...)) },
 	}
+	s.User = "root" // whose files these are
+	s.exec(t, "CREATE TABLE shop_options (option_name VARCHAR(191) PRIMARY KEY, option_value LONGTEXT)")
+	s.exec(t, "INSERT INTO shop_options VALUES ('siteurl', 'https://shop.example.com')")
 	if err := os.Mkdir(s.WordPress, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -117,15 +120,16 @@ func TestInitWritesNothingThatDoesNotWork(t *testing.T) {
 		change func(*site)
 		want   string
 	}{
-		"a computed password": {func(s *site) { s.wp = strings.Replace(s.wp, "''", "f()", 1) }, "DB_PASSWORD is computed"},
-		"another password":    {func(s *site) { s.wp = strings.Replace(s.wp, "'root'", "'nobody'", 1) }, "cannot use the database"},
-		"no socket":           {func(s *site) { s.Places.MySQLSockets = []string{"/no/such.sock"} }, "localhost:/path/to.sock"},
-		"a named Redis away":  {func(s *site) { s.Redis = "unix:///no/such.sock" }, "--redis unix:///no/such.sock"},
-		"a replica":           {func(s *site) { s.Redis = "unix://" + replica.Socket() }, "which refuses writes"},
-		"an evicting Redis":   {func(s *site) { s.Redis = "unix://" + evicting.Socket() }, "maxmemory-policy"},
-		"a refusing Redis":    {func(s *site) { s.Redis = "unix://" + refusing.Socket() }, "a command that ticketd needs (Redis 6.2"},
-		"a prefix":            {func(s *site) { s.wp = strings.Replace(s.wp, "shop_", "sh op", 1) }, "table_prefix"},
-		"no WordPress":        {func(s *site) { s.WordPress += "/none" }, "--wp"},
+		"a computed password": {func(s *site) { s.wp = strings.Replace(s.wp, "''", "f()", 1) },
+			"DB_HOST, DB_PASSWORD may be set where"},
+		"another password":   {func(s *site) { s.wp = strings.Replace(s.wp, "'root'", "'nobody'", 1) }, "cannot use the database"},
+		"no socket":          {func(s *site) { s.Places.MySQLSockets = []string{"/no/such.sock"} }, "localhost:/path/to.sock"},
+		"a named Redis away": {func(s *site) { s.Redis = "unix:///no/such.sock" }, "--redis unix:///no/such.sock"},
+		"a replica":          {func(s *site) { s.Redis = "unix://" + replica.Socket() }, "which refuses writes"},
+		"an evicting Redis":  {func(s *site) { s.Redis = "unix://" + evicting.Socket() }, "maxmemory-policy"},
+		"a refusing Redis":   {func(s *site) { s.Redis = "unix://" + refusing.Socket() }, "a command that ticketd needs (Redis 6.2"},
+		"a prefix":           {func(s *site) { s.wp = strings.Replace(s.wp, "shop_", "sh op", 1) }, "table_prefix"},
+		"no WordPress":       {func(s *site) { s.WordPress += "/none" }, "--wp"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -209,19 +213,17 @@ func TestConfigOneFolderAbove(t *testing.T) {
 	if err := os.Mkdir(html, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	text := "<?php define('DB_NAME','a'); define('DB_USER','b'); define('DB_PASSWORD','c'); define('DB_HOST','d'); " +
-		"$table_prefix='e';"
-	if err := os.WriteFile(filepath.Join(dir, "wp-config.php"), []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "wp-config.php"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if path, _, err := readWordPress(html); err != nil || path != filepath.Join(dir, "wp-config.php") {
-		t.Errorf("%s, %v", path, err)
+	if path := wpConfig(html); path != filepath.Join(dir, "wp-config.php") {
+		t.Error(path)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "wp-settings.php"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := readWordPress(html); err == nil {
-		t.Error("another WordPress' is taken")
+	if path := wpConfig(html); path != filepath.Join(html, "wp-config.php") {
+		t.Errorf("another WordPress' is taken: %s", path)
 	}
 }
 

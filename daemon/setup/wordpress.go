@@ -1,14 +1,19 @@
 package setup
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"os/user"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 
 	driver "github.com/go-sql-driver/mysql"
 
@@ -31,52 +36,232 @@ type draft struct {
 // Users returns User as a list.
 func (d *draft) Users() []string { return []string{d.User} }
 
-// draft returns the facts about the site from WordPress and MySQL, without Redis.
+// draft returns the facts about the site from WordPress and MySQL, without Redis. Up to the check of WordPress' own table a
+// failure ends with a configuration to write by hand.
 func (o *Options) draft(ctx context.Context) (*draft, *wpconfig.Config, error) {
-	path, wp, err := readWordPress(o.WordPress)
+	d, wp, err := o.findings(ctx)
 	if err != nil {
+		return nil, nil, &byHandError{err, o.byHand(d, wp)}
+	}
+	if d.Tickets, err = o.adopt(ctx, d.DSN, wp.Prefix); err != nil {
 		return nil, nil, err
 	}
-	o.Say("%s: database %s, table prefix %s", path, wp.Name, wp.Prefix)
-	dsn, err := dsnOf(wp, o.Places.MySQLSockets)
-	if err != nil {
-		return nil, nil, err
-	}
-	tickets, err := o.adopt(ctx, dsn, wp.Prefix)
-	if err != nil {
-		return nil, nil, err
-	}
-	return &draft{
-		Site: o.Site, Source: path, DSN: dsn, Prefix: wp.Prefix, Multisite: wp.Multisite, User: webUser(), Group: webGroup(),
-		Tickets: tickets,
-	}, wp, nil
+	return d, wp, nil
 }
 
-// readWordPress reads wp-config.php from WordPress' own places: the folder, or the folder above unless another WordPress is
-// there.
-func readWordPress(path string) (string, *wpconfig.Config, error) {
-	path = wpConfig(path)
-	src, err := os.ReadFile(path)
-	if err != nil {
-		return "", nil, fmt.Errorf("--wp: %w; name WordPress' folder or its wp-config.php", err)
+// findings reads the configuration and shows what it leads to. After a failure the results have what is known.
+func (o *Options) findings(ctx context.Context) (*draft, *wpconfig.Config, error) {
+	if control(o.WordPress) || control(o.URL) {
+		return nil, nil, errors.New("--wp or --url has a control character, such as the end of a line")
 	}
-	c, err := wpconfig.Parse(src, os.LookupEnv)
+	place, err := locate(o.WordPress, o.Places.Debian)
 	if err != nil {
-		return "", nil, fmt.Errorf("%s:\n%w", path, err)
+		return nil, nil, err
 	}
-	return path, c, nil
+	php, err := o.findPHP(place.config)
+	if err != nil {
+		return nil, nil, err
+	}
+	d := &draft{Site: o.Site, Source: place.config, User: php.name, Group: php.group}
+	wp, err := o.read(ctx, place, php)
+	if err != nil {
+		return d, nil, err
+	}
+	d.Prefix, d.Multisite = wp.Prefix, wp.Multisite
+	o.Say("%s: database %s, table prefix %s", place.config, wp.Name, wp.Prefix)
+	for _, note := range wp.Notes {
+		o.Say("note: %s", note)
+	}
+	if d.DSN, err = dsnOf(wp, o.Places.MySQLSockets); err != nil {
+		return d, wp, err
+	}
+	if err := o.showWordPress(ctx, d.DSN, wp); err != nil {
+		return d, wp, err
+	}
+	if php.name != "" {
+		o.Say("PHP runs as %s: another user is named by --user", php.name)
+	}
+	if php.chroot != "" {
+		o.Say("note: the pool of %s has chroot = %s, so that PHP sees neither the socket nor the spool; see docs/hosting.md", php.name,
+			php.chroot)
+	}
+	return d, wp, nil
 }
 
-// wpConfig returns the wp-config.php of a folder, or the path itself if the path is not a folder.
+// layout is where a WordPress has its files.
+type layout struct {
+	config, root string
+	host         string // of Debian's package: the part of the file's name
+}
+
+// locate finds wp-config.php and the folder of WordPress itself: the two may be apart. A file of Debian's package stands for
+// Debian's WordPress with that host.
+func locate(path, debian string) (layout, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return layout{}, err
+	}
+	if name, is := strings.CutPrefix(filepath.Base(path), "config-"); is && filepath.Dir(path) == "/etc/wordpress" && there(debian) {
+		return layout{filepath.Join(debian, wpConfigName), debian, strings.TrimSuffix(name, ".php")}, nil
+	}
+	l := layout{config: wpConfig(path)}
+	dir := filepath.Dir(l.config)
+	for _, l.root = range []string{path, dir, filepath.Join(dir, "wp"), filepath.Join(dir, "wordpress"), filepath.Join(dir,
+		"core")} {
+		if there(filepath.Join(l.root, "wp-settings.php")) {
+			return l, nil
+		}
+	}
+	l.root = dir
+	return l, nil
+}
+
+// read reads wp-config.php, by itself or with PHP.
+func (o *Options) read(ctx context.Context, place layout, php *phpUser) (*wpconfig.Config, error) {
+	source := &wpconfig.Source{
+		Path: place.config, Root: place.root, Host: cmp.Or(hostOf(o.URL), place.host), Getenv: os.LookupEnv, Permitted: o.Env,
+		Files: php.eyes,
+	}
+	src, err := php.eyes.Read(place.config)
+	if err != nil {
+		return nil, fmt.Errorf("--wp: %w; name WordPress' folder or its wp-config.php", err)
+	}
+	if o.PHP != "" {
+		if php.eyes.user == nil && os.Geteuid() == 0 && php.name == "" {
+			return nil, errors.New("--php: PHP would run as root: name PHP-FPM's user with --user")
+		}
+		c, err := wpconfig.Ask(ctx, source, wpconfig.PHP{Program: o.PHP, User: php.eyes.user})
+		if err != nil {
+			return nil, fmt.Errorf("%s, read by PHP:\n%w", place.config, err)
+		}
+		return c, nil
+	}
+	c, err := wpconfig.Parse(src, source)
+	if err != nil {
+		return nil, fmt.Errorf("%s:\n%w\n%s", place.config, err, o.advice(place))
+	}
+	return c, nil
+}
+
+// advice returns what may help where this command cannot read a configuration.
+func (o *Options) advice(place layout) string {
+	const php = "--php has PHP itself read the file: in a process without a network, as PHP's user"
+	switch {
+	case there(filepath.Join(filepath.Dir(filepath.Dir(place.config)), "config", "application.php")):
+		return "This is Bedrock, where PHP packages read the settings. " + php
+	case place.root == o.Places.Debian && o.URL == "":
+		files, _ := filepath.Glob("/etc/wordpress/config-*.php") // the pattern is valid
+		if len(files) == 0 {
+			return "This is Debian's WordPress, with a file for each site in /etc/wordpress, and no file is there"
+		}
+		return "This is Debian's WordPress, with a file for each site: --wp names the file, one of " + strings.Join(files, ", ")
+	default:
+		return php
+	}
+}
+
+// hostOf returns the host, with its port, of a URL or of a bare name.
+func hostOf(site string) string {
+	if _, rest, found := strings.Cut(site, "://"); found {
+		site = rest
+	}
+	host, _, _ := strings.Cut(site, "/")
+	return host
+}
+
+// showWordPress shows the address of the WordPress whose tables the configuration leads to: a wrong guess of the database or
+// the prefix is seen before anything is written.
+func (o *Options) showWordPress(ctx context.Context, dsn string, wp *wpconfig.Config) error {
+	db, err := mysql.Open(mysql.Config{DSN: dsn, Table: wp.Prefix + "options"})
+	if err != nil {
+		return fmt.Errorf("cannot use the table named by table_prefix in wp-config.php: %w", err)
+	}
+	defer func() { _ = db.Close() }()
+	if err := db.Ping(ctx); err != nil {
+		return fmt.Errorf("cannot use the database in wp-config.php: %w", err)
+	}
+	address, err := db.SiteURL(ctx)
+	if err != nil {
+		return fmt.Errorf("no WordPress in the database %s with the table prefix %s, which wp-config.php seems to name: %w", wp.Name,
+			wp.Prefix, err)
+	}
+	if control(address) {
+		return fmt.Errorf("siteurl in %soptions has a control character", wp.Prefix)
+	}
+	o.Say("WordPress: %s", address)
+	if host := hostOf(o.URL); host != "" && host != hostOf(address) {
+		o.Say("note: --url names %s, and WordPress has the address %s: a site that is one of several has its own configuration",
+			host, address)
+	}
+	return nil
+}
+
+// byHandError ends with a configuration to write by hand.
+type byHandError struct {
+	error
+
+	configuration string
+}
+
+func (e *byHandError) Error() string { return e.error.Error() + "\n\n" + e.configuration }
+
+func (e *byHandError) Unwrap() error { return e.error }
+
+// byHand returns the smallest configuration, with what is known.
+func (o *Options) byHand(d *draft, wp *wpconfig.Config) string {
+	user, group, prefix, database := "www-data", "www-data", "wp_", "DATABASE"
+	if d != nil {
+		user, group, prefix = cmp.Or(d.User, user), cmp.Or(d.Group, group), cmp.Or(d.Prefix, prefix)
+	}
+	if wp != nil && !strings.ContainsAny(wp.Name, `"\/?`) {
+		database = wp.Name
+	}
+	lines := []string{fmt.Sprintf("Nothing is written. The smallest configuration by hand, %s:", o.Config)}
+	for _, pair := range []struct {
+		key   string
+		value any
+	}{
+		{"\n    [daemon]", nil},
+		{"socket_group", group},
+		{"\n    [sites." + o.Site + "]", nil},
+		{"dsn", "USER:PASSWORD@unix(/run/mysqld/mysqld.sock)/" + database},
+		{"table_prefix", prefix},
+		{"allow_users", []string{user}},
+	} {
+		if pair.value == nil {
+			lines = append(lines, pair.key)
+			continue
+		}
+		text, err := line(pair.key, pair.value)
+		if err != nil {
+			text = pair.key + " = ..."
+		}
+		lines = append(lines, "    "+text)
+	}
+	return strings.Join(append(lines, "\nThen: ticketd migrate && ticketd doctor"), "\n")
+}
+
+const wpConfigName = "wp-config.php"
+
+func there(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// wpConfig returns the wp-config.php of a folder, or the path itself if the path is not a folder. WordPress looks in its own
+// folder, and in the folder above unless another WordPress is there; Bedrock has the file in the folder web.
 func wpConfig(path string) string {
-	const name = "wp-config.php"
-	there := func(path string) bool { _, err := os.Stat(path); return err == nil }
 	if info, err := os.Stat(path); err != nil || !info.IsDir() {
 		return path
 	}
-	inside, above := filepath.Join(path, name), filepath.Dir(filepath.Clean(path))
-	if !there(inside) && !there(filepath.Join(above, "wp-settings.php")) && there(filepath.Join(above, name)) {
-		return filepath.Join(above, name)
+	inside, above := filepath.Join(path, wpConfigName), filepath.Dir(filepath.Clean(path))
+	switch web := filepath.Join(path, "web", wpConfigName); {
+	case there(inside):
+		return inside
+	case there(web):
+		return web
+	case !there(filepath.Join(above, "wp-settings.php")) && there(filepath.Join(above, wpConfigName)):
+		return filepath.Join(above, wpConfigName)
 	}
 	return inside
 }
@@ -93,12 +278,17 @@ func webUser() string {
 	return webUsers[at]
 }
 
-func webGroup() string {
-	at := slices.IndexFunc(webUsers, func(name string) bool { _, err := config.GroupID(name); return err == nil })
-	if at < 0 {
-		return ""
+func ownerOf(info fs.FileInfo) uint32 {
+	stat, _ := info.Sys().(*syscall.Stat_t) // always this type on Linux
+	return stat.Uid
+}
+
+func userName(uid uint32) string {
+	text := strconv.FormatUint(uint64(uid), 10)
+	if found, err := user.LookupId(text); err == nil {
+		return found.Username
 	}
-	return webUsers[at]
+	return text
 }
 
 // dsnOf converts the login in wp-config.php to a DSN. "localhost" stands for the first existing socket.

@@ -211,7 +211,7 @@ func (m *mover) ticketd(args []string) {
 		args[i] = strings.NewReplacer("/var/www/html", m.wordpress.Root(), "/root/", m.dir+"/").Replace(args[i])
 	}
 	if args[0] == "init" {
-		args = append(args, "--redis", "unix://"+m.redis.Socket())
+		args = append(args, "--redis", "unix://"+m.redis.Socket(), "--user", "root") // as testenv runs PHP-FPM
 	}
 	cmd := exec.CommandContext(m.t.Context(), testenv.TicketdBinary(m.t), args...)
 	cmd.Env = append(cmd.Environ(), m.env...)

@@ -1,4 +1,9 @@
-// Package wpconfig reads the address of the database from a WordPress' wp-config.php. The package never runs PHP: it reads
-// the tokens of the file and takes literal values and variables of the environment. For a value that only PHP could compute
-// (a value put together from parts, different values in the branches of an if), the error names the line.
+// Package wpconfig reads a WordPress' wp-config.php, in two ways.
+//
+// [Parse] runs the file without PHP: a small machine follows what configurations use (conditions, includes, lists and loops over
+// lists, functions of the file, some of PHP's own) and knows where it cannot follow. From there on each constant that is not
+// defined yet, and each variable, is in doubt: a setting is either what PHP would have, or an error with the reason. A condition
+// that the machine does not know runs both of its branches, and what differs is in doubt.
+//
+// [Ask] has PHP itself run the file up to the point at which WordPress begins, in a child without a network.
 package wpconfig

@@ -1,244 +1,443 @@
 package wpconfig
 
 import (
-	"errors"
-	"fmt"
 	"slices"
 	"strings"
 )
 
-// Config holds the settings of a wp-config.php.
-type Config struct {
-	Name, User, Password string // of the database
-	Host                 Host
-	Prefix               string // $table_prefix
-	Multisite            bool
-	// TLS: MYSQL_CLIENT_FLAGS requires TLS; TLSUnverified: without checking the server's certificate.
-	TLS, TLSUnverified bool
-	// Redis is the object cache's setting for Redis; empty fields are not set.
-	Redis Redis
-}
+// maxDepth bounds how deep expressions and statements may be nested.
+const maxDepth = 100
 
-// Redis are the constants that the object-cache plugins share.
-type Redis struct{ Host, Port, Path, Password, Database string }
-
-// maxSize bounds a wp-config.php, in bytes: a real file has some kilobytes.
-const maxSize = 1 << 20
-
-// setting is a place that sets a value.
-type setting struct {
-	value value
-	line  int
-}
-
-// value is the value in a setting.
-type value struct {
-	text string
-	// env names the variable of the environment that holds the value instead.
-	env string
-	// why says why the value is unknown; empty for a known value.
-	why string
-	// names are the constants of an expression of constants alone.
-	names []string
-}
-
-// known are the constants and variables that are looked at.
-var known = []string{
-	"DB_NAME", "DB_USER", "DB_PASSWORD", "DB_HOST", "MULTISITE", "MYSQL_CLIENT_FLAGS", "$table_prefix",
-	"WP_REDIS_HOST", "WP_REDIS_PORT", "WP_REDIS_PATH", "WP_REDIS_PASSWORD", "WP_REDIS_DATABASE",
-}
-
-// parser collects the settings of a file.
+// parser makes a tree of the tokens. A syntax that the parser does not know ends the program there with an unfollowed.
 type parser struct {
-	tokens   []token
-	settings map[string][]setting
-	included int // line of the first include; 0 without includes
-	getenv   func(string) (string, bool)
-	wrong    []error
+	tokens []token
+	pos    int
+	depth  int
+	file   string // the path, for __FILE__ and __DIR__
 }
 
-// Parse reads a wp-config.php. getenv looks up a variable of the environment for the file, as PHP would. The error names
-// every unreadable value with its line; no message shows a value.
-func Parse(src []byte, getenv func(string) (string, bool)) (*Config, error) {
-	if len(src) > maxSize {
-		return nil, fmt.Errorf("it is %d bytes long, which no wp-config.php is", len(src))
-	}
-	p := &parser{tokens: scan(src), settings: make(map[string][]setting), getenv: getenv}
-	p.collect()
-	c := &Config{
-		Name: p.need("DB_NAME"), User: p.need("DB_USER"), Password: p.need("DB_PASSWORD"),
-		Prefix: p.need("$table_prefix"), Multisite: p.holds("MULTISITE"),
-		Redis: Redis{
-			Host: p.optional("WP_REDIS_HOST"), Port: p.optional("WP_REDIS_PORT"), Path: p.optional("WP_REDIS_PATH"),
-			Password: p.optional("WP_REDIS_PASSWORD"), Database: p.optional("WP_REDIS_DATABASE"),
-		},
-	}
-	for _, s := range p.settings["MYSQL_CLIENT_FLAGS"] {
-		c.TLS = c.TLS || slices.Contains(s.value.names, "MYSQLI_CLIENT_SSL")
-		c.TLSUnverified = c.TLSUnverified || slices.Contains(s.value.names, "MYSQLI_CLIENT_SSL_DONT_VERIFY_SERVER_CERT")
-	}
-	c.TLS = c.TLS || c.TLSUnverified
-	host, err := ParseHost(p.need("DB_HOST"))
-	if err != nil {
-		p.wrong = append(p.wrong, fmt.Errorf("DB_HOST: %w", err))
-	}
-	c.Host = host
-	if len(p.wrong) > 0 {
-		return nil, errors.Join(p.wrong...)
-	}
-	return c, nil
+// syntaxError is the panic of the parser, which program recovers.
+type syntaxError struct {
+	line int
+	what string
 }
 
-// collect walks over the tokens and notes all settings.
-func (p *parser) collect() {
-	for i := range p.tokens {
-		switch t := &p.tokens[i]; t.kind {
-		case tokenName:
-			p.name(i, t)
-		case tokenVariable:
-			p.variable(i, t)
-		default:
+// program returns the statements of a file.
+func program(src []byte, file string) []statement {
+	p := &parser{tokens: scan(src), file: file}
+	var all []statement
+	for p.peek().kind != tokenEnd {
+		s, fault := p.try()
+		if fault != nil {
+			return append(all, &unfollowed{place(fault.line), fault.what})
+		}
+		if s != nil {
+			all = append(all, s)
 		}
 	}
+	return all
 }
 
-// name looks at a name: define, const, or an include.
-func (p *parser) name(i int, t *token) {
-	switch {
-	case strings.EqualFold(t.text, "define") && !p.isMember(i):
-		p.define(i)
-	case strings.EqualFold(t.text, "const") && p.at(i+2).is("="):
-		p.note(p.at(i+1).text, t.line, p.expression(i+3, ";", ","))
-	case p.included == 0 && isInclude(t.text) && !p.isSettings(i):
-		p.included = t.line
+func (p *parser) try() (s statement, fault *syntaxError) {
+	defer func() {
+		if caught := recover(); caught != nil {
+			of, is := caught.(*syntaxError)
+			if !is {
+				panic(caught)
+			}
+			fault = of
+		}
+	}()
+	return p.statement(), nil
+}
+
+func (p *parser) fail(what string) {
+	panic(&syntaxError{line: p.peek().line, what: what})
+}
+
+// deeper bounds the recursion: defer p.deeper()().
+func (p *parser) deeper() func() {
+	if p.depth++; p.depth > maxDepth {
+		p.fail("is nested deeper than this command reads")
 	}
+	return func() { p.depth-- }
 }
 
-// variable looks at a variable that may be assigned to.
-func (p *parser) variable(i int, t *token) {
-	switch {
-	case p.at(i+1).is("=") && !p.at(i+2).is("=") && !p.at(i+2).is(">"):
-		p.note(t.text, t.line, p.expression(i+2, ";"))
-	case p.isChange(i + 1):
-		p.note(t.text, t.line, value{why: "is changed there, and this command does not run PHP"}) // .= and similar operators
-	}
+func (p *parser) peek() *token { return p.ahead(0) }
+
+// ahead returns a token behind the next one; behind the last all are ends.
+func (p *parser) ahead(n int) *token { return &p.tokens[min(p.pos+n, len(p.tokens)-1)] }
+
+func (p *parser) next() *token {
+	t := p.peek()
+	p.pos++
+	return t
 }
 
-// at returns a token; behind the last all are ends.
-func (p *parser) at(i int) *token { return &p.tokens[min(i, len(p.tokens)-1)] }
+func (p *parser) line() place { return place(p.peek().line) }
 
-// isChange reports whether an assignment that changes the present value of a variable begins at i: .= and similar, ??=.
-func (p *parser) isChange(i int) bool {
-	operator := p.at(i)
-	if operator.is("?") {
-		return p.at(i+1).is("?") && p.at(i+2).is("=")
-	}
-	changes := []string{".", "+", "-", "*", "/", "%", "|", "&", "^"}
-	return operator.kind == tokenOther && slices.Contains(changes, operator.text) && p.at(i+1).is("=")
-}
-
-// isMember says that the name at i is that of a method or a function's own, not a call: ->define, ::define, function define.
-func (p *parser) isMember(i int) bool {
-	if i == 0 {
-		return false
-	}
-	before := p.at(i - 1)
-	return before.is(">") || before.is(":") || (before.kind == tokenName && strings.EqualFold(before.text, "function"))
-}
-
-func isInclude(name string) bool {
-	switch strings.ToLower(name) {
-	case "require", "require_once", "include", "include_once":
+// accept moves over an operator, if it is the next token.
+func (p *parser) accept(operator string) bool {
+	if p.peek().is(operator) {
+		p.pos++
 		return true
-	default:
-		return false
-	}
-}
-
-// isSettings reports whether the include at i is WordPress itself, as at the end of every wp-config.php.
-func (p *parser) isSettings(i int) bool {
-	for j := i; j < i+8 && p.at(j).kind != tokenEnd && !p.at(j).is(";"); j++ {
-		if t := p.at(j); t.kind == tokenText && strings.HasSuffix(t.text, "wp-settings.php") {
-			return true
-		}
 	}
 	return false
 }
 
-// define notes define( 'NAME', value ).
-func (p *parser) define(i int) {
-	if !p.at(i+1).is("(") || p.at(i+2).kind != tokenText || !p.at(i+3).is(",") {
-		return
-	}
-	p.note(p.at(i+2).text, p.at(i).line, p.expression(i+4, ")", ","))
-}
-
-func (p *parser) note(name string, line int, v value) {
-	if slices.Contains(known, name) {
-		p.settings[name] = append(p.settings[name], setting{value: v, line: line})
+func (p *parser) expect(operator string) {
+	if !p.accept(operator) {
+		p.fail("has a syntax that this command does not read")
 	}
 }
 
-// need returns the value of a required setting.
-func (p *parser) need(name string) string {
-	v, err := p.resolve(name)
-	if err == nil && v == nil {
-		err = fmt.Errorf("%s is not set", name)
-		if p.included > 0 {
-			err = fmt.Errorf("%s is not set in this file; it may be in the one that line %d includes, which is not followed", name,
-				p.included)
-		}
-	}
-	if err != nil {
-		p.wrong = append(p.wrong, err)
-		return ""
-	}
-	return *v
+// word reports whether the next token is one of the words.
+func (p *parser) word(words ...string) bool {
+	t := p.peek()
+	return t.kind == tokenName && slices.Contains(words, strings.ToLower(t.text))
 }
 
-// optional returns the value of an optional setting, if known.
-func (p *parser) optional(name string) string {
-	if v, err := p.resolve(name); err == nil && v != nil {
-		return *v
-	}
-	return ""
-}
-
-// holds reports whether a setting is true.
-func (p *parser) holds(name string) bool {
-	switch strings.ToLower(p.optional(name)) {
-	case "", "0", "false", "null":
-		return false
-	default:
+func (p *parser) acceptWord(words ...string) bool {
+	if p.word(words...) {
+		p.pos++
 		return true
 	}
+	return false
 }
 
-// resolve returns the only value of a setting, nil for a setting that is not set.
-func (p *parser) resolve(name string) (*string, error) {
-	var first *setting
-	for i := range p.settings[name] {
-		s := &p.settings[name][i]
-		if s.value.why != "" {
-			return nil, fmt.Errorf("line %d: %s %s", s.line, name, s.value.why)
+// statement reads a statement; nil for one without effect.
+func (p *parser) statement() statement {
+	defer p.deeper()()
+	line := p.line()
+	switch t := p.peek(); {
+	case t.is(";"):
+		p.next()
+		return nil
+	case t.is("{"):
+		return &block{line, p.braces()}
+	case t.is("#"): // an attribute
+		p.next()
+		p.skip("[", "]")
+		return nil
+	case t.kind == tokenName && !p.ahead(1).is("::"):
+		if s, known := p.keyword(line, strings.ToLower(t.text)); known {
+			return s
 		}
-		if first != nil && (first.value.text != s.value.text || first.value.env != s.value.env) {
-			return nil, fmt.Errorf("lines %d and %d: %s has different values, and only PHP can tell which counts",
-				first.line, s.line, name)
+	}
+	e := p.expression(0)
+	p.end()
+	return &effect{e}
+}
+
+// end reads the end of a statement.
+func (p *parser) end() {
+	if p.peek().kind != tokenEnd {
+		p.expect(";")
+	}
+}
+
+// keyword reads a statement that begins with a word.
+func (p *parser) keyword(line place, word string) (s statement, known bool) {
+	switch word {
+	case "if":
+		p.next()
+		return p.conditional(line), true
+	case "foreach":
+		p.next()
+		return p.each(line), true
+	case "switch":
+		p.next()
+		return p.selection(line), true
+	case "for", "while", "do", "declare", "namespace", "goto", "static":
+		if word == "declare" && !p.ahead(6).is("{") {
+			p.next()
+			p.skip("(", ")")
+			return nil, true
 		}
-		if first == nil {
-			first = s
+		p.fail("has a " + word + ", which this command does not follow")
+	case "function":
+		if p.ahead(1).kind == tokenName {
+			p.next()
+			return p.function(line), true
+		}
+	case "abstract", "final", "readonly", "class", "interface", "trait", "enum":
+		p.class()
+		return nil, true
+	default:
+		return p.simple(line, word)
+	}
+	return nil, false
+}
+
+// simple reads a statement of words and expressions alone.
+func (p *parser) simple(line place, word string) (s statement, known bool) {
+	switch word {
+	case "return":
+		p.next()
+		r := &result{place: line}
+		if !p.peek().is(";") && p.peek().kind != tokenEnd {
+			r.value = p.expression(0)
+		}
+		p.end()
+		return r, true
+	case "break", "continue":
+		p.next()
+		p.end()
+		return &jump{line, word == "continue"}, true
+	case "try":
+		p.next()
+		return p.attempt(line), true
+	case "throw":
+		p.next()
+		e := p.expression(0)
+		p.end()
+		return &block{line, []statement{&effect{e}, &effect{&ending{line}}}}, true
+	default:
+		return p.declaration(line, word)
+	}
+}
+
+// declaration reads a statement of names.
+func (p *parser) declaration(line place, word string) (s statement, known bool) {
+	switch word {
+	case "const":
+		p.next()
+		return p.constants(line), true
+	case "use":
+		for !p.accept(";") {
+			if p.next().kind == tokenEnd {
+				p.fail("has no end")
+			}
+		}
+		return nil, true
+	case "global":
+		p.next()
+		g := &shared{place: line}
+		for {
+			g.names = append(g.names, p.variable())
+			if !p.accept(",") {
+				p.end()
+				return g, true
+			}
+		}
+	case "unset":
+		p.next()
+		r := &removal{place: line, targets: p.arguments()}
+		p.end()
+		return r, true
+	case "echo":
+		p.next()
+		b := &block{place: line}
+		for {
+			b.body = append(b.body, &effect{p.expression(0)})
+			if !p.accept(",") {
+				p.end()
+				return b, true
+			}
+		}
+	case "__halt_compiler":
+		p.pos = len(p.tokens) - 1
+		return nil, true
+	}
+	return nil, false
+}
+
+func (p *parser) variable() string {
+	if p.peek().kind != tokenVariable {
+		p.fail("has a syntax that this command does not read")
+	}
+	return p.next().text
+}
+
+// braces reads { statements }.
+func (p *parser) braces() []statement {
+	p.expect("{")
+	var body []statement
+	for !p.accept("}") {
+		if p.peek().kind == tokenEnd {
+			p.fail("has no end")
+		}
+		if s := p.statement(); s != nil {
+			body = append(body, s)
 		}
 	}
-	if first == nil {
-		return nil, nil //nolint:nilnil // not set, which is no error
+	return body
+}
+
+// body reads the statements under a condition: one, a block, or, behind a colon, up to one of the words.
+func (p *parser) body(ends ...string) (body []statement, long bool) {
+	if !p.accept(":") {
+		if s := p.statement(); s != nil {
+			body = append(body, s)
+		}
+		return body, false
 	}
-	if first.value.env == "" {
-		return &first.value.text, nil
+	for !p.word(ends...) {
+		if p.peek().kind == tokenEnd {
+			p.fail("has no end")
+		}
+		if s := p.statement(); s != nil {
+			body = append(body, s)
+		}
 	}
-	if text, set := p.getenv(first.value.env); set {
-		return &text, nil
+	return body, true
+}
+
+func (p *parser) conditional(line place) statement {
+	defer p.deeper()()
+	c := &conditional{place: line, condition: p.bracketed()}
+	var long bool
+	c.then, long = p.body("elseif", "else", "endif")
+	switch at := p.line(); {
+	case p.acceptWord("elseif"):
+		c.otherwise = []statement{p.conditional(at)}
+		return c
+	case p.word("else") && p.ahead(1).kind == tokenName && strings.EqualFold(p.ahead(1).text, "if") && !long:
+		p.pos += 2
+		c.otherwise = []statement{p.conditional(at)}
+		return c
+	case p.acceptWord("else"):
+		c.otherwise, _ = p.body("endif")
 	}
-	return nil, fmt.Errorf("line %d: %s comes from PHP's environment variable %s, which is not set here: run this command with "+
-		"%s=… before it", first.line, name, first.value.env, first.value.env)
+	if long {
+		if !p.acceptWord("endif") {
+			p.fail("has a syntax that this command does not read")
+		}
+		p.end()
+	}
+	return c
+}
+
+func (p *parser) bracketed() expression {
+	p.expect("(")
+	e := p.expression(0)
+	p.expect(")")
+	return e
+}
+
+func (p *parser) each(line place) statement {
+	e := &each{place: line}
+	p.expect("(")
+	e.subject = p.expression(0)
+	if !p.acceptWord("as") {
+		p.fail("has a syntax that this command does not read")
+	}
+	e.value = p.variable()
+	if p.accept("=>") {
+		e.key, e.value = e.value, p.variable()
+	}
+	p.expect(")")
+	var long bool
+	if e.body, long = p.body("endforeach"); long {
+		p.next()
+		p.end()
+	}
+	return e
+}
+
+func (p *parser) selection(line place) statement {
+	s := &selection{place: line, subject: p.bracketed()}
+	p.expect("{")
+	for !p.accept("}") {
+		var b branch
+		switch {
+		case p.acceptWord("case"):
+			b.condition = p.expression(0)
+		case p.acceptWord("default"):
+		default:
+			p.fail("has a syntax that this command does not read")
+		}
+		if !p.accept(":") {
+			p.expect(";")
+		}
+		for !p.word("case", "default") && !p.peek().is("}") {
+			if p.peek().kind == tokenEnd {
+				p.fail("has no end")
+			}
+			if of := p.statement(); of != nil {
+				b.body = append(b.body, of)
+			}
+		}
+		s.branches = append(s.branches, b)
+	}
+	return s
+}
+
+func (p *parser) function(line place) statement {
+	f := &function{place: line, name: strings.ToLower(p.next().text)}
+	p.expect("(")
+	for !p.accept(")") {
+		for p.peek().kind == tokenName || p.peek().is("?") || p.peek().is("|") { // a type
+			p.next()
+		}
+		of := parameter{name: p.variable()} // by reference or variadic: not read
+		if p.accept("=") {
+			of.fallback = p.expression(0)
+		}
+		f.parameters = append(f.parameters, of)
+		if !p.peek().is(")") {
+			p.expect(",")
+		}
+	}
+	if p.accept(":") {
+		for p.peek().kind == tokenName || p.peek().is("?") || p.peek().is("|") {
+			p.next()
+		}
+	}
+	f.body = p.braces()
+	return f
+}
+
+// class moves over a class: its methods are only run by calls that the machine does not follow.
+func (p *parser) class() {
+	for !p.peek().is("{") {
+		if t := p.next(); t.kind == tokenEnd || t.is(";") {
+			p.fail("has a syntax that this command does not read")
+		}
+	}
+	p.skip("{", "}")
+}
+
+// skip moves over the tokens in brackets.
+func (p *parser) skip(open, closing string) {
+	p.expect(open)
+	for depth := 1; depth > 0; {
+		switch t := p.next(); {
+		case t.kind == tokenEnd:
+			p.fail("has no end")
+		case t.is(open):
+			depth++
+		case t.is(closing):
+			depth--
+		}
+	}
+}
+
+// attempt reads a try. The machine takes it that nothing is thrown, as a page that works does not stop there.
+func (p *parser) attempt(line place) statement {
+	b := &block{line, p.braces()}
+	for p.acceptWord("catch") {
+		p.skip("(", ")")
+		p.skip("{", "}")
+	}
+	if p.acceptWord("finally") {
+		b.body = append(b.body, p.braces()...)
+	}
+	return b
+}
+
+func (p *parser) constants(line place) statement {
+	c := &constants{place: line}
+	for {
+		if p.peek().kind != tokenName {
+			p.fail("has a syntax that this command does not read")
+		}
+		c.names = append(c.names, p.next().text)
+		p.expect("=")
+		c.values = append(c.values, p.expression(0))
+		if !p.accept(",") {
+			p.end()
+			return c
+		}
+	}
 }

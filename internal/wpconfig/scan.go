@@ -15,9 +15,11 @@ const (
 	tokenEnd      kind = iota
 	tokenName          // define, true, MYSQLI_CLIENT_SSL; without the case that PHP ignores
 	tokenVariable      // $table_prefix, with the dollar sign
-	tokenText          // a string with a literal value
+	tokenText          // a string in quotes with a literal value
+	tokenBlock         // a string between two labels (nowdoc, heredoc) with a literal value
 	tokenComputed      // a string that PHP puts together: with variables inside, or run by a shell
-	tokenOther         // a number, or a byte of punctuation
+	tokenNumber        // 12, 0x1f, 1.5
+	tokenOther         // an operator, or a byte of punctuation
 )
 
 // token is a piece of PHP.
@@ -40,8 +42,10 @@ var (
 	word    = regexp.MustCompile(`^[A-Za-z_\x80-\xff\\][A-Za-z0-9_\x80-\xff\\]*`)
 	// backticks are a shell command; an unclosed command extends to the end of the file.
 	backticks = regexp.MustCompile("(?s)^`(?:[^`\\\\]|\\\\.)*`?")
-	number    = regexp.MustCompile(`^[0-9][0-9A-Za-z_]*`)
-	heredoc   = regexp.MustCompile(`^<<<[ \t]*(?:"([A-Za-z_][A-Za-z0-9_]*)"|'([A-Za-z_][A-Za-z0-9_]*)'|([A-Za-z_][A-Za-z0-9_]*))` +
+	number    = regexp.MustCompile(`^(?:0[xXbBoO][0-9A-Fa-f_]+|[0-9][0-9_]*(?:\.[0-9_]*)?(?:[eE][+-]?[0-9]+)?|\.[0-9][0-9_]*)`)
+	operator  = regexp.MustCompile(`^(?:\?\?=|\*\*=|<=>|===|!==|<<=|>>=|\?->|\.\.\.|\?\?|\+\+|--|->|=>|::|==|!=|<>|<=|>=|&&|\|\||` +
+		`<<|>>|\*\*|[.+*/%&|^-]=)`)
+	heredoc = regexp.MustCompile(`^<<<[ \t]*(?:"([A-Za-z_][A-Za-z0-9_]*)"|'([A-Za-z_][A-Za-z0-9_]*)'|([A-Za-z_][A-Za-z0-9_]*))` +
 		`(?:\r\n?|\n)`)
 )
 
@@ -118,11 +122,12 @@ func (s *scanner) starts(with string) bool { return bytes.HasPrefix(s.src, []byt
 
 // comment moves to the end of a line's comment, which a closing tag ends as well.
 func (s *scanner) comment() {
-	n := len(s.src)
-	for _, end := range []string{"\n", "\r", "?>"} {
-		if at := bytes.Index(s.src, []byte(end)); at >= 0 {
-			n = min(n, at)
-		}
+	n := bytes.IndexAny(s.src, "\n\r")
+	if n < 0 {
+		n = len(s.src)
+	}
+	if at := bytes.Index(s.src[:n], []byte("?>")); at >= 0 {
+		n = at
 	}
 	s.take(n)
 }
@@ -144,8 +149,10 @@ func (s *scanner) token() token {
 	if name := word.Find(s.src); name != nil {
 		return token{kind: tokenName, text: strings.TrimPrefix(s.take(len(name)), `\`)}
 	}
-	n := max(len(number.Find(s.src)), 1)
-	return token{kind: tokenOther, text: s.take(n)}
+	if digits := number.Find(s.src); digits != nil {
+		return token{kind: tokenNumber, text: s.take(len(digits))}
+	}
+	return token{kind: tokenOther, text: s.take(max(len(operator.Find(s.src)), 1))}
 }
 
 // single reads a string in single quotes, where only the quote and the backslash are escaped.
@@ -168,18 +175,66 @@ func (s *scanner) single() token {
 	return token{kind: tokenComputed} // the string is never closed
 }
 
-// heredoc skips text between two labels. A password is never written that way, so the value stays unknown.
+// heredoc reads text between two labels. A label in single quotes (nowdoc) has no escapes and no variables.
 func (s *scanner) heredoc() token {
 	found := heredoc.FindSubmatch(s.src)
-	label := string(bytes.Join(found[1:], nil))
+	label, literal := string(bytes.Join(found[1:], nil)), found[2] != nil
 	s.take(len(found[0]))
-	closing := regexp.MustCompile(`(?:^|[\r\n])[ \t]*` + regexp.QuoteMeta(label) + `\b`)
-	if at := closing.FindIndex(s.src); at != nil {
-		s.take(at[1])
-	} else {
+	closing := regexp.MustCompile(`(?:^|\r\n|[\r\n])([ \t]*)` + regexp.QuoteMeta(label) + `(?:[^A-Za-z0-9_\x80-\xff]|$)`)
+	at := closing.FindSubmatchIndex(s.src)
+	if at == nil {
 		s.take(len(s.src))
+		return token{kind: tokenComputed}
 	}
-	return token{kind: tokenComputed}
+	text, margin := string(s.src[:at[0]]), string(s.src[at[2]:at[3]])
+	s.take(at[3] + len(label))
+	text, whole := unindent(text, margin)
+	if !literal {
+		var computed bool
+		text, computed = unescape(text)
+		whole = whole && !computed
+	}
+	if !whole {
+		return token{kind: tokenComputed}
+	}
+	return token{kind: tokenBlock, text: text}
+}
+
+// unindent removes the closing label's margin from each line. A line with less indentation is PHP's mistake to report.
+func unindent(text, margin string) (string, bool) {
+	if margin == "" {
+		return text, true
+	}
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		rest, indented := strings.CutPrefix(line, margin)
+		if !indented && strings.Trim(line, " \t\r") != "" {
+			return "", false
+		}
+		lines[i] = rest
+	}
+	return strings.Join(lines, "\n"), true
+}
+
+// unescape returns the meaning of a heredoc's text, and whether PHP would insert a variable. A quote needs no escape there, so
+// that a backslash before the quote stays.
+func unescape(text string) (string, bool) {
+	var b strings.Builder
+	computed := false
+	for src := []byte(text); len(src) > 0; {
+		switch {
+		case src[0] == '\\' && len(src) > 1 && src[1] == '"':
+			b.WriteByte('\\')
+			src = src[1:]
+		case src[0] == '\\':
+			src = src[escape(&b, src):]
+		default:
+			computed = computed || variable.Match(src)
+			b.WriteByte(src[0])
+			src = src[1:]
+		}
+	}
+	return b.String(), computed
 }
 
 // simple are the escapes of a single letter in a string in double quotes.

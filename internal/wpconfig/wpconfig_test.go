@@ -1,6 +1,7 @@
 package wpconfig
 
 import (
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,6 +27,23 @@ $table_prefix = 'wp_';
 `
 
 func noEnv(string) (string, bool) { return "", false }
+
+// files are the files of a test by their paths.
+type files map[string]string
+
+func (f files) Read(path string) ([]byte, error) {
+	if text, there := f[path]; there {
+		return []byte(text), nil
+	}
+	return nil, fs.ErrNotExist
+}
+
+func (f files) Exists(path string) bool { _, there := f[path]; return there }
+
+// surroundings are of a WordPress in /srv without other files.
+func surroundings() *Source {
+	return &Source{Path: "/srv/wp-config.php", Root: "/srv", Getenv: noEnv, Files: files{}}
+}
 
 func TestValuesAreFound(t *testing.T) {
 	t.Parallel()
@@ -59,11 +77,10 @@ func TestValuesAreFound(t *testing.T) {
 		"empty":          {[2]string{`'hunter2'`, `''`}, password, ""},
 		"one blog":       {[2]string{`$table_prefix`, "define( 'MULTISITE', false );\n$table_prefix"}, multisite, "one"},
 		"many blogs":     {[2]string{`$table_prefix`, "define( 'MULTISITE', TRUE );\n$table_prefix"}, multisite, "many"},
-		"getenv":         {[2]string{`'hunter2'`, `getenv( 'SECRET' )`}, password, "from outside"},
-		"getenv or else": {[2]string{`'hunter2'`, `getenv("SECRET") ?: 'no'`}, password, "from outside"},
-		"$_ENV":          {[2]string{`'hunter2'`, `$_ENV['SECRET'] ?? 'no'`}, password, "from outside"},
-		"$_SERVER":       {[2]string{`'hunter2'`, `$_SERVER['SECRET']`}, password, "from outside"},
-		"docker":         {[2]string{`'hunter2'`, `getenv_docker('SECRET', 'no')`}, password, "from outside"},
+		"getenv":         {[2]string{`'hunter2'`, `getenv( 'DB_PASS' )`}, password, "from outside"},
+		"getenv or else": {[2]string{`'hunter2'`, `getenv("DB_PASS") ?: 'no'`}, password, "from outside"},
+		"$_ENV":          {[2]string{`'hunter2'`, `$_ENV['DB_PASS'] ?? 'no'`}, password, "from outside"},
+		"$_SERVER":       {[2]string{`'hunter2'`, `$_SERVER['DB_PASS']`}, password, "from outside"},
 		"TLS": {[2]string{`$table_prefix`, "define( 'MYSQL_CLIENT_FLAGS', MYSQLI_CLIENT_COMPRESS | MYSQLI_CLIENT_SSL " +
 			");\n$table_prefix"}, func(c *Config) string {
 			if c.TLS && !c.TLSUnverified {
@@ -79,7 +96,9 @@ func TestValuesAreFound(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			text := strings.Replace(plain, test.change[0], test.change[1], 1)
-			c, err := Parse(usual(text), func(name string) (string, bool) { return "from outside", name == "SECRET" })
+			source := surroundings()
+			source.Getenv = func(name string) (string, bool) { return "from outside", name == "DB_PASS" }
+			c, err := Parse(usual(text), source)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -105,31 +124,43 @@ func TestWhatPHPWouldHaveToTellIsRefused(t *testing.T) {
 		change [2]string
 		want   string // in the error
 	}{
-		"missing":          {[2]string{`'DB_NAME'`, `'NAME'`}, "DB_NAME is not set"},
-		"included":         {[2]string{`define( 'DB_NAME', 'shop' )`, `require __DIR__ . '/db.php'`}, "the one that line 3 includes"},
-		"Bedrock":          {[2]string{`define( 'DB_NAME'`, `Config::define( 'DB_NAME'`}, "DB_NAME is not set"},
-		"parts":            {[2]string{`'hunter2'`, `'hunter' . '2'`}, "line 5: DB_PASSWORD is put together from parts"},
-		"a file":           {[2]string{`'hunter2'`, `trim( file_get_contents( '/x' ) )`}, "line 5: DB_PASSWORD is computed"},
-		"a choice":         {[2]string{`'hunter2'`, `$x ? 'hunter2' : 'hunter3'`}, "DB_PASSWORD is computed"},
-		"a variable":       {[2]string{`'hunter2'`, `$secret`}, "DB_PASSWORD is a variable's value"},
-		"in a string":      {[2]string{`'hunter2'`, `"hunter2$x"`}, "a string that PHP puts together"},
-		"in a string, {":   {[2]string{`'hunter2'`, `"hunter2{$x}"`}, "a string that PHP puts together"},
-		"another constant": {[2]string{`'hunter2'`, `SECRET`}, "another constant's value"},
-		"a shell":          {[2]string{`'hunter2'`, "`cat hunter2`"}, "a string that PHP puts together"},
-		"branches": {[2]string{`$table_prefix`, "define( 'DB_PASSWORD', 'hunter3' );\n$table_prefix"},
-			"lines 5 and 7: DB_PASSWORD has different values"},
-		"the environment":  {[2]string{`'hunter2'`, `getenv( 'SECRET' )`}, "run this command with SECRET=…"},
-		"more than getenv": {[2]string{`'hunter2'`, `getenv( 'SECRET' ) . 'x'`}, "put together from parts"},
-		"a prefix appended": {[2]string{`$table_prefix = 'wp_';`, "$table_prefix = 'wp_';\n$table_prefix .= 'x';"},
-			"$table_prefix is changed there"},
-		"endless": {[2]string{`'hunter2'`, "f( 'hunter2'" + strings.Repeat(" + 1", maxTokens) + " )"},
+		"missing":            {[2]string{`'DB_NAME'`, `'NAME'`}, "DB_NAME is not set"},
+		"included":           {[2]string{`define( 'DB_NAME', 'shop' )`, `require __DIR__ . '/db.php'`}, "line 3 includes a file"},
+		"Bedrock":            {[2]string{`define( 'DB_NAME'`, `Config::define( 'DB_NAME'`}, "line 3 has a call of a method"},
+		"a file":             {[2]string{`'hunter2'`, `trim( file_get_contents( '/x' ) )`}, "in a file that cannot be read here"},
+		"a choice":           {[2]string{`'hunter2'`, `time() ? 'hunter2' : 'hunter3'`}, "DB_PASSWORD is computed by time()"},
+		"a variable":         {[2]string{`'hunter2'`, `$secret`}, "DB_PASSWORD has the value of $secret, which is not set (line 5)"},
+		"in a string":        {[2]string{`'hunter2'`, `"hunter2$x"`}, "a string that PHP puts together"},
+		"in a string, {":     {[2]string{`'hunter2'`, `"hunter2{$x}"`}, "a string that PHP puts together"},
+		"another constant":   {[2]string{`'hunter2'`, `SECRET`}, "the value of the constant SECRET"},
+		"a shell":            {[2]string{`'hunter2'`, "`cat hunter2`"}, "a string that PHP puts together"},
+		"the environment":    {[2]string{`'hunter2'`, `getenv( 'DB_PASS' )`}, "run this command with DB_PASS=…"},
+		"more than getenv":   {[2]string{`'hunter2'`, `getenv( 'DB_PASS' ) . 'x'`}, "run this command with DB_PASS=…"},
+		"root's environment": {[2]string{`'hunter2'`, `getenv( 'AWS_SECRET_ACCESS_KEY' )`}, "--env AWS_SECRET_ACCESS_KEY"},
+		"... with a default": {[2]string{`'hunter2'`, `getenv( 'AWS_SECRET_ACCESS_KEY' ) ?: 'x'`}, "--env AWS_SECRET_ACCESS_KEY"},
+		"endless": {[2]string{`'hunter2'`, "f( 'hunter2'" + strings.Repeat(" + 1", maxTerms+1) + " )"},
 			"more than this command reads"},
 		"never closed":   {[2]string{`'hunter2' )`, `'hunter2`}, "DB_PASSWORD"},
 		"a path as host": {[2]string{`'localhost'`, `'/run/mysqld.sock'`}, "WordPress wants a colon"},
+		"a line's end":   {[2]string{`'localhost'`, `"db\nx"`}, "DB_HOST holds a control character"},
+		"flags": {[2]string{`$table_prefix`, "define( 'MYSQL_CLIENT_FLAGS', time() );\n$table_prefix"},
+			"MYSQL_CLIENT_FLAGS is computed by time()"},
+		"a condition": {[2]string{`$table_prefix = 'wp_'`, "if ( time() > 3 ) { $table_prefix = 'a_'; } else { $table_prefix = " +
+			"'b_'; }"},
+			"$table_prefix is not sure: line 7 has a condition"},
+		"the host": {[2]string{`$table_prefix = 'wp_'`, "$table_prefix = 'shop' === $_SERVER['HTTP_HOST'] ? 'a_' : 'b_'"}, "--url"},
+		"a loop": {[2]string{`$table_prefix = 'wp_';`, "$table_prefix = 'wp_'; for ( $i = 0; $i < 2; $i++ ) { f(); }"},
+			"a for, which"},
+		"a function": {[2]string{`$table_prefix = 'wp_';`, "$table_prefix = 'wp_'; switch_site();"},
+			"line 7 calls switch_site(), which this command does not follow"},
+		"the page ends": {[2]string{`$table_prefix`, "exit;\n$table_prefix"}, "the file ends the page before WordPress begins"},
+		"a class":       {[2]string{`$table_prefix = 'wp_';`, "$table_prefix = 'wp_'; new Site();"}, "a new, which"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := Parse(usual(strings.Replace(plain, test.change[0], test.change[1], 1)), noEnv)
+			source := surroundings()
+			source.Getenv = func(name string) (string, bool) { return "hunter4", name == "AWS_SECRET_ACCESS_KEY" }
+			_, err := Parse(usual(strings.Replace(plain, test.change[0], test.change[1], 1)), source)
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Fatalf("error %v, want %q", err, test.want)
 			}
@@ -138,7 +169,7 @@ func TestWhatPHPWouldHaveToTellIsRefused(t *testing.T) {
 			}
 		})
 	}
-	if _, err := Parse(make([]byte, maxSize+1), noEnv); err == nil {
+	if _, err := Parse(make([]byte, MaxSize+1), surroundings()); err == nil {
 		t.Error("a file without end is read")
 	}
 }
