@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ticketd/ticketd/daemon/config"
+	"github.com/ticketd/ticketd/daemon/unit"
 )
 
 // Verdict is the result of a check.
@@ -44,6 +45,8 @@ type Options struct {
 	User string
 	// Version is this program's version.
 	Version string
+	// Unit is what the service's unit hides from the daemon; nil asks systemd.
+	Unit *unit.View
 	// Root stands before the folders of the machine's own configuration; empty except in tests.
 	Root string
 }
@@ -72,6 +75,7 @@ func Run(ctx context.Context, o Options) []Finding {
 	}
 	e.ok("config", "keys", "", "every key is known and within its bounds")
 	e.findUser(ctx)
+	e.sandbox(ctx)
 	e.socket(ctx)
 	e.redis(ctx)
 	for _, name := range o.Config.SiteNames() {

@@ -151,7 +151,7 @@ func TestTheUserIsOfThePool(t *testing.T) {
 	if err != nil || c.Sites["main"].AllowUsers[0] != "games" || c.Daemon.SocketGroup != "games" {
 		t.Errorf("%+v, %v", c, err)
 	}
-	if !s.hasSaid("chroot = /srv/games") || !s.hasSaid("PHP runs as games") {
+	if !s.hasSaid("chroot = /srv/games") || !s.hasSaid("PHP runs as games") || !s.hasSaid("SocketGroup=games") {
 		t.Errorf("said %q", s.said)
 	}
 }

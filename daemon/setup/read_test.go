@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ticketd/ticketd/daemon/unit"
 	"github.com/ticketd/ticketd/internal/testenv"
 )
 
@@ -148,6 +149,21 @@ func TestLayouts(t *testing.T) {
 	}
 	if err := Run(t.Context(), s.Options); err == nil || !strings.Contains(err.Error(), "This is Bedrock") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// Init says which of the sockets that it has used the service does not see.
+func TestInitLooksAsTheService(t *testing.T) {
+	t.Parallel()
+	view := unit.Parse("LoadState=loaded\nPrivateTmp=yes\n")
+	s := newSite(t)
+	s.Unit = &view
+	if _, err := s.run(t.Context(), t); err != nil {
+		t.Fatal(err)
+	}
+	hidden := strings.HasPrefix(s.Places.MySQLSockets[1], "/tmp/")
+	if s.hasSaid("PrivateTmp=yes") != hidden {
+		t.Errorf("said %q", s.said)
 	}
 }
 

@@ -13,11 +13,13 @@ import (
 	"syscall"
 	"text/template"
 
+	driver "github.com/go-sql-driver/mysql"
 	"github.com/pelletier/go-toml/v2"
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/ticketd/ticketd/daemon/boot"
 	"github.com/ticketd/ticketd/daemon/config"
+	"github.com/ticketd/ticketd/daemon/unit"
 	"github.com/ticketd/ticketd/store/redis"
 	"github.com/ticketd/ticketd/sync/mysql"
 )
@@ -57,6 +59,8 @@ type Options struct {
 	Set []string
 	// Say receives messages for people: findings and actions.
 	Say func(format string, args ...any)
+	// Unit is what the service's unit hides from the daemon; nil asks systemd.
+	Unit *unit.View
 	// Places are where Run looks for servers; zero for the usual places.
 	Places Places
 
@@ -145,7 +149,30 @@ func (o *Options) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	o.showHidden(ctx, c)
 	return o.write(text, o.check)
+}
+
+// showHidden notes the sockets that this command has used and that the service does not see.
+func (o *Options) showHidden(ctx context.Context, c *config.Config) {
+	if o.Unit == nil {
+		view := unit.Read(ctx)
+		o.Unit = &view
+	}
+	var paths []string
+	if path, unix := strings.CutPrefix(c.Redis.Addr, "unix://"); unix {
+		paths = append(paths, path)
+	}
+	site := c.Sites[o.Site]
+	if dsn, err := driver.ParseDSN(site.DSN.Reveal()); err == nil && dsn.Net == "unix" {
+		paths = append(paths, dsn.Addr)
+	}
+	for _, path := range paths {
+		if directive, dropIn := o.Unit.Hides(path); directive != "" {
+			o.Say("note: the service does not see %s, by %s in its unit: move the socket to /run, or use systemctl edit ticketd.service "+
+				"with the lines [Service] and %s", path, directive, dropIn)
+		}
+	}
 }
 
 // lock keeps other runs out of the folder's configurations until unlock.
@@ -288,6 +315,7 @@ func (o *Options) add(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	o.showHidden(ctx, c)
 	o.Force, o.keep = true, false // the new file contains the old text
 	return o.write(whole, o.check)
 }

@@ -81,12 +81,23 @@ func (o *Options) findings(ctx context.Context) (*draft, *wpconfig.Config, error
 	if php.name != "" {
 		o.Say("PHP runs as %s: another user is named by --user", php.name)
 	}
+	if php.group != "" && php.group != socketGroup {
+		o.Say("note: systemd's socket has the group %s; for %s use systemctl edit ticketd.socket with the lines [Socket] and SocketGroup=%s",
+			socketGroup, php.name, php.group)
+	}
+	const pass = 1
+	if dir := filepath.Dir(config.Defaults().Daemon.Socket); errors.Is(php.eyes.may(dir, pass), fs.ErrPermission) {
+		o.Say("note: %s may not pass through %s to the daemon's socket", php.name, dir)
+	}
 	if php.chroot != "" {
 		o.Say("note: the pool of %s has chroot = %s, so that PHP sees neither the socket nor the spool; see docs/hosting.md", php.name,
 			php.chroot)
 	}
 	return d, wp, nil
 }
+
+// socketGroup is SocketGroup= in the package's unit.
+const socketGroup = "www-data"
 
 // layout is where a WordPress has its files.
 type layout struct {
