@@ -188,8 +188,8 @@ func hidden(t *testing.T, body, name string) string {
 	return found[1]
 }
 
-// A visitor, a subscriber and a forged nonce are refused by every screen, action and route of wp-admin; an editor and a support agent
-// may use the tickets but not the daemon.
+// A visitor, a subscriber and a forged nonce are refused by every screen, action and route of wp-admin; an editor and a support
+// agent may use the tickets but not the daemon.
 func TestAdminRefuses(t *testing.T) {
 	t.Parallel()
 	s := testenv.NewStack(t, testenv.StackOptions{Debug: true})
@@ -255,8 +255,8 @@ func TestAdminRefuses(t *testing.T) {
 	noNotices(t, s)
 }
 
-// Roles get the capabilities once: a capability that an administrator removes stays removed, also when the plugin's role comes with a
-// later version; revoking leaves nothing behind.
+// Roles get the capabilities once: a capability that an administrator removes stays removed, also when the plugin's role comes
+// with a later version; revoking leaves nothing behind.
 func TestCapabilitiesOfRoles(t *testing.T) {
 	t.Parallel()
 	s := testenv.NewStack(t, testenv.StackOptions{Debug: true})
@@ -278,13 +278,17 @@ func TestCapabilitiesOfRoles(t *testing.T) {
 		{`get_role( 'editor' )->remove_cap( 'ticketd_edit_tickets' );`, ""},
 		{show, "11 00 00 00"},
 		{`remove_role( 'ticketd_agent' ); update_option( 'ticketd_capabilities', 1 );`, ""}, // an earlier version of the map
-		{`echo implode( ' ', array_keys( get_role( 'ticketd_agent' )->capabilities ) );`, "read ticketd_edit_tickets view_admin_dashboard"},
+		{
+			`echo implode( ' ', array_keys( get_role( 'ticketd_agent' )->capabilities ) );`,
+			"read ticketd_edit_tickets view_admin_dashboard",
+		},
 		{show, "11 00 00 00"},
 		{`$user = get_userdata( wp_create_user( 'helper', 'x', 'helper@example.org' ) );
 			$user->set_role( 'ticketd_agent' );
 			foreach ( array( $user, get_userdata( 1 ) ) as $who ) {
-				$to = apply_filters( 'login_redirect', admin_url(), '', $who );
-				echo str_replace( admin_url(), '', $to ), '|', apply_filters( 'login_redirect', home_url(), home_url(), $who ) === home_url(), '|';
+				$asked = apply_filters( 'login_redirect', home_url(), home_url(), $who );
+				$to    = apply_filters( 'login_redirect', admin_url(), '', $who );
+				echo str_replace( admin_url(), '', $to ), '|', $asked === home_url(), '|';
 			}`, "admin.php?page=ticketd|1||1|"},
 		{`Ticketd\WordPress\Capabilities::revoke();` + show + `echo null === get_role( 'ticketd_agent' );`, "00 00 00 001"},
 		{`echo get_option( 'ticketd_capabilities' );`, "2"}, // given again by this very request

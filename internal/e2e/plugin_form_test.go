@@ -99,7 +99,8 @@ func TestFormOpensTickets(t *testing.T) {
 		form := fill(t, guest, page, "ticketd_subject", "No <b>parcel</b>", "ticketd_message", "Where is\nit?", "ticketd_name", "Ann",
 			"ticketd_email", "nowhere", "ticketd_category", "Parcel")
 		if status, body, _ := guest.post(t, page, form); status != http.StatusBadRequest ||
-			!strings.Contains(body, "This is no e-mail address.") || !strings.Contains(html.UnescapeString(body), ">\nWhere is\nit?</textarea>") {
+			!strings.Contains(body, "This is no e-mail address.") ||
+			!strings.Contains(html.UnescapeString(body), ">\nWhere is\nit?</textarea>") {
 			t.Errorf("a wrong address: %d, want 400, the reason and what was typed: %s", status, body)
 		}
 		form.Set("ticketd_email", "ann@example.org")
@@ -179,15 +180,16 @@ func TestFormOpensTickets(t *testing.T) {
 		}
 		boss := newVisitor(t, s)
 		boss.logIn(t, "boss", "administrator")
-		if _, body := boss.get(t, "/wp-admin/admin.php?page=ticketd-status"); !strings.Contains(body, "1 change is pending in the spool") {
-			t.Errorf("the status screen without the daemon does not say how many changes are pending: %s", body)
+		_, screen := boss.get(t, "/wp-admin/admin.php?page=ticketd-status")
+		if !strings.Contains(screen, "1 change is pending in the spool") {
+			t.Errorf("the status screen without the daemon does not say how many changes are pending: %s", screen)
 		}
 		noNotices(t, s)
 	})
 }
 
-// What a visitor writes is stored as it is and shown as it is, to the agent and to the customer: what looks like a tag, an escape,
-// an entity or a shortcode, and what WordPress would replace in a page's content. Control characters are no text.
+// What a visitor writes is stored and shown as it is, to the agent and to the customer: what looks like a tag, an escape, an
+// entity or a shortcode, and what WordPress would replace in a page's content. Control characters are no text.
 func TestFormKeepsTexts(t *testing.T) {
 	t.Parallel()
 	eachWordPress(t, func(t *testing.T, source string) {
@@ -198,7 +200,7 @@ func TestFormKeepsTexts(t *testing.T) {
 		agent.logIn(t, "agent", "editor")
 		for _, text := range []string{
 			"if (a<b && c>d)", "Bob <bob@example.org>", "100%ab off", "<VirtualHost *:80>", "&lt;b&gt; &amp; [ticketd_form]",
-			`"3x4" -- it's C:\new... :) Wordpress`, "日本語 und 🎉",
+			`"3x4" -- it's C:\new... :) Wordpress`, "Grüße 🎉",
 		} {
 			message := text + "\n\n\tindented\n" + text
 			form := fill(t, ann, page, "ticketd_subject", text, "ticketd_message", strings.ReplaceAll(message, "\n", "\r\n"))
@@ -258,7 +260,8 @@ func TestFormKeepsTexts(t *testing.T) {
 			t.Errorf("a forged list of categories: %d, want 403", status)
 		}
 		form = fill(t, ann, page, "ticketd_subject", "s", "ticketd_message", "m", "ticketd_category", "Forged")
-		if status, body, _ := ann.post(t, page, form); status != http.StatusBadRequest || !strings.Contains(body, "choose one of these") {
+		if status, body, _ := ann.post(t, page, form); status != http.StatusBadRequest ||
+			!strings.Contains(body, "choose one of these") {
 			t.Errorf("a category that the form does not offer: %d, want 400", status)
 		}
 		noNotices(t, s)

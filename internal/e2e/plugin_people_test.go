@@ -28,13 +28,14 @@ func customers(t *testing.T, agent *visitor, query string) string {
 	return strings.Join(cells, ", ")
 }
 
-// A guest is a person with a name and an address, in the list, on the ticket's screen and for the search. The customer filter does
-// not say whether the site knows a log-in name or an address: a user without tickets is not distinguished from a missing user.
+// A guest is a person with a name and an address, in the list, on the ticket's screen and for the search. The customer filter
+// does not say whether the site knows a log-in name or an address: a user without tickets is treated like a missing user.
 func TestGuestsArePeople(t *testing.T) {
 	t.Parallel()
 	s := testenv.NewStack(t, testenv.StackOptions{Debug: true, Site: "strategy = \"interval\"\nperiod = \"6h\""})
 	run(t, s, `
-		$ann = wp_insert_user( array( 'user_login' => 'ann', 'user_pass' => 'x', 'user_email' => 'ann@example.org', 'display_name' => 'Ann' ) );
+		$ann = wp_insert_user( array( 'user_login' => 'ann', 'user_pass' => 'x', 'user_email' => 'ann@example.org',
+			'display_name' => 'Ann' ) );
 		wp_insert_user( array( 'user_login' => 'quiet', 'user_pass' => 'x', 'user_email' => 'quiet@example.org' ) );
 		ticketd_create_ticket( array( 'subject' => 'by a user', 'customer_id' => $ann ) );
 		ticketd_create_ticket( array( 'subject' => 'by a guest', 'message' => "Hello,\n  the <b>lid</b> leaks.",
@@ -121,8 +122,8 @@ func TestOpenersSetTheFormsFields(t *testing.T) {
 	noNotices(t, s)
 }
 
-// The words of the daemon and the plugin agree: the statuses that agents choose from have the daemon's default close_statuses, and the
-// settings page shows the defaults, those of a filter, too.
+// The words of the daemon and the plugin agree: the statuses that agents choose from have the daemon's default close_statuses,
+// and the settings page shows the defaults, those of a filter, too.
 func TestWordsAndDefaultsAgree(t *testing.T) {
 	t.Parallel()
 	s := testenv.NewStack(t, testenv.StackOptions{
@@ -139,8 +140,8 @@ func TestWordsAndDefaultsAgree(t *testing.T) {
 	boss.logIn(t, "boss", "administrator")
 	_, page := boss.get(t, "/wp-admin/options-general.php?page=ticketd-settings")
 	for _, part := range []string{
-		`placeholder="1000"`, "in milliseconds. Default: 1000<", `placeholder="7"`, "Default: 7<", "Default: 900<", ">Default: Everyone<",
-		">Default: Keep the tickets<", "Decided by TICKETD_RATE_SECONDS in wp-config.php.<",
+		`placeholder="1000"`, "in milliseconds. Default: 1000<", `placeholder="7"`, "Default: 7<", "Default: 900<",
+		">Default: Everyone<", ">Default: Keep the tickets<", "Decided by TICKETD_RATE_SECONDS in wp-config.php.<",
 	} {
 		if !strings.Contains(page, part) {
 			t.Errorf("the settings page lacks %q: %s", part, page)

@@ -51,8 +51,8 @@ func extraPath(field string) string { return string(appendJSON([]byte("$."), fie
 // schema is the table of the schema file.
 var schema = sync.OnceValue(func() shape { return shapeOf(phpclient.Schema) })
 
-// later are the columns that the schema file got after its first version: an older table has their fields in the extra column until
-// it is migrated.
+// later are the columns that the schema file got after its first version: an older table has their fields in the extra column
+// until it is migrated.
 var later = []string{"customer_name", "customer_email"}
 
 // mayFollow says that a column's field may have been in the extra column before the table had the column. While the column is

@@ -7,7 +7,8 @@ import { column, follow, login, php, settled, shot, visit, visitor } from './hel
 
 const address = await php( `
 	$id = wp_insert_post( array(
-		'post_type' => 'page', 'post_status' => 'publish', 'post_title' => 'Help', 'post_content' => '[ticketd_form]',
+		'post_type' => 'page', 'post_status' => 'publish', 'post_title' => 'Help',
+		'post_content' => "[ticketd_form]\\n\\n[ticketd_my_tickets]",
 	) );
 	echo wp_json_encode( get_permalink( $id ) );
 ` );
@@ -15,7 +16,7 @@ const address = await php( `
 /** Fills the form in by the labels that a person reads, and sends it. */
 async function send( page, subject ) {
 	await page.getByLabel( 'Subject' ).fill( subject );
-	await page.getByLabel( 'Message' ).fill( 'It was to come on Monday.' );
+	await page.getByLabel( 'Message' ).fill( 'It was to come on Monday.\n  Tracking: <A-7>' );
 	await page.getByLabel( /name/i ).first().fill( 'A visitor' );
 	await page.getByLabel( /e-mail|email/i ).first().fill( 'visitor@example.org' );
 	await follow( page, () => page.getByRole( 'button', { name: 'Send' } ).click() );
@@ -34,7 +35,14 @@ for ( const javaScriptEnabled of [ true, false ] ) {
 		const agent = await login( 'agent-a' );
 		await visit( agent, 'admin.php?page=ticketd' );
 		assert.equal( ( await column( agent, 'subject' ) )[ 0 ], subject );
+		assert.match( await agent.locator( 'td.column-customer_id' ).first().innerText(), /^A visitor\nvisitor@example.org$/ );
 		await settled( agent );
+		await follow( agent, () => agent.click( '.row-title >> nth=0' ) );
+		const message = agent.locator( '.ticketd-message' );
+		assert.match( await message.innerText(), /A visitor visitor@example.org \(guest\)\n+It was to come on Monday\.\n {2}Tracking: <A-7>$/ );
+		assert.ok( ( await message.boundingBox() ).y < ( await agent.locator( '#ticketd-field-subject' ).boundingBox() ).y );
+		await settled( agent );
+		await shot( agent, 'ticket' );
 		await agent.context().close();
 	} );
 }
@@ -47,6 +55,38 @@ test( 'what is missing is said beside its field, and what was typed stays', asyn
 	await follow( page, () => page.getByRole( 'button', { name: 'Send' } ).click() );
 	assert.match( await page.getByRole( 'alert' ).innerText(), /check the marked fields/ );
 	assert.equal( await page.getByLabel( 'Subject' ).inputValue(), 'Only a subject' );
+	const subject = await page.getByLabel( 'Subject' ).boundingBox();
+	assert.ok( subject.width > 400, `the subject has ${ subject.width } px` );
 	await shot( page, 'form' );
+	await page.setViewportSize( { width: 390, height: 900 } );
+	assert.ok( await page.evaluate( () => document.documentElement.scrollWidth <= window.innerWidth ), 'the form fits a telephone' );
+	await shot( page, 'form-narrow' );
+	await page.context().close();
+} );
+
+test( 'customers see their tickets, on a telephone as cards', async () => {
+	const page = await login( 'customer-1' );
+	await page.goto( address );
+	const table = page.locator( '.ticketd-my-tickets table' );
+	const rows = await table.locator( 'tbody tr' ).count();
+	assert.ok( rows > 1 );
+	assert.match( await table.locator( 'tbody' ).innerText(), /Resolved/, 'labels' );
+	// Short words are on one line.
+	const status = table.locator( 'tbody td:nth-child(3)' ).first();
+	const lines = await status.evaluate( ( cell ) => {
+		const range = document.createRange();
+		range.selectNodeContents( cell );
+		return range.getClientRects().length;
+	} );
+	assert.equal( lines, 1 );
+	await table.scrollIntoViewIfNeeded();
+	await shot( page, 'my-tickets' );
+	await page.setViewportSize( { width: 390, height: 900 } );
+	assert.ok( await page.evaluate( () => document.documentElement.scrollWidth <= window.innerWidth ), 'the table fits a telephone' );
+	await table.scrollIntoViewIfNeeded();
+	await shot( page, 'my-tickets-narrow' );
+	await follow( page, () => table.locator( 'a' ).first().click() );
+	assert.match( await page.locator( '.ticketd-my-tickets dl' ).innerText(), /Number/ );
+	assert.deepEqual( page.complaints, [] );
 	await page.context().close();
 } );
