@@ -234,9 +234,9 @@ final class ClientTest extends TestCase {
 	 * A check has an answer for each change; an answer of another shape fails the call.
 	 */
 	public function test_check_tells_what_each_change_meets(): void {
-		$error   = Peer::error( 'invalid' ) + array( 'field' => 'status' );
-		$entries = array( array( 3, array( 'status' => 'open' ) ), array( null, array( 'status' => 'x' ) ), array( null, array( 'status' => 'y' ), 'r-1' ) );
-		$client  = $this->client( array( 'results' => array( array( 3, 7, array( 'status' ) ), $error, array( null, 0, array() ) ) ), $peer );
+		$error                          = Peer::error( 'invalid' ) + array( 'field' => 'status' );
+		$entries                        = array( array( 3, array( 'status' => 'open' ) ), array( null, array( 'status' => 'x' ) ), array( null, array( 'status' => 'y' ), 'r-1' ) );
+		$client                         = $this->client( array( 'results' => array( array( 3, 7, array( 'status' ) ), $error, array( null, 0, array() ) ) ), $peer );
 		list( $first, $second, $third ) = $client->check( $entries );
 		$this->assertSame( array( 'id' => 3, 'revision' => 7, 'differs' => array( 'status' ) ), $first );
 		$this->assertSame( 'status', $second->field() );

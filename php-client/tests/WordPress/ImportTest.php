@@ -222,7 +222,7 @@ final class ImportTest extends SiteTestCase {
 	 * What is asked is what is sent. An option that is turned off is off.
 	 */
 	public function test_requests(): void {
-		$file = "id,State,subject,Notes\n7,open,\"a, b\",x\n,closed,new,\n8,,?,\n";
+		$file           = "id,State,subject,Notes\n7,open,\"a, b\",x\n,closed,new,\n8,,?,\n";
 		list( $counts ) = $this->import(
 			$file,
 			array( 'map' => 'State:status,Notes:', 'null' => '?', 'overwrite' => false, 'dry-run' => false ),
@@ -271,8 +271,8 @@ final class ImportTest extends SiteTestCase {
 	 * While the daemon has no room the import waits; a failure that does not pass ends it, and says how to go on.
 	 */
 	public function test_a_daemon_that_refuses(): void {
-		$full    = Peer::error( 'overloaded' );
-		$created = array( 7, 0, array( 'status' ) );
+		$full                   = Peer::error( 'overloaded' );
+		$created                = array( 7, 0, array( 'status' ) );
 		list( $counts, $error ) = $this->import(
 			"id,status\n7,open\n8,open\n",
 			array(),
@@ -288,8 +288,8 @@ final class ImportTest extends SiteTestCase {
 		}
 		$this->assertSame( array( array( 8, array( 'status' => 'open' ) ) ), $this->request()[1]['tickets'] );
 
-		\WP_CLI::$printed = array();
-		$this->waits      = array();
+		\WP_CLI::$printed       = array();
+		$this->waits            = array();
 		list( $counts, $error ) = $this->import( "id,status\n7,open\n", array(), ...array_fill( 0, 8, array( $full, null ) ) );
 		$this->assertNull( $counts );
 		$this->assertSame( 'The import has ended early, run the same command again to go on: because', $error );

@@ -251,7 +251,7 @@ final class RestTest extends SiteTestCase {
 		$this->log_in();
 		$pretty = static fn( string $url ): string => strtok( $address, '?' ) . ( strpos( $address, 'rest_route' ) ? strstr( $url, '?' ) : '' );
 		add_filter( 'rest_url', $pretty );
-		$pages = array( array( null, array( 'tickets' => array(), 'next' => 'abc' ) ), array( null, array( 'count' => 21 ) ) );
+		$pages  = array( array( null, array( 'tickets' => array(), 'next' => 'abc' ) ), array( null, array( 'count' => 21 ) ) );
 		$this->daemon( ...$pages, ...$pages );
 		$query = array( 'status' => 'open,pending', 'where' => array( 'color' => 'a&b=c' ), 'fresh' => 'false', 'search' => 'tea & milk', 'page' => '1', '_locale' => 'user' );
 		$link  = $this->dispatch( 'GET', '', array(), $query + array( 'rest_route' => '/ticketd/v1/tickets' ) )->get_headers()['Link'];

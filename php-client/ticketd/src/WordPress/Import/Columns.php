@@ -116,7 +116,7 @@ final class Columns {
 	public function line( string $place, array $row ) {
 		$fields = array();
 		foreach ( array_diff_key( $row, array( $this->id => '' ) ) as $column => $value ) {
-			$field = $this->fields[ $column ] ?? $this->field_of( (string) $column );
+			$field    = $this->fields[ $column ] ?? $this->field_of( (string) $column );
 			$is_null  = null === $value || $value === $this->options->null;
 			$is_unset = $is_null || '' === trim( $value, '0-: .' );
 			if ( self::DELETED === $field && ! $is_unset ) {
