@@ -25,6 +25,7 @@ import (
 	"github.com/ticketd/ticketd/daemon/site"
 	"github.com/ticketd/ticketd/daemon/spool"
 	"github.com/ticketd/ticketd/daemon/watchdog"
+	"github.com/ticketd/ticketd/internal/health"
 	"github.com/ticketd/ticketd/internal/logs"
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/internal/version"
@@ -43,12 +44,14 @@ type Daemon struct {
 
 	started time.Time
 
-	redis  *redisPlace // nil without a Redis
-	mysql  *mysql.Servers
-	sites  []*runningSite
-	table  *daemon.AccessList
-	server *daemon.Server
-	spool  *spool.Spool // nil without a spool
+	redis *redisPlace // nil without a Redis
+	// servers are the states of the sites' MySQL servers, by address.
+	servers map[string]*health.Server
+	mysql   *mysql.Servers
+	sites   []*runningSite
+	table   *daemon.AccessList
+	server  *daemon.Server
+	spool   *spool.Spool // nil without a spool
 
 	spoolUsers atomic.Pointer[[]uint32] // the users that should have a folder in the spool
 
@@ -149,6 +152,9 @@ func (d *Daemon) openSite(name string, c config.Site) (*runningSite, error) {
 	if s.database, err = d.mysql.Open(databaseOf(c)); err != nil {
 		return nil, err
 	}
+	s.tables, s.server = newTableWatch(), d.serverOf(s)
+	s.database.Watch(s.server, s.tables.doubt)
+	s.server.Join(s.database.Ask, s.recovered)
 	s.custody = newCustody(d.config.Daemon.StateDir, name, s.database, s.log)
 	s.moves, err = moves.Open(moves.Options{
 		Path: movesFile(d.config.Daemon.StateDir, name), Table: s.custody.named, Owns: s.custody.owns, Log: s.log,
@@ -198,6 +204,7 @@ func (d *Daemon) complete(ctx context.Context, s *runningSite) error {
 		Batch: c.Batch, Lease: c.Lease, Gap: flushGap, Poll: flushPoll, MaxPause: flushMaxPause,
 		Patience: d.config.Daemon.RequestTimeout,
 		Refresh:  func(ctx context.Context) error { return s.Refresh(ctx) },
+		Server:   s.server,
 		Log:      s.log,
 	})
 	s.Site = site.New(site.Parts{

@@ -1,6 +1,7 @@
 package boot
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -82,7 +83,9 @@ type inspector struct {
 	queues func() []*runningSite
 	found  atomic.Pointer[[]string]
 	soon   chan struct{} // asks for a look before the next is due
-	loop   lifecycle.Loop
+	// unchecked says that the log has named sites whose keys cannot be checked.
+	unchecked atomic.Bool
+	loop      lifecycle.Loop
 }
 
 func newInspector(client goredis.UniversalClient, queues func() []*runningSite, log zerolog.Logger) *inspector {
@@ -128,33 +131,54 @@ func (i *inspector) look(ctx context.Context) {
 		}
 	}
 	i.found.Store(&found)
-	var looks sync.WaitGroup // a site waits for the daemons of its other hosts, and for its MySQL
-	for _, s := range i.queues() {
-		looks.Go(func() { lookAt(ctx, s) })
-	}
-	looks.Wait()
+	i.lookAtSites(ctx)
 }
 
-// lookAt checks a site's keys, and then the site's table.
-func lookAt(ctx context.Context, s *runningSite) {
-	dropped, err := s.backend.look(ctx)
-	if err != nil {
-		s.log.Warn().Err(err).Msg("Redis cannot be checked for this site; the next check tries again")
-	} else if dropped > 0 {
-		s.log.Info().Int("dropped", dropped).
+// lookAtSites checks the keys of all sites, and logs the outcome of all sites together: once when keys cannot be checked, and once
+// when all can be checked again.
+func (i *inspector) lookAtSites(ctx context.Context) {
+	sites := i.queues()
+	dropped, errs := make([]int, len(sites)), make([]error, len(sites))
+	var looks sync.WaitGroup // a site waits for the daemons of its other hosts, and for its MySQL
+	for n, s := range sites {
+		looks.Go(func() { dropped[n], errs[n] = lookAt(ctx, s) })
+	}
+	looks.Wait()
+	if ctx.Err() != nil {
+		return
+	}
+	copies, failed := 0, make([]string, 0, len(sites))
+	for n, s := range sites {
+		copies += dropped[n]
+		if errs[n] != nil {
+			failed = append(failed, s.name)
+		}
+	}
+	if copies > 0 {
+		i.log.Info().Int("dropped", copies).
 			Msg("Redis was restarted or failed over: clean copies are read from MySQL again")
+	}
+	switch before := i.unchecked.Swap(len(failed) > 0); {
+	case len(failed) > 0 && !before:
+		const most = 10
+		i.log.Warn().Err(cmp.Or(errs...)).Int("sites", len(failed)).Strs("first", failed[:min(len(failed), most)]).
+			Msg("Redis cannot be checked for some sites; the next check tries again")
+	case len(failed) == 0 && before:
+		i.log.Info().Msg("Redis can be checked for all sites again")
+	}
+}
+
+// lookAt checks a site's keys, and then whether another host of the site uses other keys.
+func lookAt(ctx context.Context, s *runningSite) (dropped int, err error) {
+	if dropped, err = s.backend.look(ctx); err != nil {
+		return 0, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, tableTimeout)
 	defer cancel()
-	unread := s.Refresh(ctx)
-	if unread != nil { // the flusher and the readers report the error if necessary
-		s.log.Debug().Err(unread).Msg("the table's definition cannot be read")
+	if err := s.otherKeys.look(ctx, s); err != nil { // the flusher and the server report the error if necessary
+		s.log.Debug().Err(err).Msg("the keys cannot be named beside the table")
 	}
-	if err == nil && unread == nil {
-		if err := s.otherKeys.look(ctx, s); err != nil { // the flusher reports the error if necessary
-			s.log.Debug().Err(err).Msg("the keys cannot be named beside the table")
-		}
-	}
+	return dropped, nil
 }
 
 // lookSoon asks for a check of Redis, and does not wait for the check.

@@ -24,6 +24,9 @@ func (d *Daemon) Run(ctx context.Context, ready func()) error {
 	if d.redis != nil {
 		d.redis.start(work, d.sites)
 	}
+	for _, s := range d.servers {
+		s.Start(work)
+	}
 	d.look(ctx)
 	for _, s := range d.sites {
 		s.Start(work)
@@ -70,11 +73,11 @@ func (d *Daemon) look(ctx context.Context) {
 		d.redis.watch.Prove(ctx)
 		d.redis.doctor.look(ctx)
 	}
+	var looks sync.WaitGroup
 	for _, s := range d.sites {
-		if err := s.Refresh(ctx); err != nil {
-			s.log.Error().Err(err).Msg("MySQL cannot be used yet; changes stay pending")
-		}
+		looks.Go(func() { _ = s.Refresh(ctx) }) // the flusher and the server log what is wrong
 	}
+	looks.Wait()
 }
 
 // stop ends the daemon in the order of the package comment. stop has its own time, as Run's ctx has ended.
@@ -99,6 +102,7 @@ func (d *Daemon) stop() error {
 	for _, s := range d.sites {
 		err = errors.Join(err, s.stop(ctx))
 	}
+	err = errors.Join(err, d.stopServers(ctx))
 	if d.redis != nil {
 		err = errors.Join(err, d.redis.stop(ctx))
 	}

@@ -17,7 +17,7 @@ import (
 	"github.com/ticketd/ticketd/daemon/config"
 	"github.com/ticketd/ticketd/daemon/moves"
 	"github.com/ticketd/ticketd/daemon/site"
-	"github.com/ticketd/ticketd/internal/lifecycle"
+	"github.com/ticketd/ticketd/internal/health"
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store/outbox"
 	"github.com/ticketd/ticketd/sync/ids"
@@ -50,7 +50,8 @@ type runningSite struct {
 	twin      atomic.Pointer[string]
 	vanished  atomic.Pointer[string]
 	strays    strays
-	tables    tableWatch
+	server    *health.Server // the state of its MySQL server
+	tables    *tableWatch
 	otherKeys otherKeys
 	prefix    string         // of the site's keys in Redis
 	keys      string         // describes the place of these keys to operators
@@ -64,8 +65,19 @@ func (s *runningSite) Start(ctx context.Context) {
 	s.custody.start(ctx, s.lookAgain)
 	if s.backend.redis != nil {
 		s.strays.Start(ctx, func(ctx context.Context) (Strays, error) { return CountStrays(ctx, s.backend.redis) })
-	} else {
-		s.tables.Start(ctx, s.Refresh, s.log)
+	}
+	s.tables.Start(ctx, func(ctx context.Context) {
+		if err := s.Refresh(ctx); err != nil { // the flusher and the server report the error if necessary
+			s.log.Debug().Err(err).Msg("the table's definition cannot be read")
+		}
+	})
+}
+
+// recovered is called when the site's MySQL server answers again.
+func (s *runningSite) recovered() {
+	s.tables.doubt()
+	if s.Site != nil {
+		s.Flusher.Retry()
 	}
 }
 
@@ -223,21 +235,3 @@ func movedText(from, to ticket.ID, at time.Time) string {
 		at.UTC().Format(time.RFC3339) + " the new ticket got the id " + to.String() + ": pass " +
 		to.String() + " on to the client that received " + from.String()
 }
-
-// tableWatch reads the table's definition of a site without Redis from time to time: so the status of MySQL stays true while no
-// client writes, and a new column is noticed. With Redis the inspector reads the definition.
-type tableWatch struct {
-	loop lifecycle.Loop
-}
-
-// Start begins to read every [inspectEvery].
-func (w *tableWatch) Start(ctx context.Context, refresh func(context.Context) error, log zerolog.Logger) {
-	w.loop.StartEvery(ctx, inspectEvery, func(ctx context.Context) {
-		if err := refresh(ctx); err != nil { // the flusher and the readers report the error if necessary
-			log.Debug().Err(err).Msg("the table's definition cannot be read")
-		}
-	})
-}
-
-// Stop ends the watch.
-func (w *tableWatch) Stop(ctx context.Context) error { return w.loop.Stop(ctx, "watch of the table") }

@@ -91,10 +91,7 @@ func ofSpool(to *series, spool daemon.Spool) {
 func ofSite(ctx context.Context, all *series, s *site.Site) {
 	to := all.with("site", s.Name)
 	stats := s.Flusher.Stats()
-	state, _, _ := stats.Sink()
-	if s.Served != nil && s.Served() != nil {
-		state = flush.SinkPaused
-	}
+	state, _, _ := s.SinkState()
 	up, _, _ := s.StoreState()
 	to.gauge("store_up", "1 while the store, Redis or the journal, answers.", truth(up))
 	to.gauge("mysql_up", "1 while MySQL accepts flushes.", truth(state == flush.SinkUp))

@@ -23,7 +23,6 @@ const retryDefinition = time.Second
 func (s *Site) learn(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	var last string
 	for !s.learned.Load() {
 		select {
 		case <-ctx.Done():
@@ -34,11 +33,8 @@ func (s *Site) learn(ctx context.Context) {
 		if err == nil || ctx.Err() != nil {
 			return
 		}
-		if text := err.Error(); text != last {
-			s.Log.Warn().Err(err).Bool("remembered", s.Database.Definition() != nil).
-				Msg("the tickets table cannot be read yet; trying again")
-			last = text
-		}
+		// The flusher, or the server's own state, has logged the reason once.
+		s.Log.Debug().Err(err).Bool("remembered", s.Database.Definition() != nil).Msg("the tickets table cannot be read yet")
 		timer.Reset(retryDefinition)
 	}
 }

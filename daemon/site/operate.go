@@ -7,6 +7,7 @@ import (
 
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/protocol"
+	"github.com/ticketd/ticketd/sync/flush"
 )
 
 // Status implements [daemon.Site]. Status answers while the store is unreachable; unknown figures are zero then.
@@ -30,13 +31,8 @@ func (s *Site) Status(ctx context.Context) (protocol.SiteStatus, error) {
 	if !up {
 		status.Store.State = protocol.StateDown
 	}
-	state, since, reason := stats.Sink()
+	state, since, reason := s.SinkState()
 	status.Sink = place(protocol.State(state), since, reason)
-	if s.Served != nil {
-		if err := s.Served(); err != nil {
-			status.Sink.State, status.Sink.Reason = protocol.StatePaused, err.Error()
-		}
-	}
 	if backlog, err := s.Store.Backlog(ctx); err == nil {
 		status.Dirty, status.Dead = backlog.Dirty, backlog.Dead
 		if s.MaxDirty > 0 && backlog.Dirty >= int64(s.MaxDirty) {
@@ -50,6 +46,19 @@ func (s *Site) Status(ctx context.Context) (protocol.SiteStatus, error) {
 	// These figures are read after the backlog: when the backlog is empty, every flushed row is counted.
 	status.FlushedRows, status.FlushStatements, status.FlushErrors = stats.Rows(), s.Statements(), stats.Failures()
 	return status, nil
+}
+
+// SinkState returns the state of the site's MySQL, since when, and why. A site that may not be served is paused, unless its MySQL is
+// down, which then is the cause.
+func (s *Site) SinkState() (state flush.SinkState, since time.Time, reason string) {
+	state, since, reason = s.Flusher.Stats().Sink()
+	if s.Served == nil || state == flush.SinkDown {
+		return state, since, reason
+	}
+	if err := s.Served(); err != nil {
+		return flush.SinkPaused, since, err.Error()
+	}
+	return state, since, reason
 }
 
 func place(state protocol.State, since time.Time, reason string) protocol.Place {

@@ -8,7 +8,8 @@
 //	up ──ErrSinkForeign──> paused ──an operator's word, a write that works──> up
 //
 // A round without tickets proves no state. The result of a look at the table ([Flusher.Looked]) counts, with an exception: after
-// the sink has rejected a write, only another write, or the end of all rejected changes, proves that the sink is up.
+// the sink has rejected a write, only another write, or the end of all rejected changes, proves that the sink is up. While the
+// sink's server is down ([Options.Server]), the sink is down, and the server's own line in the log stands for all its sinks.
 //
 // While the sink is down or paused, the flusher releases claims at once, blames no ticket, and retries with growing, jittered
 // pauses. The backlog stays in the store; the flusher's memory holds at most the batches under way.

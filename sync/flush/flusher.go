@@ -10,6 +10,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/ticketd/ticketd/internal/health"
 	"github.com/ticketd/ticketd/internal/lifecycle"
 	"github.com/ticketd/ticketd/internal/logs"
 	"github.com/ticketd/ticketd/internal/ticket"
@@ -34,7 +35,9 @@ type Options struct {
 	Patience time.Duration
 	// Refresh reads the sink's table definition again when the sink is paused. Optional.
 	Refresh func(context.Context) error
-	Log     zerolog.Logger
+	// Server is the state of the sink's server, which logs the outages of the server itself. Optional.
+	Server *health.Server
+	Log    zerolog.Logger
 }
 
 // Queue is a [store.Queue] that can drop a change.
@@ -56,6 +59,7 @@ type Flusher struct {
 
 	planned planned
 	nudge   chan struct{}
+	again   chan struct{} // ends a pause
 	loop    lifecycle.Loop
 
 	hurry     chan struct{} // closed by Hurry
@@ -70,9 +74,11 @@ const (
 
 // New makes a flusher. Flush works before Start; the loop does not run.
 func New(queue Queue, sink Sink, opts Options) *Flusher {
-	f := &Flusher{queue: queue, sink: sink, opts: opts, nudge: make(chan struct{}, 1), hurry: make(chan struct{})}
+	f := &Flusher{queue: queue, sink: sink, opts: opts, nudge: make(chan struct{}, 1), again: make(chan struct{}, 1),
+		hurry: make(chan struct{})}
 	f.repeats = logs.Limited(opts.Log, maxRepeats, repeatPeriod)
 	f.stats.health.set(SinkUnknown, "", false, time.Now())
+	f.stats.server = opts.Server
 	return f
 }
 
@@ -92,6 +98,14 @@ func (f *Flusher) Wake(due time.Time) {
 	}
 }
 
+// Retry ends the pause after a failed round: the sink's server answers again.
+func (f *Flusher) Retry() {
+	select {
+	case f.again <- struct{}{}:
+	default:
+	}
+}
+
 // run runs rounds: when a ticket is due, when the poll is due, and at once after a full round.
 func (f *Flusher) run(ctx context.Context) {
 	timer := time.NewTimer(0)
@@ -106,6 +120,11 @@ func (f *Flusher) run(ctx context.Context) {
 		case <-f.nudge:
 			if pause == 0 { // while the sink is unreachable, new changes do not shorten the pause
 				timer.Reset(max(time.Until(f.planned.at()), time.Until(last.Add(f.opts.Gap))))
+			}
+			continue
+		case <-f.again:
+			if pause > 0 {
+				timer.Reset(0)
 			}
 			continue
 		case <-timer.C:

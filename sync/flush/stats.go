@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/ticketd/ticketd/internal/health"
 )
 
 // SinkState is how the flusher finds the sink.
@@ -21,39 +23,41 @@ const (
 // Stats counts a flusher's work since New.
 type Stats struct {
 	rows, dead, failures, turns atomic.Int64
-	health                      health
+	health                      condition
+	server                      *health.Server
 }
 
-// health is the sink's state, with its start and its reason.
-type health struct {
+// condition is the sink's state, with its start and its reason.
+type condition struct {
 	mu     sync.Mutex
 	state  SinkState
 	since  time.Time
 	reason string
 	// refused says that the sink rejected a write and has taken no write since: then a read that works is no proof.
 	refused bool
+	// said is the fault that the log has named last, empty while the log has none open; misses counts the failures in a row.
+	said   SinkState
+	misses int
 }
 
-// set changes the state and returns the state before; changed says whether the two differ. set always renews the reason.
-func (h *health) set(state SinkState, reason string, refused bool, now time.Time) (before SinkState, changed bool) {
+// set changes the state. set always renews the reason.
+func (h *condition) set(state SinkState, reason string, refused bool, now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.reason, h.refused = reason, refused
-	if before = h.state; before == state {
-		return before, false
+	if h.state != state {
+		h.state, h.since = state, now
 	}
-	h.state, h.since = state, now
-	return before, true
 }
 
 // forget notes that no rejected change is left: the next look decides.
-func (h *health) forget() {
+func (h *condition) forget() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.refused = false
 }
 
-func (h *health) refuses() bool {
+func (h *condition) refuses() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.refused
@@ -72,8 +76,11 @@ func (s *Stats) Failures() int64 { return s.failures.Load() }
 // count grows with each [Options.MaxPause] at the latest.
 func (s *Stats) Turns() int64 { return s.turns.Load() }
 
-// Sink returns the sink's state, with its start and its reason.
+// Sink returns the sink's state, with its start and its reason. A sink whose server is down is down, whatever the last write says.
 func (s *Stats) Sink() (state SinkState, since time.Time, reason string) {
+	if state, since, reason := s.server.State(); state == health.Down {
+		return SinkDown, since, reason
+	}
 	s.health.mu.Lock()
 	defer s.health.mu.Unlock()
 	return s.health.state, s.health.since, s.health.reason
@@ -125,19 +132,17 @@ func stateOf(err error) (state SinkState, known bool) {
 	}
 }
 
-// found keeps the sink's state and logs a state that differs from the state before.
+// found keeps the sink's state, and logs a fault of this sink once, and its end.
 func (f *Flusher) found(state SinkState, err error, refused bool) {
 	reason := ""
 	if err != nil {
 		reason = err.Error()
 	}
-	before, changed := f.stats.health.set(state, reason, refused, time.Now())
-	if !changed || before == SinkUnknown && state == SinkUp {
-		return
-	}
-	switch {
+	f.stats.health.set(state, reason, refused, time.Now())
+	switch said, news := f.stats.health.news(state, f.opts.Server); {
+	case !news:
 	case state == SinkUp:
-		f.opts.Log.Info().Msg("flushing to MySQL works again")
+		f.opts.Log.Info().Str("was", string(said)).Msg("flushing to MySQL works again")
 	case errors.Is(err, ErrSinkForeign):
 		f.opts.Log.Error().Err(err).Msg("flushing is paused: the table that answers is not this site's table; " +
 			"changes stay pending in the store")
@@ -147,4 +152,29 @@ func (f *Flusher) found(state SinkState, err error, refused bool) {
 	default:
 		f.opts.Log.Error().Err(err).Msg("MySQL takes no changes; the changes stay pending in the store until MySQL recovers")
 	}
+}
+
+// news tells whether the log must name a state that was found, and which fault the log has named last. The server's own line names
+// an outage of the server. So a first failure waits for the second: a statement may have lost its connection in such an outage.
+func (h *condition) news(state SinkState, server *health.Server) (said SinkState, news bool) {
+	const enough = 2
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	said = h.said
+	switch {
+	case state == SinkUp:
+		h.said, h.misses = "", 0
+		return said, said != ""
+	case state == said:
+		return said, false
+	case state == SinkDown && server != nil:
+		if server.IsDown() {
+			return said, false
+		}
+		if h.misses++; h.misses < enough {
+			return said, false
+		}
+	}
+	h.said = state
+	return said, true
 }

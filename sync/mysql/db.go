@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ticketd/ticketd/internal/health"
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/sync/flush"
 	"github.com/ticketd/ticketd/sync/table"
@@ -21,13 +22,18 @@ import (
 // DB is the database of one site, with the known facts about its tickets table. Its connections are its server's. It is safe for
 // concurrent use.
 type DB struct {
-	config     Config
-	database   string        // the DSN's
-	address    string        // the DSN's, with its network
-	patience   time.Duration // for one statement
-	server     *server
-	pool       *sql.DB // keeps no connection of its own: the server's pool does
-	definition atomic.Pointer[table.Definition]
+	config   Config
+	database string        // the DSN's
+	address  string        // the DSN's, with its network
+	patience time.Duration // for one statement
+	server   *server
+	// connections makes connections of this database's login; health is the state of the server, and doubt is called after failed
+	// statements: both nil outside of the daemon.
+	connections *borrower
+	health      *health.Server
+	doubt       func()
+	pool        *sql.DB // keeps no connection of its own: the server's pool does
+	definition  atomic.Pointer[table.Definition]
 	// altered says that the last statement that failed met a missing table, or a table that differs from the definition. The name
 	// may then belong to another table: db identifies and describes the table again before any other statement.
 	altered atomic.Bool
@@ -77,6 +83,7 @@ func (s *Servers) Open(config Config) (*DB, error) {
 		return nil, err
 	}
 	connections.guard = true
+	db.connections = connections
 	db.server = s.join(db.address)
 	db.pool = openPool(connections, min(config.MaxConns, s.size/2)) //nolint:mnd // half
 	return db, nil
@@ -139,6 +146,7 @@ func (db *DB) Address() string { return db.address }
 // failure wraps, for the flusher, an error that concerns no single ticket: paused if the table changed, down otherwise. The
 // server's own error stays in the chain and in the message, with its number.
 func (db *DB) failure(operation string, err error) error {
+	db.heard(err)
 	if errors.Is(err, flush.ErrSinkForeign) {
 		return fmt.Errorf("mysql: %s: %w", operation, err)
 	}

@@ -310,7 +310,7 @@ var errNotTheDriver = errors.New("mysql: the driver's connection lacks a method 
 // Connect implements [sqldriver.Connector].
 func (b *borrower) Connect(ctx context.Context) (sqldriver.Conn, error) {
 	c, err := b.db.server.take(ctx, b.login, func(ctx context.Context) (link, error) {
-		made, err := b.sessions.Connect(ctx)
+		made, err := b.dial(ctx)
 		if err != nil {
 			return nil, err
 		}

@@ -9,6 +9,8 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
+
+	"github.com/ticketd/ticketd/internal/health"
 )
 
 // ClientOptions configure the connection to Redis. Sites with the same options share a client.
@@ -52,8 +54,11 @@ func Connect(o ClientOptions, log zerolog.Logger) (goredis.UniversalClient, *Wat
 	n := Partitions(len(o.Cluster) > 0)
 	w := &Watch{
 		log: log, down: make(chan struct{}, 1), since: time.Now(), reasons: make([]error, n), leads: make([]*process, n),
-		damped: make([]damping, n), undialled: true, taking: make(chan struct{}, 1),
+		damped: make([]health.Damping, n), undialled: true, taking: make(chan struct{}, 1),
 		prefixes: o.Prefixes, unproved: o.Unproved,
+	}
+	for p := range w.damped {
+		w.damped[p].Longest = lastHold
 	}
 	w.client = newClient(&o, w)
 	w.client.AddHook(w)

@@ -14,6 +14,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 	"github.com/rs/zerolog"
 
+	"github.com/ticketd/ticketd/internal/health"
 	"github.com/ticketd/ticketd/internal/lifecycle"
 	"github.com/ticketd/ticketd/store"
 )
@@ -29,8 +30,8 @@ var errDown = fmt.Errorf("redis is away: %w", store.ErrUnavailable)
 
 // Watch knows whether Redis, or each partition of a cluster, answers. A watch sits in a client as a hook: the first command
 // without an answer takes its partition down; from then on commands to the partition fail at once instead of each waiting for its
-// time-out, and one prober asks until all partitions answer. A partition that comes and goes is damped: see damping. Start and
-// Stop are idempotent.
+// time-out, and one prober asks until all partitions answer. A partition that comes and goes is damped: see [health.Damping]. Start
+// and Stop are idempotent.
 type Watch struct {
 	client   goredis.UniversalClient
 	prefixes []string // see [ClientOptions]
@@ -42,7 +43,7 @@ type Watch struct {
 	doubted bool    // an answer was not understood, or late: the prober is to find out whether Redis works
 	reasons []error // per partition: why the partition is down; nil where the partition answers
 	away    int     // how many are down
-	damped  []damping
+	damped  []health.Damping
 	// undialled says that a connection could not be made since a partition was back last.
 	undialled bool
 	since     time.Time
@@ -259,7 +260,7 @@ func (w *Watch) note(errs []error) {
 	case before == 0 && left > 0:
 		w.log.Error().Err(cmp.Or(errs...)).Msg("Redis does not answer the commands that ticketd needs; probing until Redis does")
 	case before > 0 && left == 0:
-		w.log.Info().Dur("away", took).Msg("Redis is back")
+		w.log.Info().Stringer("away", took.Round(time.Millisecond)).Msg("Redis is back")
 	case back > 0:
 		w.log.Info().Int("back", back).Int("away", left).Msg("a part of the Redis Cluster is back")
 	}
@@ -277,7 +278,7 @@ func (w *Watch) recovered(errs []error, now time.Time) (back int) {
 		switch {
 		case err != nil:
 			w.reasons[p] = err
-		case w.reasons[p] != nil && w.damped[p].up(now):
+		case w.reasons[p] != nil && w.damped[p].Up(now):
 			w.reasons[p] = nil
 			back++
 		}
@@ -299,7 +300,7 @@ func (w *Watch) setDown(partition int, err error) {
 	}
 	if w.reasons[partition] == nil {
 		w.away++
-		w.damped[partition].down(time.Now())
+		w.damped[partition].Down(time.Now())
 	}
 	w.reasons[partition] = err
 	w.mu.Unlock()
@@ -465,41 +466,9 @@ func (w *Watch) lookAtAll(ctx context.Context, cmds []goredis.Cmder, err error) 
 	}
 }
 
-const (
-	// steadyFor is how long a partition must have answered before its next outage counts as a new outage.
-	steadyFor = 5 * time.Second
-	// The least times for which a partition stays down that goes away again earlier.
-	firstHold = 250 * time.Millisecond
-	lastHold  = 2 * time.Second
-)
-
-// damping keeps a partition down that comes and goes: each turn costs a whole outage and a whole recovery, and while a partition
-// is down the journal keeps its changes.
-type damping struct {
-	back time.Time     // when the partition answered again last
-	hold time.Duration // how long the present outage lasts at least; 0 after a steady time
-	till time.Time     // the end of hold
-}
-
-// down notes that the partition goes away.
-func (d *damping) down(now time.Time) {
-	switch {
-	case d.back.IsZero() || now.Sub(d.back) >= steadyFor:
-		d.hold = 0
-	default:
-		d.hold = min(max(2*d.hold, firstHold), lastHold)
-	}
-	d.till = now.Add(d.hold)
-}
-
-// up tells whether the partition, which answers, may count as back.
-func (d *damping) up(now time.Time) bool {
-	if now.Before(d.till) {
-		return false
-	}
-	d.back = now
-	return true
-}
+// lastHold bounds the least time for which a partition stays down that comes and goes; while a partition is down, the journal keeps
+// its changes.
+const lastHold = 2 * time.Second
 
 // refusedDial tells whether an error is the error of a failed dial. go-redis answers with the last such error for up to a second
 // more, without a dial.

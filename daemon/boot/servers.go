@@ -1,0 +1,95 @@
+package boot
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/ticketd/ticketd/internal/health"
+	"github.com/ticketd/ticketd/internal/lifecycle"
+)
+
+const (
+	// askIdle is after how long an idle MySQL server is asked: so the status stays true while no client reads or writes.
+	askIdle = 5 * time.Second
+	// askPatience bounds that question: a connection takes at most so long.
+	askPatience = 5 * time.Second
+	// longestOutage bounds the least outage of a MySQL server that comes and goes.
+	longestOutage = 10 * time.Second
+)
+
+// serverOf returns the state of a site's MySQL server, one for all sites of the server.
+func (d *Daemon) serverOf(s *runningSite) *health.Server {
+	at := s.database.Address()
+	if d.servers == nil {
+		d.servers = make(map[string]*health.Server)
+	}
+	if d.servers[at] == nil {
+		d.servers[at] = health.New(health.Options{
+			Name: "MySQL", Address: at, Idle: askIdle, Patience: askPatience, Longest: longestOutage, Log: d.log,
+		})
+	}
+	return d.servers[at]
+}
+
+func (d *Daemon) stopServers(ctx context.Context) error {
+	var err error
+	for _, s := range d.servers {
+		err = errors.Join(err, s.Stop(ctx))
+	}
+	return err
+}
+
+const (
+	// lookAgainAfter is the least time between two looks at a table because of doubts.
+	lookAgainAfter = time.Second
+	// lookTableTimeout bounds a look at a table.
+	lookTableTimeout = 5 * time.Second
+)
+
+// tableWatch reads the table's definition of a site: regularly, so that a new column is noticed, and soon after a statement of the
+// site failed, so that the status of MySQL is what whoever asks MySQL meets.
+type tableWatch struct {
+	doubts chan struct{}
+	loop   lifecycle.Loop
+}
+
+func newTableWatch() *tableWatch { return &tableWatch{doubts: make(chan struct{}, 1)} }
+
+// doubt asks for a look.
+func (w *tableWatch) doubt() {
+	select {
+	case w.doubts <- struct{}{}:
+	default:
+	}
+}
+
+// Start begins to look, every [inspectEvery] and after doubts. A look that fails is a doubt, as each failed statement is.
+func (w *tableWatch) Start(ctx context.Context, look func(context.Context)) {
+	w.loop.Start(ctx, func(ctx context.Context) {
+		regular := time.NewTicker(inspectEvery)
+		defer regular.Stop()
+		gap := time.NewTimer(0)
+		defer gap.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-regular.C:
+			case <-w.doubts:
+				select { // the pause since the last look
+				case <-ctx.Done():
+					return
+				case <-gap.C:
+				}
+			}
+			bounded, cancel := context.WithTimeout(ctx, lookTableTimeout)
+			look(bounded)
+			cancel()
+			gap.Reset(lookAgainAfter)
+		}
+	})
+}
+
+// Stop ends the watch.
+func (w *tableWatch) Stop(ctx context.Context) error { return w.loop.Stop(ctx, "watch of the table") }

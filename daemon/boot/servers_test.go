@@ -1,0 +1,47 @@
+package boot
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A table is looked at while no client asks for anything, and soon after a statement failed; a storm of failed statements costs
+// one look a second.
+func TestTheTableIsLookedAt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		watch, looks := newTableWatch(), 0
+		watch.Start(t.Context(), func(context.Context) { looks++ })
+		in := func(what string, d time.Duration, want int) {
+			looks = 0
+			time.Sleep(d)
+			synctest.Wait()
+			if looks != want {
+				t.Errorf("%s: %d looks in %v, want %d", what, looks, d, want)
+			}
+		}
+		in("idle", 2*inspectEvery+time.Second, 2)
+		watch.doubt()
+		in("a failed statement", time.Millisecond, 1)
+		storm := time.NewTicker(time.Millisecond)
+		done := make(chan struct{})
+		go func() {
+			for {
+				select {
+				case <-storm.C:
+					watch.doubt()
+				case <-done:
+					return
+				}
+			}
+		}()
+		in("a storm", 10*lookAgainAfter, 10)
+		storm.Stop()
+		close(done)
+		if err := watch.Stop(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
