@@ -32,7 +32,7 @@ func NewDispatcher(sites Sites, connections *Connections, version string, timeou
 // UseSpool makes each request wait until the spool has ingested older changes. Call UseSpool before the first request.
 func (d *Dispatcher) UseSpool(s Spool) { d.spool = s }
 
-// UseMeter counts the requests that the event loop answers. Call UseMeter before the first request.
+// UseMeter counts all requests. Call UseMeter before the first request.
 func (d *Dispatcher) UseMeter(m Meter) { d.meter = m }
 
 // request is a request on its way through a method.
@@ -41,19 +41,27 @@ type request struct {
 	method   *method
 	params   protocol.Raw
 	progress func(done, total int64)
+	site     string // the name of the site, once it is found
 }
 
 // Handle implements [Handler].
 func (d *Dispatcher) Handle(
 	ctx context.Context, peer Peer, req protocol.Request, progress func(done, total int64),
 ) (protocol.Result, error) {
-	m, known := methods[req.Method]
-	if !known {
-		return nil, protocol.Errorf(protocol.CodeUnknownMethod, "there is no method %q", shown(req.Method))
+	r := &request{peer: peer, method: methods[req.Method], params: req.Params, progress: progress}
+	var err error = errInternal // of a request that panics
+	if d.meter != nil {
+		began := time.Now()
+		defer func() { d.meter.Count(r.site, req.Method, err, time.Since(began)) }()
 	}
-	result, err := m.run(ctx, d, &request{peer: peer, method: m, params: req.Params, progress: progress})
-	if err != nil {
-		return nil, d.explain(ctx, req.Method, err)
+	if r.method == nil {
+		err = protocol.Errorf(protocol.CodeUnknownMethod, "there is no method %q", shown(req.Method))
+		return nil, err
+	}
+	result, failed := r.method.run(ctx, d, r)
+	if err = failed; err != nil {
+		err = d.explain(ctx, req.Method, err)
+		return nil, err
 	}
 	return result, nil
 }
@@ -79,10 +87,22 @@ func (d *Dispatcher) siteFor(r *request, p protocol.Params) (Site, error) {
 		return nil, err
 	}
 	site, err := d.sites.For(r.peer, p)
-	if err == nil && !Meant(p, site) {
+	if err != nil {
+		return nil, err
+	}
+	r.site = nameOf(site)
+	if !Meant(p, site) {
 		return nil, ErrNotMeant
 	}
-	return site, err
+	return site, nil
+}
+
+// nameOf returns the site's name for the meter.
+func nameOf(site Site) string {
+	if named, is := site.(interface{ Label() string }); is {
+		return named.Label()
+	}
+	return ""
 }
 
 // UndecidedError refuses a change that the store cannot decide alone, because the place that knows whether the ticket exists

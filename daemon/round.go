@@ -43,9 +43,9 @@ type hotSite interface {
 	Hot() Hot
 }
 
-// Meter counts the requests that rounds answer.
+// Meter counts requests. The site is empty for a request that found no site; the method comes from outside.
 type Meter interface {
-	Count(m protocol.Method, err error, took time.Duration)
+	Count(site string, m protocol.Method, err error, took time.Duration)
 }
 
 // round is the [loop.Round] of a dispatcher.
@@ -78,6 +78,7 @@ type hotBatch struct {
 	Hot
 
 	site   Site
+	name   string // the site's, for the meter
 	size   int
 	reads  bool
 	closed bool // the spool must be ingested first: no request is answered
@@ -138,7 +139,7 @@ func (r *round) batch(site Site) (at int, ok bool) {
 	if b == nil {
 		return 0, false
 	}
-	r.batches = append(r.batches, hotBatch{Hot: b, site: site})
+	r.batches = append(r.batches, hotBatch{Hot: b, site: site, name: nameOf(site)})
 	return len(r.batches) - 1, true
 }
 
@@ -191,7 +192,7 @@ func (r *round) encode(ctx context.Context, q *hotRequest) {
 	r.replies = append(r.replies, frame...)
 	q.to, q.answered = len(r.replies), true
 	if r.d.meter != nil {
-		r.d.meter.Count(q.name, err, time.Since(r.began))
+		r.d.meter.Count(b.name, q.name, err, time.Since(r.began))
 	}
 }
 

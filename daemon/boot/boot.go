@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -61,6 +60,7 @@ type Daemon struct {
 
 	connections *daemon.Connections
 
+	serving  atomic.Bool        // between ready and the stop
 	metrics  *metrics.Metrics   // nil without metrics
 	scraped  *metrics.Server    // nil if no server offers the metrics
 	watchdog *watchdog.Watchdog // nil without a supervisor
@@ -123,7 +123,7 @@ func (d *Daemon) build(ctx context.Context) error {
 		dispatcher.UseMeter(d.metrics)
 		options.Rounded = d.metrics.Rounded
 	}
-	d.server = daemon.NewServer(listener, d.metrics.Handler(dispatcher), connections, options, d.log)
+	d.server = daemon.NewServer(listener, dispatcher, connections, options, d.log)
 	d.offerMetrics(ctx, connections)
 	return nil
 }
@@ -188,19 +188,19 @@ func (d *Daemon) complete(ctx context.Context, s *runningSite) error {
 		nextID: func(ctx context.Context) (ticket.ID, error) { return s.allocator.Next(ctx) },
 		born:   s.database.Born,
 		aside:  func(m *store.Mutation, at time.Time) error { return d.setAside(s, m, at) },
-		wake:   func(due time.Time) { flusher.Wake(due) }, batch: d.metrics.Batches(name), log: s.log,
+		wake:   func(due time.Time) { flusher.Wake(due) }, batch: d.metrics.Batches(), log: s.log,
 	})
 	if err != nil {
 		return err
 	}
-	sink := mysql.NewSink(s.database)
+	s.sink = mysql.NewSink(s.database)
 	s.allocator = ids.New(mysql.NewSequence(s.database).Lease, s.database.Taken, c.IDBlock)
 	if dir := d.config.Daemon.StateDir; dir != "" {
 		s.allocator.Keep(ids.KeepOptions{
 			Dir: dir, Name: idsFile(name), Owner: s.custody.known, Numbering: s.database.Numbering, Log: s.log,
 		})
 	}
-	flusher = flush.New(s.backend, d.metrics.Sink(name, heldSink{sink, s.custody}), flush.Options{
+	flusher = flush.New(s.backend, d.metrics.Sink(name, heldSink{s.sink, s.custody}), flush.Options{
 		Batch: c.Batch, Lease: c.Lease, Gap: flushGap, Poll: flushPoll, MaxPause: flushMaxPause,
 		Patience: d.config.Daemon.RequestTimeout,
 		Refresh:  func(ctx context.Context) error { return s.Refresh(ctx) },
@@ -209,7 +209,7 @@ func (d *Daemon) complete(ctx context.Context, s *runningSite) error {
 	})
 	s.Site = site.New(site.Parts{
 		Name: name, Store: s.backend, Database: s.database, IDs: s.allocator, Deleted: s.database.Deleted, Flusher: flusher,
-		Statements: sink.Statements, Clock: clock, Strategy: strategy(&c),
+		Statements: s.sink.Statements, Clock: clock, Strategy: strategy(&c),
 		DefinitionFile: definitionFile(d.config.Daemon.StateDir, name), StoreState: d.state,
 		Warnings: func() []string { return slices.Concat(d.warnings(), s.warnings()) }, Backend: s.backend.kind(),
 		MaxDirty: c.MaxDirty, Early: c.Ack == config.AckJournal,
@@ -392,40 +392,4 @@ func prepareStateDir(dir string) error {
 		return fmt.Errorf("daemon.state_dir: %w: make the folder writable for the daemon, or set \"\" to keep no state", err)
 	}
 	return nil
-}
-
-// offerMetrics binds the address of the metrics, if configured. If the address cannot be bound, the daemon logs the error and
-// serves without metrics.
-func (d *Daemon) offerMetrics(ctx context.Context, connections *daemon.Connections) {
-	if d.metrics == nil {
-		return
-	}
-	listener, err := d.listenMetrics(ctx)
-	if err != nil {
-		d.log.Error().Err(err).Msg("metrics.listen cannot be used: the daemon serves without metrics until its next start")
-		return
-	}
-	sources := metrics.Sources{Connections: connections}
-	if d.redis != nil {
-		sources.Pool, sources.RedisUp = d.redis.client.PoolStats, d.redis.up
-	}
-	if d.spool != nil {
-		sources.Spool = d.spool
-	}
-	for _, s := range d.sites {
-		sources.Sites = append(sources.Sites, s.Site)
-	}
-	d.metrics.Watch(sources)
-	d.scraped = metrics.NewServer(d.metrics, listener, d.config.Metrics.Pprof, d.log)
-}
-
-func (d *Daemon) listenMetrics(ctx context.Context) (net.Listener, error) {
-	network, address := d.config.Metrics.Network()
-	if network == "unix" {
-		o := listenOptions(&d.config.Daemon)
-		o.Path = address
-		return daemon.ListenUnix(ctx, o)
-	}
-	var config net.ListenConfig
-	return config.Listen(ctx, network, address)
 }

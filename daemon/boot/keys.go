@@ -58,13 +58,17 @@ func (k *otherKeys) warnings() []string {
 
 // whereKeys describes to operators which keys of which Redis a site's tickets have.
 func whereKeys(c *config.Config, site string) string {
-	r := &c.Redis
-	where := r.Addr
+	return fmt.Sprintf("key_prefix %q, redis.db %d at %s", c.Sites[site].KeyPrefix, c.Redis.DB, redisAddress(&c.Redis))
+}
+
+// redisAddress names a Redis to operators.
+func redisAddress(r *config.Redis) string {
 	switch {
 	case len(r.Cluster) > 0:
-		where = "the cluster of " + r.Cluster[0]
+		return "the cluster of " + r.Cluster[0]
 	case len(r.Sentinels) > 0:
-		where = r.MasterName + " of the sentinel " + r.Sentinels[0]
+		return r.MasterName + " of the sentinel " + r.Sentinels[0]
+	default:
+		return r.Addr
 	}
-	return fmt.Sprintf("key_prefix %q, redis.db %d at %s", c.Sites[site].KeyPrefix, r.DB, where)
 }

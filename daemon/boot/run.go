@@ -40,6 +40,7 @@ func (d *Daemon) Run(ctx context.Context, ready func()) error {
 	}
 	d.log.Info().Str("version", version.String()).Str("socket", d.config.Daemon.Socket).
 		Strs("sites", d.config.SiteNames()).Msg("ticketd is ready")
+	d.serving.Store(true)
 	ready()
 	if d.watchdog != nil {
 		d.watchdog.Start(work)
@@ -85,6 +86,7 @@ func (d *Daemon) stop() error {
 	ctx, cancel := context.WithTimeoutCause(context.Background(), d.config.Daemon.ShutdownTimeout,
 		errors.New("daemon.shutdown_timeout is over"))
 	defer cancel()
+	d.serving.Store(false)
 	d.log.Info().Msg("stopping: answering the requests that were sent, then flushing dirty tickets")
 	for _, s := range d.sites {
 		s.Hurry()

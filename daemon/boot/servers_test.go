@@ -2,6 +2,7 @@ package boot
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,14 +13,14 @@ import (
 func TestTheTableIsLookedAt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		watch, looks := newTableWatch(), 0
-		watch.Start(t.Context(), func(context.Context) { looks++ })
-		in := func(what string, d time.Duration, want int) {
-			looks = 0
+		watch, looks := newTableWatch(), atomic.Int32{}
+		watch.Start(t.Context(), func(context.Context) { looks.Add(1) })
+		in := func(what string, d time.Duration, want int32) {
+			looks.Store(0)
 			time.Sleep(d)
 			synctest.Wait()
-			if looks != want {
-				t.Errorf("%s: %d looks in %v, want %d", what, looks, d, want)
+			if n := looks.Load(); n != want {
+				t.Errorf("%s: %d looks in %v, want %d", what, n, d, want)
 			}
 		}
 		in("idle", 2*inspectEvery+time.Second, 2)

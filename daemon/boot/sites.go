@@ -40,6 +40,7 @@ type runningSite struct {
 	name      string
 	database  *mysql.DB
 	backend   *backend
+	sink      *mysql.Sink
 	allocator *ids.Allocator
 	custody   *custody
 	moves     *moves.Register

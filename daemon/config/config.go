@@ -1,6 +1,7 @@
 package config
 
 import (
+	"net"
 	"path/filepath"
 	"strings"
 	"time"
@@ -114,14 +115,23 @@ type Journal struct {
 	MaxRequests int `toml:"max_requests"`
 }
 
-// Metrics says where the daemon offers its metrics, as Prometheus text over HTTP. The endpoint has no authentication, so only
-// this host may reach it.
+// Metrics says where the daemon offers its metrics, as Prometheus text over HTTP. Without WebConfig the endpoint has no
+// authentication, so only this host may reach it.
 type Metrics struct {
 	// Listen is 127.0.0.1:port, [::1]:port, localhost:port, or unix:///path/to.sock with the mode and the group of
-	// daemon.socket; empty is no endpoint.
+	// daemon.socket; with WebConfig also an address that other hosts reach. Empty is no endpoint.
 	Listen string `toml:"listen"`
+	// WebConfig is a file of Prometheus' exporter-toolkit: the endpoint's TLS, and who may read it.
+	WebConfig string `toml:"web_config"`
 	// Pprof also offers profiles of the process below /debug/pprof/.
 	Pprof bool `toml:"pprof"`
+}
+
+// Local tells whether only this host can reach the endpoint.
+func (m *Metrics) Local() bool {
+	network, address := m.Network()
+	host, _, _ := net.SplitHostPort(address)
+	return network == "unix" || host == "localhost" || net.ParseIP(host).IsLoopback()
 }
 
 // Network splits Listen into "unix" and a path, or "tcp" and host:port.

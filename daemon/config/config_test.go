@@ -125,7 +125,7 @@ var wrong = map[string]string{
 	"redis.tls_server_name": `"redis"`,
 	"mysql.max_connections": "1",
 	"journal.enabled":       `"maybe"`, "journal.dir": `"here"`, "journal.fsync": `"sometimes"`, "journal.fsync_interval": `"0s"`,
-	"metrics.listen": `"0.0.0.0:9100"`, "metrics.pprof": "true",
+	"metrics.listen": `"0.0.0.0:9100"`, "metrics.pprof": "true", "metrics.web_config": `"metrics.yml"`,
 	"journal.max_bytes": "1", "journal.max_entries": "0", "journal.max_requests": "999", "sites.main.ack": `"mysql"`,
 	"sites.main.dsn": `"hunter2"`, "sites.main.dsn_file": `"/no/such/file"`, "sites.main.table_prefix": "\"wp`\"",
 	"sites.main.table": `"a b"`, "sites.main.key_column": `""`, "sites.main.revision_column": `"x;y"`,

@@ -119,7 +119,7 @@ var sectionNotes = map[string]string{
 	"journal": "A log on this host's disk for each site. The journal takes changes while Redis is unreachable, or all changes " +
 		"without Redis.\n\n",
 	"mysql": "The databases' addresses are in the sites' `dsn`.\n\n",
-	"metrics": "The endpoint has no authentication, so only this host may reach it. See " +
+	"metrics": "Without `web_config` the endpoint has no authentication, so only this host may reach it. See " +
 		"[operate.md](operate.md#watching-it).\n\n",
 	"sites.NAME": "One section for each WordPress, or each blog of a multisite. The name is yours: 1 to 64 of a-z 0-9 _ -.\n\n",
 }

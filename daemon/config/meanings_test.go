@@ -59,7 +59,9 @@ var meanings = map[string]string{
 		"changes with a new id are answered `overloaded` until an old id expires.",
 
 	"metrics.listen": "`127.0.0.1:port`, `[::1]:port`, `localhost:port`, or `unix:///path`, with the mode and group of the " +
-		"daemon's socket. Empty is no endpoint.",
+		"daemon's socket; with `web_config` any `address:port`. Empty is no endpoint.",
+	"metrics.web_config": "A [configuration file](https://github.com/prometheus/exporter-toolkit/blob/master/docs/" +
+		"web-configuration.md) of Prometheus' exporter-toolkit, as an absolute path: TLS, passwords, client certificates.",
 	"metrics.pprof": "Also offer profiles of the process below `/debug/pprof/`.",
 
 	"sites.NAME.dsn": "The database as `user:password@unix(/path/to.sock)/database` or `user:password@tcp(host:3306)/database`. " +

@@ -214,7 +214,13 @@ func (m *Metrics) validate(c *checks) {
 		if m.Pprof {
 			c.failf("metrics.pprof", "needs metrics.listen, too")
 		}
+		if m.WebConfig != "" {
+			c.failf("metrics.web_config", "needs metrics.listen, too")
+		}
 		return
+	}
+	if m.WebConfig != "" && !strings.HasPrefix(m.WebConfig, "/") {
+		c.failf("metrics.web_config", "%q is not an absolute path", m.WebConfig)
 	}
 	network, address := m.Network()
 	if network == "unix" {
@@ -223,12 +229,12 @@ func (m *Metrics) validate(c *checks) {
 		}
 		return
 	}
-	host, port, err := net.SplitHostPort(address)
+	_, port, err := net.SplitHostPort(address)
 	if _, wrong := strconv.ParseUint(port, 10, 16); err != nil || wrong != nil {
 		c.failf("metrics.listen", "%q is not host:port or unix:///path", m.Listen)
-	} else if ip := net.ParseIP(host); host != "localhost" && !ip.IsLoopback() {
+	} else if !m.Local() && m.WebConfig == "" {
 		c.failf("metrics.listen", "%q can be reached from other hosts, and the endpoint has no authentication: write 127.0.0.1:%s, "+
-			"or put a proxy with authentication before it", m.Listen, port)
+			"or set metrics.web_config", m.Listen, port)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -36,122 +37,106 @@ const (
 // Metrics counts the work of a daemon. All methods are safe for concurrent use.
 type Metrics struct {
 	registry *prometheus.Registry
-	methods  map[protocol.Method]*method
-	unknown  *method
+	known    map[protocol.Method]bool
+	codes    map[protocol.Code]bool
 
-	flushed  *prometheus.HistogramVec
-	flushing *prometheus.HistogramVec
+	requests *prometheus.CounterVec
+	seconds  *prometheus.HistogramVec
+	counted  sync.Map // of counted, by series
+	flushed  prometheus.Histogram
+	flushing prometheus.Histogram
+	applied  prometheus.Histogram
 	locked   *prometheus.CounterVec
-	applied  *prometheus.HistogramVec
 	rounds   prometheus.Histogram
 }
 
-// method counts the requests of a method.
-type method struct {
-	seconds prometheus.Observer
-	codes   map[protocol.Code]prometheus.Counter // never changes, so reading needs no lock
+// requestSeries names the requests that count together.
+type requestSeries struct {
+	site   string
+	method protocol.Method
+	code   protocol.Code
 }
 
-// New returns the metrics of a daemon of the given version.
+type counted struct {
+	requests prometheus.Counter
+	seconds  prometheus.Observer
+}
+
+// New returns the metrics of a daemon of the given version. Counters of requests have a label for the site, histograms have none:
+// with hundreds of sites their buckets would be most of a scrape.
 func New(version string) *Metrics {
 	m := &Metrics{
-		registry: prometheus.NewRegistry(), methods: make(map[protocol.Method]*method),
-		flushed: histogram("flush_batch_tickets", "Tickets flushed to MySQL in one batch.", batchBuckets, "site"),
-		flushing: histogram("flush_duration_seconds", "Time that MySQL took for the tickets of one flush round.", flushBuckets,
-			"site"),
+		registry: prometheus.NewRegistry(), known: make(map[protocol.Method]bool), codes: make(map[protocol.Code]bool),
+		flushed:  histogram("flush_batch_tickets", "Tickets flushed to MySQL in one batch.", batchBuckets),
+		flushing: histogram("flush_duration_seconds", "Time that MySQL took for the tickets of one flush round.", flushBuckets),
+		applied:  histogram("apply_batch_changes", "Changes sent to Redis together.", batchBuckets),
+		rounds: histogram("loop_round_seconds",
+			"Time of one round of the event loop, in which the small requests that are ready are answered together.", requestBuckets),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "ticketd_requests_total", Help: "Requests by site, by method and by the code of the answer, \"ok\" for no error; " +
+				"the site is empty where the client may use none, or named none of several.",
+		}, []string{"site", "method", "code"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "ticketd_request_duration_seconds", Help: "Time from a request read to its answer ready, for all sites.",
+			Buckets: requestBuckets,
+		}, []string{"method"}),
 		locked: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "ticketd_flush_locked_total",
 			Help: "Tickets left for a later flush round, because other transactions hold locks on their rows in MySQL.",
 		}, []string{"site"}),
-		applied: histogram("apply_batch_changes", "Changes sent to Redis together.", batchBuckets, "site"),
 	}
-	m.rounds = prometheus.NewHistogram(prometheus.HistogramOpts{
-		Name: "ticketd_loop_round_seconds", Buckets: requestBuckets,
-		Help: "Time of one round of the event loop, in which the small requests that are ready are answered together.",
-	})
-	requests := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "ticketd_requests_total", Help: "Requests by method and by the code of the answer, \"ok\" for no error.",
-	}, []string{"method", "code"})
-	seconds := histogram("request_duration_seconds", "Time from a request read to its answer ready.", requestBuckets, "method")
 	for _, name := range daemon.Methods() {
-		m.methods[name] = newMethod(requests, seconds, string(name))
+		m.known[name] = true
 	}
-	m.unknown = newMethod(requests, seconds, methodUnknown)
+	for _, code := range append(protocol.Codes(), codeOK) {
+		m.codes[code] = true
+	}
 	build := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "ticketd_build_info", Help: "Always 1; the label is the daemon's version.",
 		ConstLabels: prometheus.Labels{"version": version},
 	}, func() float64 { return 1 })
-	m.registry.MustRegister(requests, seconds, m.rounds, m.flushed, m.flushing, m.locked, m.applied, build,
+	m.registry.MustRegister(m.requests, m.seconds, m.rounds, m.flushed, m.flushing, m.locked, m.applied, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
-func histogram(name, help string, buckets []float64, label string) *prometheus.HistogramVec {
-	return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "ticketd_" + name, Help: help, Buckets: buckets},
-		[]string{label})
-}
-
-// newMethod makes all series of a method at once, so that a scrape shows zeros before the first failure.
-func newMethod(requests *prometheus.CounterVec, seconds *prometheus.HistogramVec, name string) *method {
-	m := &method{seconds: seconds.WithLabelValues(name), codes: make(map[protocol.Code]prometheus.Counter)}
-	for _, code := range append(protocol.Codes(), codeOK) {
-		m.codes[code] = requests.WithLabelValues(name, string(code))
-	}
-	return m
+func histogram(name, help string, buckets []float64) prometheus.Histogram {
+	return prometheus.NewHistogram(prometheus.HistogramOpts{Name: "ticketd_" + name, Help: help, Buckets: buckets})
 }
 
 // HTTP answers a scrape.
-func (m *Metrics) HTTP() http.Handler { return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}) }
-
-// Handler counts the requests that next answers.
-func (m *Metrics) Handler(next daemon.Handler) daemon.Handler {
-	if m == nil {
-		return next
-	}
-	return &handler{metrics: m, next: next}
+func (m *Metrics) HTTP() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{EnableOpenMetrics: true})
 }
 
-type handler struct {
-	metrics *Metrics
-	next    daemon.Handler
+// Count implements [daemon.Meter].
+func (m *Metrics) Count(site string, of protocol.Method, err error, took time.Duration) {
+	c := m.of(requestSeries{site, of, codeOf(err)})
+	c.requests.Inc()
+	c.seconds.Observe(took.Seconds())
 }
 
-// Handle implements [daemon.Handler]. A request that makes next panic counts as internal, the code of its answer.
-func (h *handler) Handle(
-	ctx context.Context, peer daemon.Peer, req protocol.Request, progress func(done, total int64),
-) (result protocol.Result, err error) {
-	counts, known := h.metrics.methods[req.Method]
-	if !known {
-		counts = h.metrics.unknown
+// of returns the counters of a series. An unknown method and a code outside the protocol have no series of their own.
+func (m *Metrics) of(s requestSeries) counted {
+	if !m.known[s.method] {
+		s.method = methodUnknown
 	}
-	start, code := time.Now(), protocol.CodeInternal
-	defer func() {
-		counts.seconds.Observe(time.Since(start).Seconds())
-		counts.answered(code).Inc()
-	}()
-	result, err = h.next.Handle(ctx, peer, req, progress)
-	code = codeOf(err)
-	return result, err
-}
-
-// Count implements [daemon.Meter]: it counts a request that the event loop has answered.
-func (m *Metrics) Count(of protocol.Method, err error, took time.Duration) {
-	if counts := m.methods[of]; counts != nil {
-		counts.seconds.Observe(took.Seconds())
-		counts.answered(codeOf(err)).Inc()
+	if !m.codes[s.code] {
+		s.code = protocol.CodeInternal
 	}
+	if had, there := m.counted.Load(s); there {
+		return had.(counted) //nolint:forcetypeassert // the map holds nothing else
+	}
+	c := counted{
+		requests: m.requests.WithLabelValues(s.site, string(s.method), string(s.code)),
+		seconds:  m.seconds.WithLabelValues(string(s.method)),
+	}
+	m.counted.Store(s, c)
+	return c
 }
 
 // Rounded observes one round of the event loop.
 func (m *Metrics) Rounded(_ int, took time.Duration) { m.rounds.Observe(took.Seconds()) }
-
-// answered returns the counter of a code. A code outside the protocol counts as internal.
-func (m *method) answered(code protocol.Code) prometheus.Counter {
-	if counter, known := m.codes[code]; known {
-		return counter
-	}
-	return m.codes[protocol.CodeInternal]
-}
 
 func codeOf(err error) protocol.Code {
 	if err == nil {
@@ -169,8 +154,7 @@ func (m *Metrics) Sink(site string, next flush.Sink) flush.Sink {
 		return next
 	}
 	return &sink{
-		next: next, tickets: m.flushed.WithLabelValues(site), seconds: m.flushing.WithLabelValues(site),
-		locked: m.locked.WithLabelValues(site),
+		next: next, tickets: m.flushed, seconds: m.flushing, locked: m.locked.WithLabelValues(site),
 	}
 }
 
@@ -194,11 +178,10 @@ func (s *sink) Write(ctx context.Context, changes []store.Claim) ([]flush.Result
 	return results, err
 }
 
-// Batches returns the counter of the changes of a site that are sent to Redis together; nil on a nil receiver.
-func (m *Metrics) Batches(site string) func(changes int) {
+// Batches returns the counter of the changes that are sent to Redis together; nil on a nil receiver.
+func (m *Metrics) Batches() func(changes int) {
 	if m == nil {
 		return nil
 	}
-	series := m.applied.WithLabelValues(site)
-	return func(changes int) { series.Observe(float64(changes)) }
+	return func(changes int) { m.applied.Observe(float64(changes)) }
 }

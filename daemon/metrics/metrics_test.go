@@ -9,37 +9,14 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rs/zerolog"
 
-	"github.com/ticketd/ticketd/daemon"
 	"github.com/ticketd/ticketd/protocol"
 	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/sync/flush"
 )
-
-// answers is a handler whose answer depends on the method.
-type answers struct{}
-
-func (answers) Handle(
-	_ context.Context, _ daemon.Peer, req protocol.Request, _ func(done, total int64),
-) (protocol.Result, error) {
-	switch req.Method {
-	case protocol.MethodGet:
-		return nil, protocol.Errorf(protocol.CodeNotFound, "no")
-	case protocol.MethodList:
-		return nil, errors.New("a fault")
-	case protocol.MethodCount:
-		panic("another")
-	default:
-		return &protocol.PingResult{}, nil
-	}
-}
-
-func ask(h daemon.Handler, m protocol.Method) {
-	defer func() { _ = recover() }() // the connection does the same
-	_, _ = h.Handle(context.Background(), daemon.Peer{}, protocol.Request{Method: m}, nil)
-}
 
 func scrape(t *testing.T, m *Metrics) string {
 	t.Helper()
@@ -51,25 +28,26 @@ func scrape(t *testing.T, m *Metrics) string {
 	return w.Body.String()
 }
 
-func TestRequestsCountByMethodAndCode(t *testing.T) {
+func TestRequestsCountBySiteMethodAndCode(t *testing.T) {
 	t.Parallel()
 	m := New("1.2.3")
-	h := m.Handler(answers{})
 	for range 2 {
-		ask(h, protocol.MethodPing)
+		m.Count("main", protocol.MethodPing, nil, time.Millisecond)
 	}
-	for _, method := range []protocol.Method{protocol.MethodGet, protocol.MethodList, protocol.MethodCount, "made\nup", "other"} {
-		ask(h, method)
+	m.Count("shop", protocol.MethodPing, nil, time.Millisecond)
+	m.Count("main", protocol.MethodGet, protocol.Errorf(protocol.CodeNotFound, "no"), time.Millisecond)
+	m.Count("main", protocol.MethodList, errors.New("a fault"), time.Millisecond)
+	for _, method := range []protocol.Method{"made\nup", "other"} { // names from outside have no bound
+		m.Count("", method, protocol.Errorf("odd", "no"), time.Millisecond)
 	}
 	text := scrape(t, m)
 	for _, want := range []string{
-		`ticketd_requests_total{code="ok",method="ping"} 2`,
-		`ticketd_requests_total{code="not_found",method="get"} 1`,
-		`ticketd_requests_total{code="internal",method="list"} 1`,
-		`ticketd_requests_total{code="internal",method="count"} 1`, // the handler panicked
-		`ticketd_requests_total{code="ok",method="unknown"} 2`,     // names from outside have no bound
-		`ticketd_requests_total{code="overloaded",method="set"} 0`, // present before the first such answer
-		`ticketd_request_duration_seconds_count{method="ping"} 2`,
+		`ticketd_requests_total{code="ok",method="ping",site="main"} 2`,
+		`ticketd_requests_total{code="ok",method="ping",site="shop"} 1`,
+		`ticketd_requests_total{code="not_found",method="get",site="main"} 1`,
+		`ticketd_requests_total{code="internal",method="list",site="main"} 1`,
+		`ticketd_requests_total{code="internal",method="unknown",site=""} 2`,
+		`ticketd_request_duration_seconds_count{method="ping"} 3`,
 		`ticketd_build_info{version="1.2.3"} 1`,
 		"\ngo_goroutines ", "\nprocess_resident_memory_bytes ",
 	} {
@@ -91,11 +69,11 @@ func TestFlushesCountTicketsAndLocks(t *testing.T) {
 	if results, err := sink.Write(t.Context(), make([]store.Claim, 3)); err != nil || len(results) != 3 {
 		t.Fatalf("%v, %v", results, err)
 	}
-	m.Batches("main")(17)
+	m.Batches()(17)
 	text := scrape(t, m)
 	for _, want := range []string{
-		`ticketd_flush_batch_tickets_sum{site="main"} 3`, `ticketd_flush_duration_seconds_count{site="main"} 1`,
-		`ticketd_flush_locked_total{site="main"} 1`, `ticketd_apply_batch_changes_sum{site="main"} 17`,
+		`ticketd_flush_batch_tickets_sum 3`, `ticketd_flush_duration_seconds_count 1`,
+		`ticketd_flush_locked_total{site="main"} 1`, `ticketd_apply_batch_changes_sum 17`,
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is missing in the metrics", want)
@@ -106,10 +84,7 @@ func TestFlushesCountTicketsAndLocks(t *testing.T) {
 func TestNoMetricsAreInNobodysWay(t *testing.T) {
 	t.Parallel()
 	var none *Metrics
-	if h := none.Handler(answers{}); h != (answers{}) {
-		t.Errorf("the handler is wrapped: %T", h)
-	}
-	if _, wrapped := none.Sink("main", fakeSink{}).(*sink); wrapped || none.Batches("main") != nil {
+	if _, wrapped := none.Sink("main", fakeSink{}).(*sink); wrapped || none.Batches() != nil {
 		t.Error("the sink or the batches are counted")
 	}
 	none.Watch(Sources{})
@@ -124,7 +99,7 @@ func TestProfilesAreOffUnlessWanted(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := NewServer(New(""), l, wanted, zerolog.Nop())
+		s := NewServer(New(""), l, ServerOptions{Profiles: wanted, Log: zerolog.Nop()})
 		s.Start(t.Context())
 		client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 		for path, want := range map[string]int{"/debug/pprof/": status, "/metrics": http.StatusOK, "/": http.StatusNotFound} {
@@ -158,7 +133,7 @@ func TestStopBeforeStartClosesTheListener(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := NewServer(New(""), l, false, zerolog.Nop()).Stop(t.Context()); err != nil {
+	if err := NewServer(New(""), l, ServerOptions{Log: zerolog.Nop()}).Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
@@ -166,15 +141,10 @@ func TestStopBeforeStartClosesTheListener(t *testing.T) {
 	}
 }
 
-// BenchmarkHandler measures the cost of counting per request; a request takes 50 µs and more.
-func BenchmarkHandler(b *testing.B) {
-	for name, h := range map[string]daemon.Handler{"counted": New("").Handler(answers{}), "alone": answers{}} {
-		b.Run(name, func(b *testing.B) {
-			b.RunParallel(func(pb *testing.PB) {
-				for pb.Next() {
-					_, _ = h.Handle(context.Background(), daemon.Peer{}, protocol.Request{Method: protocol.MethodSet}, nil)
-				}
-			})
-		})
+// BenchmarkCount measures the cost of counting per request; a request takes 50 µs and more.
+func BenchmarkCount(b *testing.B) {
+	m := New("")
+	for b.Loop() {
+		m.Count("main", protocol.MethodSet, nil, time.Millisecond)
 	}
 }

@@ -5,12 +5,16 @@ import (
 	"errors"
 	"fmt"
 	stdlog "log"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"os"
 	"time"
 
+	"github.com/prometheus/exporter-toolkit/web"
 	"github.com/rs/zerolog"
+	yaml "go.yaml.in/yaml/v2"
 
 	"github.com/ticketd/ticketd/internal/lifecycle"
 )
@@ -24,38 +28,85 @@ const (
 	maxHeader     = 16 << 10
 )
 
-// Server offers the metrics over HTTP at /metrics, and optionally profiles of the process below /debug/pprof/. Start and Stop
-// are idempotent.
+// Server offers the metrics over HTTP at /metrics, the daemon's health at /healthz and /readyz, and optionally profiles of the
+// process below /debug/pprof/. Start and Stop are idempotent.
 type Server struct {
 	listener net.Listener
 	http     *http.Server
+	web      string
 	log      zerolog.Logger
 	loop     lifecycle.Loop
 }
 
+// ServerOptions of [NewServer].
+type ServerOptions struct {
+	Profiles bool
+	// WebConfig is a file of Prometheus' exporter-toolkit, or empty.
+	WebConfig string
+	// Ready says why clients should not be sent to this daemon.
+	Ready func() error
+	Log   zerolog.Logger
+}
+
 // NewServer returns a server that owns the listener.
-func NewServer(m *Metrics, l net.Listener, profiles bool, log zerolog.Logger) *Server {
+func NewServer(m *Metrics, l net.Listener, o ServerOptions) *Server {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", m.HTTP())
-	if profiles {
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { sayHealth(w, nil) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { sayHealth(w, o.Ready()) })
+	if o.Profiles {
 		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 		mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
 		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	}
-	return &Server{listener: l, log: log, http: &http.Server{
+	return &Server{listener: l, web: o.WebConfig, log: o.Log, http: &http.Server{
 		Handler: mux, ReadHeaderTimeout: headerTimeout, ReadTimeout: headerTimeout, WriteTimeout: writeTimeout,
 		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
-		ErrorLog: stdlog.New(log, "", 0), // mistakes of clients
+		ErrorLog: stdlog.New(o.Log, "", 0), // mistakes of clients
 	}}
+}
+
+func sayHealth(w http.ResponseWriter, err error) {
+	text := "ok"
+	if err != nil {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		text = err.Error()
+	}
+	_, _ = fmt.Fprintln(w, text) // a client that has gone needs no answer
+}
+
+// CheckWeb checks a file of Prometheus' exporter-toolkit. An endpoint that other hosts reach needs TLS, and passwords or client
+// certificates.
+func CheckWeb(file string, remote bool) error {
+	if file == "" {
+		return nil
+	}
+	if err := web.Validate(file); err != nil {
+		return fmt.Errorf("metrics.web_config: %w", err)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("metrics.web_config: %w", err)
+	}
+	var c web.Config
+	if err := yaml.Unmarshal(text, &c); err != nil {
+		return fmt.Errorf("metrics.web_config: %s: %w", file, err)
+	}
+	if remote && (c.TLSConfig.TLSCertPath == "" && c.TLSConfig.TLSCert == "" ||
+		len(c.Users) == 0 && c.TLSConfig.ClientAuth != "RequireAndVerifyClientCert") {
+		return fmt.Errorf("metrics.web_config: %s: other hosts reach metrics.listen, which needs tls_server_config with a "+
+			"certificate, and basic_auth_users or client_auth_type: RequireAndVerifyClientCert", file)
+	}
+	return nil
 }
 
 // Start begins to serve and returns at once.
 func (s *Server) Start(ctx context.Context) {
 	s.loop.Start(ctx, func(ctx context.Context) {
 		defer context.AfterFunc(ctx, func() { _ = s.http.Close() })() // Prometheus repeats a scrape that is cut off
-		if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+		if err := web.Serve(s.listener, s.http, &web.FlagConfig{WebConfigFile: &s.web}, slog.New(slog.DiscardHandler)); !errors.Is(err, http.ErrServerClosed) {
 			s.log.Error().Err(err).Msg("the metrics endpoint has stopped; the next start of the daemon retries")
 		}
 	})

@@ -13,6 +13,9 @@ type Gate struct{ *Site }
 
 var _ daemon.Site = Gate{}
 
+// Label returns the site's name.
+func (g Gate) Label() string { return g.Name }
+
 // Owns says whether changes with this identity of a table are for the site's table.
 func (g Gate) Owns(identity string) bool { return g.Site.Owns == nil || g.Site.Owns(identity) }
 

@@ -52,13 +52,17 @@ func (s *Site) Status(ctx context.Context) (protocol.SiteStatus, error) {
 // down, which then is the cause.
 func (s *Site) SinkState() (state flush.SinkState, since time.Time, reason string) {
 	state, since, reason = s.Flusher.Stats().Sink()
-	if s.Served == nil || state == flush.SinkDown {
+	if s.Served == nil {
 		return state, since, reason
 	}
-	if err := s.Served(); err != nil {
+	switch err := s.Served(); {
+	case err == nil:
+		return state, since, reason
+	case state == flush.SinkDown:
+		return state, since, err.Error() + ": " + reason
+	default:
 		return flush.SinkPaused, since, err.Error()
 	}
-	return state, since, reason
 }
 
 func place(state protocol.State, since time.Time, reason string) protocol.Place {

@@ -118,8 +118,8 @@ func notServed(t *testing.T, c *protocol.Client, words ...string) {
 		}
 	}
 	status, err := c.Status(t.Context())
-	if err != nil || status.Sink.State != protocol.StatePaused || !strings.Contains(status.Sink.Reason, words[0]) {
-		t.Errorf("status %+v (%v), want the sink paused because of %q", status.Sink, err, words[0])
+	if err != nil || status.Sink.State == protocol.StateUp || !strings.Contains(status.Sink.Reason, words[0]) {
+		t.Errorf("status %+v (%v), want the sink not up because of %q", status.Sink, err, words[0])
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 type truth struct {
 	*testenv.Ticketd
 	mariadb *testenv.MariaDB
+	redis   *testenv.Redis
 	socket  string
 	metrics string
 	config  string
@@ -30,10 +31,10 @@ func newTruth(t *testing.T) *truth {
 		mariadb: testenv.NewMariaDB(t, testenv.MariaDBOptions{}), socket: filepath.Join(dir, "d.sock"),
 		metrics: filepath.Join(dir, "m.sock"),
 	}
-	redis := testenv.NewRedis(t, testenv.RedisOptions{Config: []string{"appendonly yes"}})
+	f.redis = testenv.NewRedis(t, testenv.RedisOptions{Config: []string{"appendonly yes"}})
 	config := strings.Builder{}
 	fmt.Fprintf(&config, "[daemon]\nsocket = %q\nstate_dir = %q\nspool_dir = %q\n[metrics]\nlisten = %q\n[redis]\naddr = %q\n",
-		f.socket, dir, filepath.Join(dir, "spool"), "unix://"+f.metrics, "unix://"+redis.Socket())
+		f.socket, dir, filepath.Join(dir, "spool"), "unix://"+f.metrics, "unix://"+f.redis.Socket())
 	for n := range truthSites {
 		database := fmt.Sprintf("site%d", n)
 		if err := f.mariadb.CreateDatabase(t.Context(), database); err != nil {
@@ -72,7 +73,7 @@ func (f *truth) is(t *testing.T, state protocol.State) {
 			c.Site = fmt.Sprintf("site%d", n)
 			status, err := c.Status(t.Context())
 			if err != nil || status.Sink.State != state ||
-				!strings.Contains(text, fmt.Sprintf("ticketd_mysql_up{site=%q} %s\n", c.Site, up)) {
+				!strings.Contains(text, fmt.Sprintf("ticketd_mysql_up{server=%q,site=%q} %s\n", f.server(), c.Site, up)) {
 				return false
 			}
 		}
@@ -158,3 +159,6 @@ func TestAWrongPasswordIsDown(t *testing.T) {
 		t.Errorf("%d lines, want one:\n%s", n, f.Log())
 	}
 }
+
+// server is MariaDB's address in the metrics.
+func (f *truth) server() string { return "unix(" + f.mariadb.Socket() + ")" }

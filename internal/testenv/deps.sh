@@ -58,6 +58,7 @@ find_missing() {
     want nodejs has node
     want npm has npm
     want unzip has unzip
+    want prometheus has prometheus promtool # for the alert rules
     want gettext has xgettext msguniq
 
     want wordpress any /usr/share/wordpress/wp-load.php

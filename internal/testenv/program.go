@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"testing"
 )
 
 // MissingError says that a program or a file which a server needs is not installed.
@@ -39,3 +40,13 @@ func executable(path string) bool {
 }
 
 func asRoot() bool { return os.Geteuid() == 0 }
+
+// Command returns the path of a program that a test runs once, of the Debian package of that name.
+func Command(t testing.TB, name, pkg string) string {
+	t.Helper()
+	path, err := program(pkg, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}

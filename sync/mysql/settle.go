@@ -49,6 +49,7 @@ func (w *write) settle(ctx context.Context, rows []row, conflicts int, try attem
 			return nil
 		}
 	case conflict:
+		w.conflicts.Add(1)
 		if conflicts++; w.hopeless(rows, conflicts, err) {
 			w.leave(rows, err)
 			return nil

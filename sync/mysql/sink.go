@@ -15,7 +15,7 @@ import (
 // Sink writes changes to the tickets table; the package comment says how.
 type Sink struct {
 	db         *DB
-	statements atomic.Int64
+	statements, conflicts atomic.Int64
 	// lone says that a row was refused with an answer that may be an outage's, and that no row has been stored since.
 	lone    atomic.Bool
 	misfits misfits
@@ -25,6 +25,9 @@ var _ flush.Sink = (*Sink)(nil)
 
 // NewSink makes the sink of a database.
 func NewSink(db *DB) *Sink { return &Sink{db: db} }
+
+// Conflicts returns how often a statement met a deadlock, or waited for another client's lock in vain.
+func (s *Sink) Conflicts() int64 { return s.conflicts.Load() }
 
 // Statements returns the number of statements that have written tickets so far.
 func (s *Sink) Statements() int64 { return s.statements.Load() }
@@ -81,7 +84,7 @@ func (s *Sink) write(ctx context.Context, d *table.Definition, changes []store.C
 	if err != nil {
 		return nil, err
 	}
-	w := &write{db: s.db, statements: &s.statements, lone: &s.lone, misfits: &s.misfits, packet: packet}
+	w := &write{db: s.db, statements: &s.statements, conflicts: &s.conflicts, lone: &s.lone, misfits: &s.misfits, packet: packet}
 	w.results = make([]flush.Result, len(changes))
 	w.locate = w.held
 	p, err := w.plan(ctx, d, changes)
@@ -163,6 +166,7 @@ type write struct {
 	db         *DB
 	definition *table.Definition
 	statements *atomic.Int64
+	conflicts  *atomic.Int64
 	packet     int
 	results    []flush.Result
 	// vanished are rows of a batch that were missing after the batch: each row gets one more attempt, alone.
