@@ -8,6 +8,10 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/rs/zerolog"
+
+	"github.com/ticketd/ticketd/internal/logs"
 )
 
 // Exit codes. A wrong call and a failed call differ: only a failed call is worth repeating.
@@ -25,7 +29,11 @@ func main() {
 	if err == nil {
 		return
 	}
-	fmt.Fprintln(os.Stderr, "ticketd:", err)
+	text := fmt.Sprintln("ticketd:", err)
+	if logs.InJournal(os.Stderr) {
+		text = logs.Prioritized(zerolog.ErrorLevel, text)
+	}
+	fmt.Fprint(os.Stderr, text)
 	if usage := (*usageError)(nil); errors.As(err, &usage) {
 		os.Exit(exitUsage)
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"runtime"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/ticketd/ticketd/daemon/boot"
 	"github.com/ticketd/ticketd/daemon/config"
+	"github.com/ticketd/ticketd/internal/logs"
 )
 
 // defaultConfig is where the packages put the configuration.
@@ -62,7 +62,9 @@ func serve(ctx context.Context, f *configFlags, stderr *os.File) error {
 		return err
 	}
 	boot.SetLevel(c.Log.Level)
-	log := newLog(c.Log.Format, stderr)
+	log := logs.New(logs.Options{
+		Format: c.Log.Format, Terminal: term.IsTerminal(int(stderr.Fd())), Journal: logs.InJournal(stderr), Out: stderr,
+	})
 	d, err := boot.New(ctx, c, log)
 	if err != nil {
 		return err
@@ -131,14 +133,6 @@ func notify(log zerolog.Logger, state string) {
 	if _, err := sdnotify.SdNotify(false, state); err != nil {
 		log.Warn().Err(err).Msg("systemd cannot be notified")
 	}
-}
-
-func newLog(format string, stderr *os.File) zerolog.Logger {
-	var out io.Writer = stderr
-	if format == "console" || (format == "auto" && term.IsTerminal(int(stderr.Fd()))) {
-		out = zerolog.ConsoleWriter{Out: stderr, TimeFormat: time.TimeOnly}
-	}
-	return zerolog.New(out).With().Timestamp().Logger()
 }
 
 // loadSite reads the configuration and returns the name of the site of --site, or of the only site.

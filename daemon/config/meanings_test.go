@@ -22,8 +22,9 @@ var meanings = map[string]string{
 	"daemon.spool_group": "Group that may put files straight into `spool_dir`, as plugins did before each user had a folder; " +
 		"given to a new folder. Empty is no group.",
 
-	"log.level":  "Least level of the messages on standard error.",
-	"log.format": "`auto` is readable on a terminal and JSON otherwise.",
+	"log.level": "Least level of the messages on standard error.",
+	"log.format": "`auto` and `console` are lines for people, with colours on a terminal and priorities in systemd's journal; `auto` is " +
+		"JSON where neither reads.",
 
 	"redis.addr":                   "`host:port`, or `unix:///path/to/redis.sock`.",
 	"redis.username":               "ACL user; needs a password, too.",

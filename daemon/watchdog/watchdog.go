@@ -83,7 +83,7 @@ func (w *Watchdog) moved(ctx context.Context, p *Part) bool {
 
 func (w *Watchdog) tell(p *Part, still time.Duration, stuck bool) {
 	if stuck {
-		w.log.Error().Str("part", p.Name).Dur("ms", still).
+		w.log.Error().Str("part", p.Name).Dur("still", still).
 			Msg("a part of the daemon is stuck: the watchdog stops reporting, so the supervisor restarts the daemon")
 		return
 	}

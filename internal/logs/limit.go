@@ -1,4 +1,4 @@
-// Package logs limits repeated log events.
+// Package logs writes the log in the form that its reader needs, and limits repeated log events.
 package logs
 
 import (
