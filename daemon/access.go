@@ -241,11 +241,11 @@ func (t *AccessList) refuse(p Peer, site string) *protocol.Error {
 			Msg("refused a user that may not use the site; the site's allow_users can name the user")
 	} else {
 		t.refusals.Warn().Str("site", site).Stringer("peer", p).
-			Msg("refused a request for a site that the configuration does not have; a blog of a multisite asks for blog- and its id")
+			Msg("refused a request for a site that the configuration does not have; a multisite's blog 2 asks for blog-2")
 	}
 	if t.operates(p) {
-		return protocol.Errorf(protocol.CodeForbidden, "ticketd's configuration has no site %q, but %s: add [sites.%s], or name one of "+
-			"these in TICKETD_SITE, in the plugin's settings or with the filter ticketd_site", site,
+		return protocol.Errorf(protocol.CodeForbidden, "ticketd's configuration has no site %q, but %s: add [sites.%s], or correct "+
+			"TICKETD_SITE, the plugin's setting or the filter ticketd_site", site,
 			strings.Join(slices.Sorted(maps.Keys(sites)), ", "), site)
 	}
 	return protocol.Errorf(protocol.CodeForbidden, "%s may not use the site %q: ticketd's configuration has no such site, or the "+

@@ -50,8 +50,8 @@ func TestSiteTable(t *testing.T) {
 	}
 }
 
-// Root, the daemon's own user and the log learn that a site does not exist. Other users get the same answer as for a site that they may
-// not use.
+// Root, the daemon's own user and the log learn that a site does not exist. Other users get the same answer as for a site that
+// they may not use.
 func TestUnknownSite(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
@@ -69,7 +69,8 @@ func TestUnknownSite(t *testing.T) {
 	if text := log.String(); !strings.Contains(text, "does not have") || !strings.Contains(text, `"site":"blog-2"`) {
 		t.Errorf("the log says %s", text)
 	}
-	if closed := ask(33, "main"); strings.ReplaceAll(closed, "main", "blog-2") != unknown || !strings.Contains(closed, "allow_users") {
+	closed := ask(33, "main")
+	if strings.ReplaceAll(closed, "main", "blog-2") != unknown || !strings.Contains(closed, "allow_users") {
 		t.Errorf("the user can tell an unknown site from another's:\n%s\n%s", unknown, closed)
 	}
 	for _, uid := range []uint32{0, 100} {

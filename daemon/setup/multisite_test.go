@@ -9,8 +9,8 @@ import (
 	"github.com/ticketd/ticketd/daemon/config"
 )
 
-// The example of a further blog is a section that works, under the name that the plugin of blog 2 asks for: the remaining lines of
-// a multisite's configuration without their first #.
+// The example of a further blog is a section that works, under the name that the plugin of blog 2 asks for: the last lines of a
+// multisite's configuration, without their first #.
 func TestExampleOfAFurtherBlog(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

@@ -85,8 +85,8 @@ func testBlogWithSpooledChanges(t *testing.T, s *testenv.Stack) {
 	}
 }
 
-// testBlogWithoutASite asks from a blog whose site the configuration does not have: root, as whom PHP runs here, and the log learn
-// that the site is unknown.
+// testBlogWithoutASite asks from a blog whose site the configuration does not have: root, as whom PHP runs here, and the log
+// learn that the site is unknown.
 func testBlogWithoutASite(t *testing.T, s *testenv.Stack) {
 	t.Helper()
 	out := run(t, s, `
@@ -96,7 +96,8 @@ func testBlogWithoutASite(t *testing.T, s *testenv.Stack) {
 	if !strings.HasPrefix(out, "4|") || !strings.Contains(out, `has no site "blog-4"`) {
 		t.Errorf("a blog without a site is told %q", out)
 	}
-	if log := s.Ticketd.Log(); !strings.Contains(log, "a site that the configuration does not have") || !strings.Contains(log, "blog-4") {
+	log := s.Ticketd.Log()
+	if !strings.Contains(log, "a site that the configuration does not have") || !strings.Contains(log, "blog-4") {
 		t.Errorf("the log does not name the unknown site:\n%s", log)
 	}
 }
