@@ -72,7 +72,8 @@ final class Output {
 	}
 
 	/**
-	 * Prints tickets, one a row, with every field that one of them has.
+	 * Prints tickets, one a row, with every field that one of them has. JSON and YAML cannot hold bytes that are no
+	 * UTF-8.
 	 *
 	 * @param array[] $tickets    The tickets.
 	 * @param array   $assoc_args Options.
@@ -80,13 +81,15 @@ final class Output {
 	 */
 	public static function tickets( array $tickets, array $assoc_args, bool $stale = false ): void {
 		$columns = array_fill_keys( array_merge( array( 'id', 'revision' ), self::columns( $tickets ) ), null );
+		$is_text = ! in_array( $assoc_args['format'] ?? '', array( 'json', 'yaml' ), true );
 		$rows    = array();
 		foreach ( $tickets as $ticket ) {
+			$fields = $is_text ? $ticket['fields'] : Format::fields( $ticket['fields'] );
 			$known  = array(
 				'id'       => $ticket['id'],
 				'revision' => $ticket['revision'],
 			);
-			$rows[] = array_replace( $columns, Format::fields( $ticket['fields'] ), $known );
+			$rows[] = array_replace( $columns, $fields, $known );
 		}
 		if ( $stale || in_array( true, array_column( $tickets, 'stale' ), true ) ) {
 			\WP_CLI::warning(
