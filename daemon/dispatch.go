@@ -90,15 +90,15 @@ func (d *Dispatcher) siteFor(r *request, p protocol.Params) (Site, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.site = nameOf(site)
+	r.site = labelOf(site)
 	if !Meant(p, site) {
 		return nil, ErrNotMeant
 	}
 	return site, nil
 }
 
-// nameOf returns the site's name for the meter.
-func nameOf(site Site) string {
+// labelOf returns the site's name for the meter.
+func labelOf(site Site) string {
 	if named, is := site.(interface{ Label() string }); is {
 		return named.Label()
 	}

@@ -139,7 +139,7 @@ func (r *round) batch(site Site) (at int, ok bool) {
 	if b == nil {
 		return 0, false
 	}
-	r.batches = append(r.batches, hotBatch{Hot: b, site: site, name: nameOf(site)})
+	r.batches = append(r.batches, hotBatch{Hot: b, site: site, name: labelOf(site)})
 	return len(r.batches) - 1, true
 }
 
