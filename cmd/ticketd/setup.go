@@ -147,6 +147,9 @@ func (o *options) migrate(ctx context.Context, f *configFlags, options mysql.Mig
 		return err
 	}
 	statements, err := db.Migrate(ctx, options)
+	if mysql.Denied(err) && !options.DryRun {
+		return fmt.Errorf("%w: 'ticketd migrate --dry-run' prints the SQL that an administrator runs", err)
+	}
 	if err != nil {
 		return err
 	}

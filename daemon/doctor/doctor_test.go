@@ -75,6 +75,52 @@ var faults = map[string]fault{
 	"a wrong password for Redis": {redis: testenv.RedisOptions{Password: "x"}, plant: func(_ *testing.T, p *patient) {
 		p.config.Redis.Password = "y"
 	}, area: "redis", check: "password", verdict: Fail, fix: "redis.password_file"},
+	"TLS against a port without": {redis: testenv.RedisOptions{TCP: true, Config: []string{"appendonly yes"}},
+		plant: func(_ *testing.T, p *patient) { p.config.Redis.Addr, p.config.Redis.TLS = p.redis.Addr(), true },
+		area:  "redis", check: "tls", verdict: Fail, fix: "remove redis.tls"},
+	"no TLS against a port with": {plant: func(t *testing.T, p *patient) {
+		p.redis = testenv.NewRedis(t, testenv.RedisOptions{Certificates: testenv.NewCertificates(t)})
+		p.config.Redis.Addr = p.redis.Addr()
+	}, area: "redis", check: "tls", verdict: Fail, fix: "redis.tls = true"},
+	"a CA that is not trusted": {plant: func(t *testing.T, p *patient) {
+		p.redis = testenv.NewRedis(t, testenv.RedisOptions{Certificates: testenv.NewCertificates(t)})
+		p.config.Redis.Addr, p.config.Redis.TLS = p.redis.Addr(), true
+	}, area: "redis", check: "tls", verdict: Fail, fix: "redis.tls_ca"},
+	"no certificate of the client": {plant: func(t *testing.T, p *patient) {
+		certificates := testenv.NewCertificates(t)
+		p.redis = testenv.NewRedis(t, testenv.RedisOptions{Certificates: certificates})
+		p.config.Redis.Addr, p.config.Redis.TLS, p.config.Redis.TLSCA = p.redis.Addr(), true, certificates.CA
+	}, area: "redis", check: "tls", verdict: Fail, fix: "redis.tls_cert"},
+	"protected mode": {plant: func(t *testing.T, p *patient) {
+		listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = listener.Close() })
+		go func() { // as Redis answers another host
+			for {
+				conn, err := listener.Accept()
+				if err != nil {
+					return
+				}
+				_, _ = conn.Write([]byte("-DENIED Redis is running in protected mode because protected mode is enabled …\r\n"))
+				_ = conn.Close()
+			}
+		}()
+		p.config.Redis.Addr = listener.Addr().String()
+	}, area: "redis", check: "protected-mode", verdict: Fail, fix: "requirepass"},
+	"a database that Redis does not have": {plant: func(_ *testing.T, p *patient) { p.config.Redis.DB = 16 },
+		area: "redis", check: "database", verdict: Fail, fix: "redis.db"},
+	"a user who may not SELECT": {redis: lines("appendonly yes", "user default on nopass ~* +@all -select"),
+		plant: func(_ *testing.T, p *patient) { p.config.Redis.DB = 3 },
+		area:  "redis", check: "database", verdict: Fail, fix: "+select"},
+	"too many clients of Redis": {redis: lines("appendonly yes", "maxclients 1"), plant: func(t *testing.T, p *patient) {
+		conn, err := (&net.Dialer{}).DialContext(t.Context(), "unix", p.redis.Socket())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+	}, area: "redis", check: "clients", verdict: Fail, fix: "maxclients"},
 	"a policy that evicts all": {redis: lines("appendonly yes", "maxmemory-policy allkeys-lru"),
 		area: "redis", check: "maxmemory-policy", verdict: Fail, fix: "volatile-lru"},
 	"no append-only file": {redis: lines("appendonly no"), area: "redis", check: "persistence", verdict: Warn,
@@ -97,6 +143,29 @@ var faults = map[string]fault{
 		p.exec(t, "CREATE USER {db}_a@localhost IDENTIFIED BY 'right'")
 		p.login(p.database + "_a:hunter2")
 	}, area: "mysql", check: "login", verdict: Fail, fix: "wp-config.php"},
+	"an expired password": {plant: func(t *testing.T, p *patient) {
+		p.server(t, "--disconnect-on-expired-password=ON")
+		p.exec(t, "CREATE USER old@localhost IDENTIFIED BY 'x' PASSWORD EXPIRE", "GRANT ALL ON *.* TO old@localhost")
+		p.login("old:x")
+	}, area: "mysql", check: "login", verdict: Fail, fix: "PASSWORD EXPIRE NEVER"},
+	"a locked account": {plant: func(t *testing.T, p *patient) {
+		p.exec(t, "CREATE USER {db}_c@localhost ACCOUNT LOCK")
+		p.login(p.database + "_c")
+	}, area: "mysql", check: "login", verdict: Fail, fix: "ACCOUNT UNLOCK"},
+	"a limit per hour": {plant: func(t *testing.T, p *patient) {
+		p.exec(t, "CREATE USER {db}_d@localhost WITH MAX_QUERIES_PER_HOUR 1", "GRANT ALL ON {db}.* TO {db}_d@localhost")
+		p.login(p.database + "_d")
+	}, area: "mysql", check: "limits", verdict: Fail, fix: "MAX_QUERIES_PER_HOUR 0"},
+	"TLS that MySQL does not speak": {plant: func(t *testing.T, p *patient) {
+		p.server(t, "--skip-ssl")
+		site := p.config.Sites["main"]
+		site.DSN = config.Secret(site.DSN.Reveal() + "?tls=skip-verify")
+		p.config.Sites["main"] = site
+	}, area: "mysql", check: "tls", verdict: Fail, fix: "remove tls="},
+	"no rights to read": {plant: func(t *testing.T, p *patient) {
+		p.exec(t, "CREATE USER {db}_e@localhost", "GRANT INSERT ON {db}.* TO {db}_e@localhost")
+		p.login(p.database + "_e")
+	}, area: "mysql", check: "grants", verdict: Fail, fix: "GRANT SELECT"},
 	"no such database": {plant: func(_ *testing.T, p *patient) {
 		site := p.config.Sites["main"]
 		site.DSN = config.Secret(p.mariadb.DSN("no_such_database"))

@@ -37,14 +37,15 @@ func (e *exam) mysql(ctx context.Context, site string) {
 	_, definition := db.LoadDefinition(ctx)
 	facts, err := db.Examine(ctx)
 	if err != nil {
-		e.fail("mysql", "reach", site, short(err), "read MySQL's log")
+		e.noMySQL(site, err)
 		return
 	}
 	e.mysqlServer(site, facts)
 	e.connections(site, db.Address(), facts)
 	e.skew("mysql", site, "MySQL", facts.Ahead)
 	if facts.Engine == "" {
-		e.fail("mysql", "table", site, "no table "+db.Name(), "ticketd migrate --site "+site)
+		e.fail("mysql", "table", site, "no table "+db.Name()+", or none that this user may read", "ticketd migrate --site "+site+
+			"; if its user may not CREATE, an administrator runs what 'ticketd migrate --dry-run' prints")
 		return
 	}
 	e.table(ctx, site, db, facts, definition)
@@ -90,23 +91,8 @@ func (e *exam) ids(ctx context.Context, site string, db *mysql.DB) {
 
 // noMySQL reports why the connection failed.
 func (e *exam) noMySQL(site string, err error) {
-	const denied, deniedDatabase, noDatabase = 1045, 1044, 1049
-	check, fix := "reach", "start MySQL (systemctl start mariadb), or correct the address in the site's dsn"
-	if errors.Is(err, mysql.ErrSession) {
-		check, fix = "session", "permit ticketd's user to set the variable: see the server's init_connect and maximum-… "+
-			"options, and the options of the site's dsn"
-	}
-	if refused, ok := errors.AsType[*driver.MySQLError](err); ok {
-		switch refused.Number {
-		case denied:
-			check, fix = "login", "correct user and password in the site's dsn: wp-config.php has WordPress' own"
-		case deniedDatabase:
-			check, fix = "login", "GRANT SELECT, INSERT, UPDATE, DELETE ON DATABASE.* TO ticketd's user"
-		case noDatabase:
-			check, fix = "login", "correct the database in the site's dsn: DB_NAME in wp-config.php"
-		}
-	}
-	e.fail("mysql", check, site, short(err), fix)
+	r := mysqlRemedy(err)
+	e.fail("mysql", r.check, site, r.meaning+short(err), r.fix)
 }
 
 func (e *exam) mysqlServer(site string, f *mysql.Facts) {
@@ -172,6 +158,10 @@ func (e *exam) connections(site, address string, f *mysql.Facts) {
 }
 
 func (e *exam) table(ctx context.Context, site string, db *mysql.DB, f *mysql.Facts, definition error) {
+	if refused, is := errors.AsType[*driver.MySQLError](definition); is && mysqlRemedies[refused.Number].check == "grants" {
+		e.noMySQL(site, definition)
+		return
+	}
 	if definition != nil {
 		e.fail("mysql", "table", site, short(definition), "ticketd migrate --site "+site)
 		return

@@ -40,7 +40,7 @@ func (e *exam) redis(ctx context.Context) {
 	defer func() { _ = client.Close() }()
 	e.redisSocket()
 	if err := client.Ping(ctx).Err(); err != nil {
-		e.unreachable(err)
+		e.unreachable(ctx, err)
 		return
 	}
 	e.latency(ctx, client)
@@ -113,20 +113,10 @@ func (e *exam) redisSocket() {
 			group, name))
 }
 
-func (e *exam) unreachable(err error) {
-	text := short(err)
-	switch {
-	case strings.Contains(text, "NOAUTH"):
-		e.fail("redis", "password", "", "Redis requires a password", "set redis.password_file, and redis.username if Redis has ACL "+
-			"users")
-	case strings.Contains(text, "WRONGPASS"):
-		e.fail("redis", "password", "", "Redis rejects the user or the password", "correct redis.username or "+
-			"redis.password_file; "+
-			"ACL LIST in redis-cli shows the users")
-	default:
-		e.fail("redis", "reach", "", "Redis does not answer: "+text,
-			"start Redis (systemctl start redis-server), or correct redis.addr")
-	}
+// unreachable reports why the connection failed.
+func (e *exam) unreachable(ctx context.Context, err error) {
+	r, err := e.redisRemedy(ctx, err)
+	e.fail("redis", r.check, "", r.meaning+short(err), r.fix)
 }
 
 func (e *exam) latency(ctx context.Context, client goredis.UniversalClient) {

@@ -222,10 +222,13 @@ func (o *Options) table(ctx context.Context, s config.Site) (owner, error) {
 		return owner{}, err
 	}
 	if o.NoMigrate {
-		o.Say("MySQL answers; 'ticketd migrate' makes the table")
+		o.saySQL(ctx, db)
 		return owner{identity: cmp.Or(identity.ID, db.Name()), name: db.Name()}, nil
 	}
 	statements, err := db.Migrate(ctx, mysql.MigrateOptions{})
+	if mysql.Denied(err) {
+		return owner{}, fmt.Errorf("%w: run this command again with --no-migrate, which prints the SQL that an administrator runs", err)
+	}
 	if err != nil {
 		return owner{}, err
 	}
@@ -234,6 +237,22 @@ func (o *Options) table(ctx context.Context, s config.Site) (owner, error) {
 	}
 	o.Say("MySQL answers; %s is ready (%d statements run)", db.Name(), len(statements))
 	return owner{identity: identity.ID, name: db.Name()}, nil
+}
+
+// saySQL prints the statements that make the table, for somebody who may run them.
+func (o *Options) saySQL(ctx context.Context, db *mysql.DB) {
+	statements, err := db.Migrate(ctx, mysql.MigrateOptions{DryRun: true})
+	switch {
+	case err != nil:
+		o.Say("MySQL answers; 'ticketd migrate' makes the table (what it needs cannot be told: %v)", err)
+	case len(statements) == 0:
+		o.Say("MySQL answers; %s is ready", db.Name())
+	default:
+		o.Say("MySQL answers; 'ticketd migrate' makes %s, or an administrator, by:", db.Name())
+		for _, statement := range statements {
+			o.Say("%s;", statement)
+		}
+	}
 }
 
 // decided reads the table's identity. For a table that names another home, decided changes the identity as the options

@@ -11,9 +11,11 @@ import (
 	driver "github.com/go-sql-driver/mysql"
 	goredis "github.com/redis/go-redis/v9"
 
+	"github.com/ticketd/ticketd/daemon/boot"
 	"github.com/ticketd/ticketd/daemon/config"
 	"github.com/ticketd/ticketd/internal/testenv"
 	"github.com/ticketd/ticketd/internal/wpconfig"
+	"github.com/ticketd/ticketd/sync/mysql"
 )
 
 func TestMain(m *testing.M) { testenv.Main(m) }
@@ -107,6 +109,48 @@ func TestInitWithoutRedisLeavesTheJournal(t *testing.T) {
 	c, err := s.run(t.Context(), t)
 	if err != nil || c.HasRedis() || c.JournalDir("main") == "" {
 		t.Fatalf("%+v, %v", c, err)
+	}
+}
+
+// A user that may not CREATE is told how an administrator makes the table; what is printed makes it.
+func TestInitWithoutTheRightToCreate(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	mariadb, _ := testenv.SharedMariaDB(t)
+	root := mariadb.DB(t, s.database)
+	for _, statement := range []string{
+		"CREATE USER {db}_dml@localhost", "GRANT SELECT, INSERT, UPDATE, DELETE ON {db}.* TO {db}_dml@localhost",
+	} {
+		if _, err := root.ExecContext(t.Context(), strings.ReplaceAll(statement, "{db}", s.database)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.wp = strings.Replace(s.wp, "'root'", "'"+s.database+"_dml'", 1)
+	if _, err := s.run(t.Context(), t); err == nil || !strings.Contains(err.Error(), "--no-migrate") {
+		t.Fatalf("error %v, want --no-migrate named", err)
+	}
+	s.NoMigrate = true
+	c, err := s.run(t.Context(), t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range s.said {
+		if sql, is := strings.CutSuffix(line, ";"); is {
+			if _, err := root.ExecContext(t.Context(), sql); err != nil {
+				t.Errorf("%v: %s", err, sql)
+			}
+		}
+	}
+	db, err := boot.OpenDatabase(c.Sites["main"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	if _, err := db.LoadDefinition(t.Context()); err != nil {
+		t.Errorf("the table is not there: %v", err)
+	}
+	if n, err := mysql.NewSequence(db).Lease(t.Context(), 1); err != nil || n == 0 {
+		t.Errorf("the sequence: %v, %v", n, err)
 	}
 }
 

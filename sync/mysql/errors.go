@@ -164,6 +164,12 @@ func timedOut(err error) bool {
 	return ok && mysqlErr.Number == errLockWait
 }
 
+// Denied says that the user lacks a right for a statement.
+func Denied(err error) bool {
+	const database, table, column, administrator = 1044, 1142, 1143, 1227
+	return refusedWith(err, database, table, column, administrator)
+}
+
 // readOnly says that the server takes no writes: it is a replica, or became one while the connection lasted.
 func readOnly(err error) bool {
 	const option, transaction, mode = 1290, 1792, 1836
