@@ -53,7 +53,10 @@ const shop = `
 // A customer ties a ticket to an own order, and to no other; the ticket links to the order, the order to the form.
 func TestFormKnowsOrders(t *testing.T) {
 	t.Parallel()
-	s := testenv.NewStack(t, testenv.StackOptions{Debug: true, MustUse: shop})
+	s := testenv.NewStack(t, testenv.StackOptions{Debug: true, MustUse: shop + `
+		add_filter( 'ticketd_form_fields', function ( $fields ) {
+			return 'too long' === $fields['subject'] ? array( 'subject' => str_repeat( 'x', 256 ) ) + $fields : $fields;
+		} );`})
 	page := makePage(t, s, "[ticketd_form]\n\n[ticketd_my_tickets]")
 	ann := newVisitor(t, s)
 	ann.logIn(t, "ann", "subscriber")
@@ -75,6 +78,15 @@ func TestFormKnowsOrders(t *testing.T) {
 		if strings.Contains(body, "/order/"+order) != (want == order) {
 			t.Errorf("the ticket about order %s leads to the wrong order: %s", order, body)
 		}
+	}
+	// What the table refuses of what was typed is said beside the field.
+	form := fill(t, ann, page, "ticketd_subject", "too long", "ticketd_message", "?")
+	if status, body, _ := ann.post(t, page, form); status != http.StatusBadRequest ||
+		!strings.Contains(body, `id="ticketd-subject-error">This text cannot be stored.`) {
+		t.Errorf("a subject that the column does not take: %d %s", status, body)
+	}
+	if _, body := ann.get(t, page+"?ticketd_sent=abc"); !strings.Contains(body, "Thank you.<") {
+		t.Errorf("a number that is none: %s", body)
 	}
 	link := run(t, s, `
 		add_filter( 'ticketd_form_page', function () { return url_to_postid( home_url( '/help/' ) ); } );

@@ -115,7 +115,7 @@ final class Abilities {
 			),
 			array(
 				self::input( $id + $fields + self::condition(), array( 'id', 'fields' ) ),
-				self::output( $revision )
+				self::output( $revision ),
 			),
 			'update',
 			static function ( array $input ) use ( $api ) {

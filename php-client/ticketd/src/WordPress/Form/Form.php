@@ -134,12 +134,13 @@ final class Form {
 		if ( ! defined( 'DONOTCACHEPAGE' ) && array() !== $this->typed ) {
 			define( 'DONOTCACHEPAGE', true );
 		}
-		$done = Input::query( self::DONE );
-		if ( '' !== $done && array() === $this->errors ) {
+		$sent = Input::query( self::DONE );
+		if ( '' !== $sent && array() === $this->errors ) {
 			$text = __( 'Thank you.', 'ticketd' );
-			if ( $done > 0 ) {
+			$id   = Input::id( $sent );
+			if ( $id > 0 ) {
 				/* translators: %d: number of a ticket */
-				$text = sprintf( __( 'Thank you. Your ticket has the number %d.', 'ticketd' ), $done );
+				$text = sprintf( __( 'Thank you. Your ticket has the number %d.', 'ticketd' ), $id );
 			}
 			return '<div class="ticketd-form" id="ticketd-form"><p role="status">' . esc_html( $text ) . '</p></div>';
 		}
@@ -213,12 +214,7 @@ final class Form {
 		}
 		$created = $this->api->create( $this->fields() );
 		if ( is_wp_error( $created ) ) {
-			$status = (int) ( $created->get_error_data()['status'] ?? 500 );
-			// The reason may name paths and servers; another plugin's refusal is meant for people.
-			$text = 'ticketd_' !== substr( (string) $created->get_error_code(), 0, 8 )
-				? $created->get_error_message()
-				: __( 'Your ticket could not be saved. Please try again later.', 'ticketd' );
-			$this->refuse( $status, '', $text );
+			$this->explain( $created );
 			return;
 		}
 		/**
@@ -229,6 +225,27 @@ final class Form {
 		 */
 		do_action( 'ticketd_form_submitted', $created['id'], $this->typed );
 		$this->go_on( $created['id'] );
+	}
+
+	/**
+	 * Says why no ticket was made: beside the field, where the table does not take what was typed there.
+	 *
+	 * @param \WP_Error $error The reason.
+	 */
+	private function explain( \WP_Error $error ): void {
+		$data   = (array) $error->get_error_data();
+		$status = (int) ( $data['status'] ?? 500 );
+		$name   = preg_replace( '/^customer_/', '', (string) ( $data['field'] ?? '' ) );
+		if ( 'ticketd_' !== substr( (string) $error->get_error_code(), 0, 8 ) ) {
+			$this->refuse( $status, '', $error->get_error_message() ); // Another plugin's reason is meant for people.
+		} elseif ( 400 === $status && isset( self::LENGTHS[ $name ] ) ) {
+			$text = __( 'This text cannot be stored. Please shorten it, or leave unusual characters out.', 'ticketd' );
+			$this->refuse( 400, $name, $text );
+		} else {
+			// The reason may name paths and servers.
+			$text = __( 'Your ticket could not be saved. Please try again later.', 'ticketd' );
+			$this->refuse( $status, '', $text );
+		}
 	}
 
 	/**

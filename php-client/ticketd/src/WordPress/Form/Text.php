@@ -22,7 +22,7 @@ final class Text {
 	 *
 	 * @param string $text The text, in UTF-8.
 	 * @return string With every character as an entity that HTML or a filter of contents takes for more than itself:
-	 *                all but letters, digits and blanks; and the x of "3x4", and the W of "Wordpress".
+	 *                all but letters, digits and blanks; and the x of "3x4", and the W that WordPress respells.
 	 */
 	public static function escaped( string $text ): string {
 		return (string) preg_replace_callback(
