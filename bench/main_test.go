@@ -196,6 +196,13 @@ func TestReport(t *testing.T) {
 		t.Errorf("a missed target without its floor: %s", text)
 	}
 	lines[0].part, lines[1].part = bareWrite, capacity
+	if err := missed(lines); err != nil || lines[0].verdict() != "floor: 1" {
+		t.Errorf("a target that the floor misses: %s (%v)", lines[0].verdict(), err)
+	}
+	lines[0].floor.value.Median = 0.3
+	if err := missed(lines); err == nil {
+		t.Error("a target that the floor reaches is not missed")
+	}
 	if text := summary(lines); !strings.Contains(text, "MISSED") || !strings.Contains(text, "no target ~") {
 		t.Errorf("summary: %s", text)
 	}

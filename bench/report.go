@@ -30,7 +30,20 @@ type line struct {
 	cpu      [2]float64 // microseconds of processor time of the two compared sides; 0: not counted
 	lost     bool       // a rival does the same work for less
 	cost     bool       // for README.md
-	floor    string     // what no daemon can beat, in the same figure; empty if not measured
+	floor    floorLine
+}
+
+// floorLine is what no daemon can beat, in the same figure as its line. The zero value was not measured.
+type floorLine struct {
+	name  string
+	value round.Spread
+}
+
+func (f *floorLine) String() string {
+	if f.name == "" {
+		return ""
+	}
+	return f.name + ": " + spread(f.value, "×")
 }
 
 // target is the bound for a figure; the zero value is no target.
@@ -49,9 +62,15 @@ func (t target) String() string {
 	}
 }
 
+// reaches says whether a figure reaches the target.
+func (t target) reaches(f float64) bool { return (t.atMost == 0 || f <= t.atMost) && f >= t.atLeast }
+
 // met says whether the median reaches the target.
-func (l *line) met() bool {
-	return (l.target.atMost == 0 || l.value.Median <= l.target.atMost) && l.value.Median >= l.target.atLeast
+func (l *line) met() bool { return l.target.reaches(l.value.Median) }
+
+// forbidden says that the floor misses the target in the same run, so that no daemon can reach the target there.
+func (l *line) forbidden() bool {
+	return !l.met() && l.floor.name != "" && !l.target.reaches(l.floor.value.Median)
 }
 
 func (l *line) verdict() string {
@@ -61,6 +80,8 @@ func (l *line) verdict() string {
 		text = "no target"
 	case l.met():
 		text = "reached"
+	case l.forbidden():
+		text = "floor: " + figure(l.floor.value.Median)
 	default:
 		text = "MISSED"
 	}
@@ -113,7 +134,8 @@ func summary(lines []line) string {
 			}
 		}
 	}
-	fmt.Fprintf(&s, "\n%s the quartiles are further apart than %g ×, in each repetition that there was time for\n",
+	s.WriteString("\nfloor: a C program that answers the same client misses the target, too, in this run\n")
+	fmt.Fprintf(&s, "%s the quartiles are further apart than %g ×, in each repetition that there was time for\n",
 		strings.TrimSpace(wideMark), round.Steady)
 	return s.String()
 }
@@ -191,7 +213,7 @@ func served(what string, table round.Table, of, against string, t target) line {
 
 // above returns the line with the side that no daemon can beat, and the side's ratio in the same figure as the line's.
 func above(l line, table round.Table, floor, against string) line {
-	l.floor = floor + ": " + spread(table.Ratio(floor, against), "×")
+	l.floor = floorLine{floor, table.Ratio(floor, against)}
 	return l
 }
 
@@ -311,7 +333,7 @@ func lost(lines []line) string {
 	s.WriteString("| what | measured: median (quartiles) | target | what no daemon can beat |\n| --- | --- | --- | --- |\n")
 	for i := range lines {
 		if l := &lines[i]; l.lost || !l.met() {
-			fmt.Fprintf(&s, "| %s | %s | %s | %s |\n", l.what, spread(l.value, l.unit), l.target, l.floor)
+			fmt.Fprintf(&s, "| %s | %s | %s | %s |\n", l.what, spread(l.value, l.unit), l.target, &l.floor)
 		}
 	}
 	return s.String()

@@ -33,6 +33,7 @@ const (
 
 	withoutRedis = "ticketd without Redis"
 	floor        = "floor: C, no Redis"
+	floorOne     = "floor: C, no Redis, one small write"
 	floorHSET    = "floor: C, HSET on a socket"
 	floorScript  = "floor: C, ticketd's script"
 )
@@ -205,6 +206,7 @@ func tenWrites(ctx context.Context, e *env) ([]line, error) {
 			w.side(withoutRedis, "ten", wayAlone, times),
 			w.side(floorHSET, "ten", wayHSET, times),
 			w.side(floorScript, "ten", wayScript, times),
+			w.side(floorOne, "one", wayFloor, times),
 			w.side("phpredis pconnect", "ten", "pconnect", times),
 			w.side("phpredis, held", "ten", "held", times),
 			w.side("mysqli upsert, held", "ten", "mysqli-held", max(times/10, 1)),
@@ -212,8 +214,10 @@ func tenWrites(ctx context.Context, e *env) ([]line, error) {
 	}, func(at string, t round.Table) []line {
 		return []line{
 			above(timed("ten writes one by one, "+at+": Redis ack", t, ticketd, guide, target{atMost: atMost[at]}), t, floorScript, guide),
-			withoutSides(timed("ten writes as one batch, "+at+": Redis ack", t, batch, guide, target{atMost: 0.2})),
-			withoutSides(timed("ten writes as one batch, "+at+": ack = journal", t, journaledBatch, guide, target{atMost: 0.08})),
+			above(withoutSides(timed("ten writes as one batch, "+at+": Redis ack", t, batch, guide, target{atMost: 0.2})),
+				t, floorOne, guide),
+			above(withoutSides(timed("ten writes as one batch, "+at+": ack = journal", t, journaledBatch, guide, target{atMost: 0.08})),
+				t, floorOne, guide),
 		}
 	})
 }
@@ -246,12 +250,16 @@ func get(ctx context.Context, e *env) ([]line, error) {
 			w.side("phpredis pconnect", "get", "pconnect", times),
 			w.side("phpredis, held", "get", "held", times),
 			w.side("mysqli select, held", "get", "mysqli-held", times),
+			w.side(floorOne, "one", wayFloor, times),
+			w.side(floorHSET, "one", wayHSET, times),
 		}, nil
 	}, func(at string, t round.Table) []line {
-		lines := []line{timed("get of a ticket that Redis holds, "+at, t, ticketd, guide, target{atMost: atMost[at]})}
+		lines := []line{
+			above(timed("get of a ticket that Redis holds, "+at, t, ticketd, guide, target{atMost: atMost[at]}), t, floorHSET, guide),
+		}
 		if at == overSocket {
-			lines = append(lines, withoutSides(timed("get without Redis, against the guide's get, "+at, t, withoutRedis, guide,
-				target{atMost: 0.3})))
+			lines = append(lines, above(withoutSides(timed("get without Redis, against the guide's get, "+at, t, withoutRedis, guide,
+				target{atMost: 0.3})), t, floorOne, guide))
 		}
 		return lines
 	})
