@@ -256,6 +256,24 @@ final class CommandTest extends SiteTestCase {
 	}
 
 	/**
+	 * What is asked for may be compared.
+	 */
+	public function test_list_compares(): void {
+		$this->daemon( array( null, array( 'count' => 12 ) ) );
+		$args = array( 'status!=closed,spam', 'ticket_id>7', 'ticket_id<=9', 'category=a>b', 'status=open' );
+		$this->command()->list_( $args, array( 'format' => 'count' ) );
+		$where = array(
+			'category'  => array( 'a>b' ),
+			'status'    => array( '=' => array( 'open' ), '!=' => array( 'closed', 'spam' ) ),
+			'ticket_id' => array( '>' => '7', '<=' => '9' ),
+		);
+		$asked = $this->request();
+		$this->assertEquals( array( 'count', array( 'where' => $where ) ), $asked );
+		$this->expectExceptionMessage( 'ticket_id>' );
+		$this->command()->list_( array( 'ticket_id>7', 'ticket_id>8' ), array() );
+	}
+
+	/**
 	 * Only a table for people stops at a screenful; what a script reads is whole unless the script limits it.
 	 */
 	public function test_list_is_whole_or_says_that_it_is_not(): void {

@@ -241,6 +241,18 @@ final class RestTest extends SiteTestCase {
 	}
 
 	/**
+	 * A filter may compare.
+	 */
+	public function test_a_filter_compares(): void {
+		$this->daemon( array( null, array( 'tickets' => array(), 'next' => null ) ), array( null, array( 'count' => 0 ) ) );
+		$this->log_in();
+		parse_str( 'where[status][!%3D][]=closed&where[status][!%3D][]=spam&where[ticket_id][%3E%3D]=7&where[priority]=high', $query );
+		$this->assertSame( 200, $this->dispatch( 'GET', '', array(), $query )->get_status() );
+		$where = array( 'status' => array( '!=' => array( 'closed', 'spam' ) ), 'ticket_id' => array( '>=' => '7' ), 'priority' => 'high' );
+		$this->assertSame( $where, $this->request()[1]['where'] );
+	}
+
+	/**
 	 * The link to the next page asks for the same selection, each parameter once, on a site with pretty addresses or without.
 	 *
 	 * @testWith ["/index.php?rest_route=/ticketd/v1/tickets&"]
@@ -320,6 +332,8 @@ final class RestTest extends SiteTestCase {
 			'too many of a page'     => array( 'GET', '', array( 'per_page' => '101' ) ),
 			'a cursor that is none'  => array( 'GET', '', array( 'after' => 'a b' ) ),
 			'a reserved name asked'  => array( 'GET', '', array( 'where' => array( '_rev' => '1' ) ) ),
+			'no such operator'       => array( 'GET', '', array( 'where' => array( 'status' => array( 'not' => 'closed' ) ) ) ),
+			'two bounds'             => array( 'GET', '', array( 'where' => array( 'status' => array( '>' => array( 'a', 'b' ) ) ) ) ),
 			'a time that is none'    => array( 'GET', '', array( 'created_after' => 'yesterday' ) ),
 			'ids that are none'      => array( 'GET', '', array( 'ids' => 'a,b' ) ),
 			'an id of many too long' => array( 'GET', '', array( 'ids' => '1,9223372036854775808' ) ),

@@ -7,6 +7,8 @@
 
 namespace Ticketd\WordPress;
 
+use Ticketd\Client\Protocol;
+
 defined( 'ABSPATH' ) || exit;
 
 /**
@@ -91,17 +93,12 @@ final class RestSchema {
 			),
 			'where'    => array(
 				'description'          => __(
-					'By field name the value that tickets must have, or a list of values.',
+					'By field name the value that tickets must have, a list of values, or comparisons by operator.',
 					'ticketd'
 				),
 				'type'                 => 'object',
 				'patternProperties'    => array(
-					'^[A-Za-z0-9-][A-Za-z0-9_-]{0,63}$' => array(
-						'type'     => array( 'string', 'null', 'integer', 'number', 'boolean', 'array' ),
-						'items'    => array( 'type' => array( 'string', 'null', 'integer', 'number', 'boolean' ) ),
-						'minItems' => 1,
-						'maxItems' => 100,
-					),
+					'^[A-Za-z0-9-][A-Za-z0-9_-]{0,63}$' => self::filter(),
 				),
 				'additionalProperties' => false,
 				'maxProperties'        => 16,
@@ -299,5 +296,28 @@ final class RestSchema {
 			'minProperties'        => 1,
 			'maxProperties'        => 128,
 		);
+	}
+
+	/**
+	 * A filter of `where`: a value, a list of values, or comparisons by operator.
+	 */
+	private static function filter(): array {
+		$value  = array( 'type' => array( 'string', 'null', 'integer', 'number', 'boolean' ) );
+		$values = array(
+			'type'     => array_merge( $value['type'], array( 'array' ) ),
+			'items'    => $value,
+			'minItems' => 1,
+			'maxItems' => Protocol::MAX_CHOICES,
+		);
+		$filter = $values;
+
+		$filter['type'][]               = 'object';
+		$filter['additionalProperties'] = false;
+		foreach ( Protocol::OPERATORS as $operator ) {
+			$takes_list = in_array( $operator, Protocol::LIST_OPERATORS, true );
+
+			$filter['properties'][ $operator ] = $takes_list ? $values : $value;
+		}
+		return $filter;
 	}
 }

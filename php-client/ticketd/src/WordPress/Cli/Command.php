@@ -193,7 +193,8 @@ final class Command {
 	 * ## OPTIONS
 	 *
 	 * [<field>...]
-	 * : What the tickets must have, as name=value; several values of a field are separated by commas.
+	 * : What the tickets must have, as name=value; several values of a field are separated by commas. Also name!=value,
+	 * and with quotes for the shell name<value, name<=value, name>value and name>=value; ticket_id and revision, too.
 	 *
 	 * [--<field>=<value>]
 	 * : The same, for fields that are not called like another option.
@@ -274,6 +275,7 @@ final class Command {
 	 *     $ wp ticketd list --customer_id=12 --format=ids
 	 *     $ wp ticketd list --all category=Billing,Parcel
 	 *     $ wp ticketd list --null=assigned_to --format=count
+	 *     $ wp ticketd list --all 'status!=closed' 'revision>1764000000000001'
 	 *
 	 * @subcommand list
 	 *

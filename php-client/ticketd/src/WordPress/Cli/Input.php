@@ -142,9 +142,33 @@ final class Input {
 	}
 
 	/**
+	 * Takes the comparisons out of arguments.
+	 *
+	 * @param string[] $args Arguments like `status!=closed,spam`, `ticket_id>7` and `status=open`.
+	 * @return array By field name the values by operator; what is left in $args are fields.
+	 */
+	private static function comparisons( array &$args ): array {
+		$compared = array();
+		foreach ( $args as $index => $arg ) {
+			if ( 1 !== preg_match( '/^([\w-]+)(!=|<=|>=|<|>)(.*)$/Ds', $arg, $part ) ) {
+				continue;
+			}
+			list( , $field, $operator, $value ) = $part;
+			if ( isset( $compared[ $field ][ $operator ] ) ) {
+				/* translators: 1: name of a field, 2: a comparison, such as >= */
+				$text = __( 'The comparison %1$s%2$s is given twice.', 'ticketd' );
+				\WP_CLI::error( sprintf( $text, $field, $operator ) );
+			}
+			$compared[ $field ][ $operator ] = '!=' === $operator ? explode( ',', $value ) : $value;
+			unset( $args[ $index ] );
+		}
+		return $compared;
+	}
+
+	/**
 	 * Reads which tickets are meant.
 	 *
-	 * @param string[] $args       Arguments like `status=open,pending`.
+	 * @param string[] $args       Arguments like `status=open,pending` and `ticket_id>7`.
 	 * @param array    $assoc_args Options: `null`, `created-from` and the like, `deleted`, `fresh`, and fields.
 	 * @return array The arguments of Api::count_tickets().
 	 */
@@ -157,9 +181,14 @@ final class Input {
 			}
 			$args[] = "$field=$value";
 		}
-		$where = array();
+		$where    = array();
+		$compared = self::comparisons( $args );
 		foreach ( self::fields( $args, $assoc_args['null'] ?? '' ) as $field => $value ) {
 			$where[ $field ] = null === $value ? null : explode( ',', $value );
+		}
+		foreach ( $compared as $field => $comparisons ) {
+			$equal           = array_key_exists( $field, $where ) ? array( '=' => $where[ $field ] ) : array();
+			$where[ $field ] = $equal + $comparisons;
 		}
 		$query = array() === $where ? array() : array( 'where' => $where );
 		if ( isset( $assoc_args['search'] ) ) {
