@@ -168,10 +168,11 @@ final class RestTest extends SiteTestCase {
 	 */
 	public function test_update_passes_the_condition_on(): void {
 		$this->log_in();
-		$this->daemon( array( null, array( 'revision' => 8 ) ), array( Peer::error( 'conflict' ), null ) );
+		$this->daemon( array( null, array( 'revision' => 8 ) ), array( Peer::error( 'conflict' ) + array( 'revision' => 9 ), null ) );
 		$body = array( 'fields' => array( 'status' => 'open' ), 'if_revision' => 7 );
 		$this->assertSame( array( 'id' => 812, 'revision' => 8 ), $this->dispatch( 'PATCH', '/812', $body )->get_data() );
-		$this->assertSame( 409, $this->dispatch( 'PATCH', '/812', $body )->get_status() );
+		$refused = $this->dispatch( 'PATCH', '/812', $body );
+		$this->assertSame( array( 409, 9 ), array( $refused->get_status(), $refused->get_data()['data']['revision'] ) );
 		$this->assertSame( array( 'set', array( 'id' => 812, 'fields' => array( 'status' => 'open' ), 'if_revision' => 7 ) ), $this->request() );
 	}
 
