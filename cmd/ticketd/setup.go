@@ -75,6 +75,7 @@ func newInit(o *options) *cobra.Command {
 	flags.StringVar(&s.RedisUser, "redis-user", "", "the user of --redis")
 	flags.StringVar(&s.RedisPasswordFile, "redis-password-file", "", "a file with the password of --redis")
 	flags.StringVar(&s.RedisCA, "redis-ca", "", "a file of the CA that signed the certificate of --redis")
+	flags.StringVar(&s.MySQLCA, "mysql-ca", "", "a file of the CA that signed MySQL's certificate")
 	flags.StringVar(&add, "add", "", "add a site of that name to the existing configuration and keep the rest")
 	flags.BoolVar(&s.Force, "force", false, "replace an existing configuration; a copy is kept beside the new file")
 	flags.BoolVar(&s.Moved, "moved", false, "the table's server was replaced, renamed or restored here: the table is the same")

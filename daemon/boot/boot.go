@@ -148,8 +148,15 @@ func (d *Daemon) openSite(name string, c config.Site) (*runningSite, error) {
 	s := &runningSite{name: name, prefix: c.KeyPrefix, keys: describeKeys(d.config, name)}
 	s.log = d.log.With().Str("site", name).Logger()
 	s.sampled = logs.Limited(s.log, 1, time.Minute)
-	var err error
-	if s.database, err = d.mysql.Open(databaseOf(c)); err != nil {
+	database, err := databaseOf(c)
+	if err != nil {
+		return nil, err
+	}
+	if c.Exposed() {
+		s.log.Warn().Msg("the connection to MySQL has no TLS: whoever is on the way can read the password and the tickets; " +
+			"set tls = true in the site's section")
+	}
+	if s.database, err = d.mysql.Open(database); err != nil {
 		return nil, err
 	}
 	s.tables, s.server = newTableWatch(), d.serverOf(s)

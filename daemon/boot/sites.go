@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -97,15 +98,25 @@ func (s *runningSite) stop(ctx context.Context) error {
 }
 
 // OpenDatabase opens a site's database for a command, without connecting yet.
-func OpenDatabase(c config.Site) (*mysql.DB, error) { return mysql.Open(databaseOf(c)) }
+func OpenDatabase(c config.Site) (*mysql.DB, error) {
+	database, err := databaseOf(c)
+	if err != nil {
+		return nil, err
+	}
+	return mysql.Open(database)
+}
 
-func databaseOf(c config.Site) mysql.Config {
+func databaseOf(c config.Site) (mysql.Config, error) {
+	secured, err := c.TLSConfig()
+	if err != nil {
+		return mysql.Config{}, fmt.Errorf("TLS of MySQL: %w", err)
+	}
 	return mysql.Config{
-		DSN: c.DSN.Reveal(), Table: c.TableName(), Key: c.KeyColumn, Revision: c.RevisionColumn, Columns: c.Columns,
+		DSN: c.DSN.Reveal(), TLS: secured, TLSName: strings.Join([]string{c.TLSCA, c.TLSCert, c.TLSKey, c.TLSServerName}, "\x00"), Table: c.TableName(), Key: c.KeyColumn, Revision: c.RevisionColumn, Columns: c.Columns,
 		// A column that the config maps to such a field has the field's meaning, too.
 		DeletedAt: c.Columns["deleted_at"], CreatedAt: c.Columns["created_at"], UpdatedAt: c.Columns["updated_at"],
 		MaxRows: c.Batch,
-	}
+	}, nil
 }
 
 // idsFile is the name of the file in the state folder that keeps a site's leased ids.

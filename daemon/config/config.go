@@ -148,6 +148,14 @@ type Site struct {
 	DSN Secret `toml:"dsn"`
 	// DSNFile holds the DSN instead, e.g. a systemd credential.
 	DSNFile string `toml:"dsn_file"`
+	// TLS encrypts the connections to MySQL, and checks the server's certificate. TLSCA is a file of the CAs that may have signed
+	// the certificate; empty is the system's CAs. TLSCert and TLSKey are the daemon's own certificate, if MySQL requires one.
+	// TLSServerName is the name in MySQL's certificate; empty is the host in the DSN.
+	TLS           bool   `toml:"tls"`
+	TLSCA         string `toml:"tls_ca"`
+	TLSCert       string `toml:"tls_cert"`
+	TLSKey        string `toml:"tls_key"`
+	TLSServerName string `toml:"tls_server_name"`
 	// TablePrefix is WordPress' $table_prefix; Table overrides {prefix}support_tickets.
 	TablePrefix string `toml:"table_prefix"`
 	Table       string `toml:"table"`

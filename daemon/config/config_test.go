@@ -127,7 +127,10 @@ var wrong = map[string]string{
 	"journal.enabled":       `"maybe"`, "journal.dir": `"here"`, "journal.fsync": `"sometimes"`, "journal.fsync_interval": `"0s"`,
 	"metrics.listen": `"0.0.0.0:9100"`, "metrics.pprof": "true", "metrics.web_config": `"metrics.yml"`,
 	"journal.max_bytes": "1", "journal.max_entries": "0", "journal.max_requests": "999", "sites.main.ack": `"mysql"`,
-	"sites.main.dsn": `"hunter2"`, "sites.main.dsn_file": `"/no/such/file"`, "sites.main.table_prefix": "\"wp`\"",
+	"sites.main.tls":    "true", // over a Unix socket
+	"sites.main.tls_ca": `"/no/such/ca"`, "sites.main.tls_cert": `"/no/such/cert"`, "sites.main.tls_key": `"/no/such/key"`,
+	"sites.main.tls_server_name": `"mysql"`,
+	"sites.main.dsn":             `"hunter2"`, "sites.main.dsn_file": `"/no/such/file"`, "sites.main.table_prefix": "\"wp`\"",
 	"sites.main.table": `"a b"`, "sites.main.key_column": `""`, "sites.main.revision_column": `"x;y"`,
 	"sites.main.columns": `{ status = "a b" }`, "sites.main.key_prefix": `"{t}"`,
 	"sites.main.allow_users": `["no such user"]`, "sites.main.allow_groups": `["no such group"]`,

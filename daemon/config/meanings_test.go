@@ -67,8 +67,15 @@ var meanings = map[string]string{
 
 	"sites.NAME.dsn": "The database as `user:password@unix(/path/to.sock)/database` or `user:password@tcp(host:3306)/database`. " +
 		"ticketd sets strict mode, character set and time zone itself.",
-	"sites.NAME.dsn_file":     "File that holds the dsn instead, e.g. a systemd credential.",
-	"sites.NAME.table_prefix": "WordPress' `$table_prefix`; with a blog's number in a multisite.",
+	"sites.NAME.dsn_file": "File that holds the dsn instead, e.g. a systemd credential.",
+	"sites.NAME.tls": "Encrypt the connections to MySQL over TCP, and check the server's certificate; instead of `?tls=` " +
+		"in the dsn.",
+	"sites.NAME.tls_ca": "File with the CAs that may have signed MySQL's certificate, such as the CA of a managed MySQL; empty " +
+		"trusts the system's CAs.",
+	"sites.NAME.tls_cert":        "File with this host's client certificate; needs `tls_key`.",
+	"sites.NAME.tls_key":         "File with the key of that certificate, or `credential:NAME`.",
+	"sites.NAME.tls_server_name": "Name in MySQL's certificate, if different from the host in the dsn.",
+	"sites.NAME.table_prefix":    "WordPress' `$table_prefix`; with a blog's number in a multisite.",
 	"sites.NAME.table": "Name of the table. Empty is `{table_prefix}support_tickets`. A table of another plugin is " +
 		"never altered: see [install.md](install.md#a-table-of-another-plugin).",
 	"sites.NAME.key_column": "Column of the ticket's id: an integer with its own unique index.",

@@ -10,7 +10,8 @@ import (
 	"github.com/ticketd/ticketd/daemon/unit"
 )
 
-// sandbox checks that the service's unit hides no socket of the configuration from the daemon: this command sees them all.
+// sandbox checks that the service's unit hides no socket of the configuration from the daemon, as this command sees them all,
+// and that no password crosses a network without TLS.
 func (e *exam) sandbox(ctx context.Context) {
 	view := e.Unit
 	if view == nil {
@@ -29,6 +30,10 @@ func (e *exam) sandbox(ctx context.Context) {
 	}
 	for _, name := range e.Config.SiteNames() {
 		site := e.Config.Sites[name]
+		if site.Exposed() {
+			e.warn("mysql", "tls", name, "the connection to MySQL has no TLS: whoever is on the way can read the password and the tickets",
+				"set sites."+name+".tls = true, with tls_ca for a CA of your own; see docs/hosting.md")
+		}
 		if dsn, err := driver.ParseDSN(site.DSN.Reveal()); err == nil && dsn.Net == "unix" {
 			look(name, "dsn", dsn.Addr)
 		}

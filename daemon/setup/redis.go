@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -86,7 +87,13 @@ func (o *Options) redisLogins(wp *wpconfig.Config) ([]config.Redis, error) {
 		}
 		named.Password = config.Secret(strings.TrimRight(string(text), "\r\n"))
 	}
-	named.Username, named.TLSCA = o.RedisUser, o.RedisCA
+	named.Username = o.RedisUser
+	if o.RedisCA != "" {
+		var err error
+		if named.TLSCA, err = filepath.Abs(o.RedisCA); err != nil {
+			return nil, err
+		}
+	}
 	if o.Redis == "" {
 		if named.Username+named.Password.Reveal()+named.TLSCA != "" {
 			return nil, errors.New("--redis-user, --redis-password-file and --redis-ca belong to a --redis")

@@ -44,6 +44,8 @@ type Options struct {
 	Redis string
 	// RedisUser and RedisPasswordFile are the login of Redis, and RedisCA is a file of the CA of its certificate; empty for none.
 	RedisUser, RedisPasswordFile, RedisCA string
+	// MySQLCA is a file of the CA of MySQL's certificate; empty for the system's CAs.
+	MySQLCA string
 	// Table is the tickets table; empty is {prefix}support_tickets.
 	Table string
 	// Adopt uses an existing table that ticketd did not make.
@@ -153,11 +155,16 @@ func (o *Options) begin(ctx context.Context) error {
 	return o.write(text, o.check)
 }
 
-// showHidden notes the sockets that this command has used and that the service does not see.
+// showHidden notes the sockets that this command has used and that the service does not see, and a password without TLS.
 func (o *Options) showHidden(ctx context.Context, c *config.Config) {
 	if o.Unit == nil {
 		view := unit.Read(ctx)
 		o.Unit = &view
+	}
+	if site := c.Sites[o.Site]; site.Exposed() {
+		o.Say("note: the connection to MySQL has no TLS: whoever is on the way can read the password and the tickets; set tls = " +
+			"true in " +
+			"the site's section, or MYSQL_CLIENT_FLAGS in wp-config.php")
 	}
 	var paths []string
 	if path, unix := strings.CutPrefix(c.Redis.Addr, "unix://"); unix {

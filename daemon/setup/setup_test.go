@@ -280,7 +280,7 @@ func TestDSNKeepsWhatItIsGiven(t *testing.T) {
 			t.Errorf("%q: %v", password, err)
 			continue
 		}
-		if c, err := driver.ParseDSN(dsn); err != nil || c.Passwd != password || c.TLSConfig != "true" {
+		if c, err := driver.ParseDSN(dsn); err != nil || c.Passwd != password {
 			t.Errorf("%q became %+v, %v", password, c, err)
 		}
 	}

@@ -3,6 +3,7 @@ package setup
 import (
 	"cmp"
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -17,6 +18,7 @@ import (
 
 	driver "github.com/go-sql-driver/mysql"
 
+	"github.com/ticketd/ticketd/daemon/boot"
 	"github.com/ticketd/ticketd/daemon/config"
 	"github.com/ticketd/ticketd/internal/wpconfig"
 	"github.com/ticketd/ticketd/sync/mysql"
@@ -31,6 +33,25 @@ type draft struct {
 	Redis           *foundRedis
 	User, Group     string // of PHP-FPM; empty if unknown
 	Tickets         *adopted
+	TLS             bool   // to MySQL, by keys of their own
+	TLSCA           string // a file; empty for the system's CAs
+}
+
+// open opens a table with the draft's login.
+func (d *draft) open(table string) (*mysql.DB, error) {
+	s := config.SiteDefaults()
+	s.DSN, s.Table, s.TLS, s.TLSCA = config.Secret(d.DSN), table, d.TLS, d.TLSCA
+	return boot.OpenDatabase(s)
+}
+
+// unreachable adds to an error of MySQL what to do about it.
+func unreachable(err error) error {
+	text := "cannot use the database in wp-config.php: %w"
+	var unknown x509.UnknownAuthorityError
+	if errors.As(err, &unknown) {
+		text += "; --mysql-ca FILE names the CA that signed the certificate"
+	}
+	return fmt.Errorf(text, err)
 }
 
 // Users returns User as a list.
@@ -43,7 +64,7 @@ func (o *Options) draft(ctx context.Context) (*draft, *wpconfig.Config, error) {
 	if err != nil {
 		return nil, nil, &byHandError{err, o.byHand(d, wp)}
 	}
-	if d.Tickets, err = o.adopt(ctx, d.DSN, wp.Prefix); err != nil {
+	if d.Tickets, err = o.adopt(ctx, d); err != nil {
 		return nil, nil, err
 	}
 	return d, wp, nil
@@ -75,14 +96,18 @@ func (o *Options) findings(ctx context.Context) (*draft, *wpconfig.Config, error
 	if d.DSN, err = dsnOf(wp, o.Places.MySQLSockets); err != nil {
 		return d, wp, err
 	}
-	if err := o.showWordPress(ctx, d.DSN, wp); err != nil {
+	if err := d.secure(wp, o.MySQLCA); err != nil {
+		return d, wp, err
+	}
+	if err := o.showWordPress(ctx, d, wp); err != nil {
 		return d, wp, err
 	}
 	if php.name != "" {
 		o.Say("PHP runs as %s: another user is named by --user", php.name)
 	}
 	if php.group != "" && php.group != socketGroup {
-		o.Say("note: systemd's socket has the group %s; for %s use systemctl edit ticketd.socket with the lines [Socket] and SocketGroup=%s",
+		o.Say("note: systemd's socket has the group %s; for %s use systemctl edit ticketd.socket with the lines [Socket] and "+
+			"SocketGroup=%s",
 			socketGroup, php.name, php.group)
 	}
 	const pass = 1
@@ -182,14 +207,14 @@ func hostOf(site string) string {
 
 // showWordPress shows the address of the WordPress whose tables the configuration leads to: a wrong guess of the database or
 // the prefix is seen before anything is written.
-func (o *Options) showWordPress(ctx context.Context, dsn string, wp *wpconfig.Config) error {
-	db, err := mysql.Open(mysql.Config{DSN: dsn, Table: wp.Prefix + "options"})
+func (o *Options) showWordPress(ctx context.Context, d *draft, wp *wpconfig.Config) error {
+	db, err := d.open(wp.Prefix + "options")
 	if err != nil {
 		return fmt.Errorf("cannot use the table named by table_prefix in wp-config.php: %w", err)
 	}
 	defer func() { _ = db.Close() }()
 	if err := db.Ping(ctx); err != nil {
-		return fmt.Errorf("cannot use the database in wp-config.php: %w", err)
+		return unreachable(err)
 	}
 	address, err := db.SiteURL(ctx)
 	if err != nil {
@@ -319,12 +344,6 @@ func dsnOf(wp *wpconfig.Config, sockets []string) (string, error) {
 	default:
 		c.Net, c.Addr = "tcp", wp.Host.Address
 	}
-	switch {
-	case wp.TLSUnverified:
-		c.TLSConfig = "skip-verify"
-	case wp.TLS:
-		c.TLSConfig = "true"
-	}
 	dsn := c.FormatDSN()
 	// A DSN does not escape names and passwords, so the parsed DSN is compared with the input.
 	back, err := driver.ParseDSN(dsn)
@@ -333,6 +352,28 @@ func dsnOf(wp *wpconfig.Config, sockets []string) (string, error) {
 			"colon, or a path with a bracket; give ticketd its own user and write the configuration by hand")
 	}
 	return dsn, nil
+}
+
+// secure turns TLS on where wp-config.php has it or a CA is named. A Unix socket needs none.
+func (d *draft) secure(wp *wpconfig.Config, ca string) error {
+	dsn, err := driver.ParseDSN(d.DSN)
+	if err != nil {
+		return err
+	}
+	switch {
+	case dsn.Net == "unix" && ca != "":
+		return errors.New("--mysql-ca: wp-config.php names a Unix socket, which needs no TLS")
+	case dsn.Net == "unix":
+	case ca != "":
+		d.TLS = true
+		d.TLSCA, err = filepath.Abs(ca)
+	case wp.TLSUnverified:
+		dsn.TLSConfig = "skip-verify"
+		d.DSN = dsn.FormatDSN()
+	case wp.TLS:
+		d.TLS = true
+	}
+	return err
 }
 
 func firstSocket(paths []string) string {
@@ -381,18 +422,18 @@ func (a *adopted) lines() string {
 const standardKey = "ticket_id"
 
 // adopt checks whether another plugin has a table of this name. Such a table is used only with Adopt.
-func (o *Options) adopt(ctx context.Context, dsn, prefix string) (*adopted, error) {
-	name := o.Table
+func (o *Options) adopt(ctx context.Context, d *draft) (*adopted, error) {
+	name, prefix := o.Table, d.Prefix
 	if name == "" {
 		name = prefix + "support_tickets"
 	}
-	db, err := mysql.Open(mysql.Config{DSN: dsn, Table: name})
+	db, err := d.open(name)
 	if err != nil {
 		return nil, fmt.Errorf("cannot use the table named by table_prefix in wp-config.php, or by --table: %w", err)
 	}
 	defer func() { _ = db.Close() }()
 	if err := db.Ping(ctx); err != nil {
-		return nil, fmt.Errorf("cannot use the database in wp-config.php: %w", err)
+		return nil, unreachable(err)
 	}
 	found, err := db.Inspect(ctx)
 	if err != nil {

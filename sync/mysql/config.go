@@ -1,6 +1,7 @@
 package mysql
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"regexp"
@@ -23,8 +24,12 @@ const (
 type Config struct {
 	// DSN in go-sql-driver's form: user:password@unix(/path/to.sock)/database. ticketd never logs the DSN. This package sets the
 	// variables that a session depends on (strict mode, character set, time zone), whatever the DSN says.
-	DSN   string
-	Table string // default [DefaultTable]
+	DSN string
+	// TLS encrypts the connections, instead of the DSN's own option; nil leaves the option. TLSName tells one TLS from another:
+	// two databases share a connection only if their names are the same.
+	TLS     *tls.Config
+	TLSName string
+	Table   string // default [DefaultTable]
 	// Key and Revision are columns: the ticket's id (1 to 2^63-1, unique) and its revision.
 	Key, Revision string
 	// Extra is the JSON column for fields without a column of their own, if the table has the column.
@@ -80,7 +85,7 @@ func (c Config) withDefaults() Config {
 func (c Config) Validate() error {
 	c = c.withDefaults()
 	var wrong []error
-	if _, err := parseDSN(c.DSN); err != nil {
+	if _, err := c.parseDSN(); err != nil {
 		wrong = append(wrong, err)
 	}
 	name := func(setting, value string, most int) {
@@ -120,13 +125,16 @@ func (c Config) Validate() error {
 }
 
 // parseDSN hides the driver's own error, which may quote a part of the password.
-func parseDSN(dsn string) (*driver.Config, error) {
-	parsed, err := driver.ParseDSN(dsn)
+func (c *Config) parseDSN() (*driver.Config, error) {
+	parsed, err := driver.ParseDSN(c.DSN)
 	if err != nil {
 		return nil, errors.New("dsn: cannot be read; write it as user:password@unix(/path/to.sock)/database")
 	}
 	if parsed.DBName == "" {
 		return nil, errors.New("dsn: names no database; write it as user:password@unix(/path/to.sock)/database")
+	}
+	if c.TLS != nil {
+		parsed.TLS, parsed.TLSConfig = c.TLS, c.TLSName // with TLS set, the driver looks up no TLS by the name
 	}
 	return parsed, nil
 }

@@ -69,7 +69,7 @@ func (s *Servers) Open(config Config) (*DB, error) {
 	if err := config.Validate(); err != nil {
 		return nil, fmt.Errorf("mysql: %w", err)
 	}
-	dsn, err := parseDSN(config.DSN)
+	dsn, err := config.parseDSN()
 	if err != nil {
 		return nil, fmt.Errorf("mysql: %w", err)
 	}

@@ -331,7 +331,7 @@ func (m *migration) show(ctx context.Context, name string) (shape, error) {
 // patientPool makes a pool for statements whose duration grows with the table: without a read time-out, unless the DSN gives
 // one; the context ends the statements.
 func (db *DB) patientPool() (*sql.DB, error) {
-	dsn, err := parseDSN(db.config.DSN)
+	dsn, err := db.config.parseDSN()
 	if err != nil {
 		return nil, fmt.Errorf("mysql: %w", err)
 	}

@@ -418,7 +418,7 @@ func (f *fence) insertAndRollBack(ctx context.Context, insert string, args ...an
 
 // lenientPool makes a pool of [lenient] sessions, which never commit an insert.
 func (db *DB) lenientPool() (*sql.DB, error) {
-	dsn, err := parseDSN(db.config.DSN)
+	dsn, err := db.config.parseDSN()
 	if err != nil {
 		return nil, fmt.Errorf("mysql: %w", err)
 	}
