@@ -31,10 +31,15 @@ final class Child {
 	 *
 	 * @param string   $code The code; its arguments are in $argv from index 1.
 	 * @param string[] $args Its arguments.
+	 * @param string[] $ini  Settings of its PHP, as "name=value".
 	 */
-	public function __construct( string $code, array $args ) {
+	public function __construct( string $code, array $args, array $ini = array() ) {
 		$load          = sprintf( 'require %s;', var_export( dirname( __DIR__, 2 ) . '/ticketd/src/autoload.php', true ) );
-		$command       = array_merge( array( PHP_BINARY, '-d', 'display_errors=stderr', '-r', $load . $code, '--' ), $args );
+		$command       = array( PHP_BINARY, '-d', 'display_errors=stderr' );
+		foreach ( $ini as $setting ) {
+			array_push( $command, '-d', $setting );
+		}
+		$command       = array_merge( $command, array( '-r', $load . $code, '--' ), $args );
 		$this->process = proc_open( $command, array( array( 'pipe', 'r' ), array( 'pipe', 'w' ) ), $pipes );
 		$this->pipes   = $pipes;
 	}

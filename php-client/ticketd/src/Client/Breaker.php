@@ -29,6 +29,19 @@ final class Breaker {
 	/** Where the folder of all users' spools is by default. */
 	public const DEFAULT_FOLDER = '/var/spool/ticketd';
 
+	/** The functions without which there is no spool, nor a file of the breaker. */
+	public const NEEDS = array(
+		'file_put_contents',
+		'rename',
+		'link',
+		'unlink',
+		'umask',
+		'lstat',
+		'clearstatcache',
+		'scandir',
+		'glob',
+	);
+
 	/** Name of the file in the spool folder. The daemon takes no notice of names that begin with a dot. */
 	public const FILE = '.breaker';
 
@@ -94,10 +107,10 @@ final class Breaker {
 	 * The folder of this process' user.
 	 *
 	 * @param string $folder The folder of all users' spools, or an empty string.
-	 * @return string The path; an empty string without one.
+	 * @return string The path; an empty string without one, or where PHP may not use files as the spool needs.
 	 */
 	public static function of_user( string $folder ): string {
-		$user = '' === $folder ? null : self::user();
+		$user = '' === $folder || '' !== Connection::lacks( self::NEEDS ) ? null : self::user();
 		return null === $user ? '' : $folder . '/' . $user;
 	}
 

@@ -33,6 +33,14 @@ final class Connection {
 	/** Bytes of the first read of a frame. */
 	private const FIRST_READ_BYTES = 8192;
 
+	/** The functions without which no call reaches the daemon. */
+	public const NEEDS = array(
+		'stream_socket_client',
+		'stream_socket_sendto',
+		'stream_socket_recvfrom',
+		'stream_select',
+	);
+
 	/** How many failures of stream_select() a wait forgives: signals interrupt a wait, other failures are permanent. */
 	private const MAX_INTERRUPTIONS = 100;
 
@@ -203,8 +211,35 @@ final class Connection {
 	 */
 	private function is_usable(): bool {
 		return null !== $this->stream
-			&& getmypid() === $this->pid
+			&& self::process() === $this->pid
 			&& false === @stream_socket_recvfrom( $this->stream, 1, STREAM_PEEK );
+	}
+
+	/**
+	 * Functions that this PHP lacks. A host may have switched some off (`disable_functions`), and a call of such a
+	 * function ends the page.
+	 *
+	 * @param string[] $functions The names of the functions.
+	 * @return string A text in English for people; an empty string where none is missing.
+	 */
+	public static function lacks( array $functions ): string {
+		$missing = array();
+		foreach ( $functions as $name ) {
+			if ( ! function_exists( $name ) ) {
+				$missing[] = $name;
+			}
+		}
+		if ( ! $missing ) {
+			return '';
+		}
+		return 'this PHP has no ' . implode( ', ', $missing ) . '; remove the name from disable_functions';
+	}
+
+	/**
+	 * The number of this process; 0 where the host does not tell.
+	 */
+	private static function process(): int {
+		return function_exists( 'getmypid' ) ? (int) getmypid() : 0;
 	}
 
 	/**
@@ -218,6 +253,10 @@ final class Connection {
 		if ( strlen( $this->path ) > self::MAX_PATH ) {
 			throw new ConnectException( $this->path, 0, sprintf( 'the path is longer than %d bytes', self::MAX_PATH ) );
 		}
+		$lacks = self::lacks( self::NEEDS );
+		if ( '' !== $lacks ) {
+			throw new ConnectException( $this->path, 0, $lacks );
+		}
 		$errno = 0;
 		$cause = '';
 		$left  = max( 1, $deadline->remaining_us() ) / 1000000;
@@ -229,7 +268,7 @@ final class Connection {
 			throw new ConnectException( $this->path, $errno, $cause );
 		}
 		$this->stream = $stream;
-		$this->pid    = getmypid();
+		$this->pid    = self::process();
 	}
 
 	/**

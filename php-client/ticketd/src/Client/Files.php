@@ -144,7 +144,7 @@ final class Files {
 	 * @return bool False if the disk refused the bytes.
 	 */
 	private static function sync( string $path ): bool {
-		if ( ! function_exists( 'fsync' ) ) {
+		if ( ! function_exists( 'fsync' ) || ! function_exists( 'fopen' ) ) {
 			return true;
 		}
 		// Syncing needs a stream, and nothing else opens one of a file.

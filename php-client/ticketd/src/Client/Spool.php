@@ -122,6 +122,10 @@ final class Spool {
 		if ( '' === $this->base ) {
 			return '';
 		}
+		$lacks = Connection::lacks( Breaker::NEEDS );
+		if ( '' !== $lacks ) {
+			return 'There is no spool: ' . $lacks . '.';
+		}
 		if ( '' === $this->folder ) {
 			return 'PHP cannot tell as which user it runs, so that no spool is its own: install the posix '
 				. 'extension, or add /proc/self to open_basedir.';

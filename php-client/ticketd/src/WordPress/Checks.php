@@ -7,6 +7,8 @@
 
 namespace Ticketd\WordPress;
 
+use Ticketd\Client\Breaker;
+use Ticketd\Client\Connection;
 use Ticketd\Client\ExtCodec;
 use Ticketd\Client\Spool;
 
@@ -77,7 +79,10 @@ final class Checks {
 	 */
 	public function alerts(): array {
 		$this->findings = array();
-		$this->check_daemon();
+		$this->check_functions();
+		if ( ! $this->findings ) {
+			$this->check_daemon();
+		}
 		$this->check_drop_in();
 		$alerts = array();
 		foreach ( $this->findings as $finding ) {
@@ -102,6 +107,20 @@ final class Checks {
 			? __( 'The msgpack extension is used.', 'ticketd' )
 			: __( 'The msgpack extension is not loaded; the plugin works without it, a little slower.', 'ticketd' );
 		$this->good( 'msgpack', 'site', $text );
+		$this->check_functions();
+	}
+
+	/**
+	 * Checks that the host has switched off no function that ticketd needs.
+	 */
+	private function check_functions(): void {
+		$lacks = Connection::lacks( array_merge( Connection::NEEDS, Breaker::NEEDS ) );
+		if ( '' !== $lacks ) {
+			$title = __( 'PHP lacks functions that ticketd needs', 'ticketd' );
+			/* translators: %s: the reason */
+			$text = sprintf( __( 'ticketd does not work fully on this host: %s', 'ticketd' ), $lacks );
+			$this->add( 'functions', 'site', 'error', $title, $text );
+		}
 	}
 
 	/**

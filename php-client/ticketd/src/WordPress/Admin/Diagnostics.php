@@ -58,7 +58,8 @@ final class Diagnostics {
 
 		$settings = new Settings();
 		$spool    = ( new Spool( $settings->spool() ) )->folder();
-		$user     = function_exists( 'posix_geteuid' ) ? posix_geteuid() . ':' . posix_getegid() : 'unknown';
+		$is_told  = function_exists( 'posix_geteuid' ) && function_exists( 'posix_getegid' );
+		$user     = $is_told ? posix_geteuid() . ':' . posix_getegid() : 'unknown';
 		$rows     = array(
 			'wordpress'      => $wp_version . ( is_multisite() ? ', multisite' : '' ),
 			'php'            => PHP_VERSION . ', ' . PHP_SAPI,
