@@ -66,7 +66,7 @@ func newImportRedis(o *options) *cobra.Command {
 	flags.StringVar(&f.passwordFile, "password-file", "", "a file with the password, with --addr")
 	flags.StringVar(&f.pattern, "pattern", "ticket:*", "the names of the hashes; * stands for the ticket's id, at the end")
 	flags.StringVar(&f.refuse, "refused", "", "write rejected hashes to this new file, a JSON object a line: id, key, field, reason")
-	flags.BoolVar(&f.dryRun, "dry-run", false, "change nothing, only say what would be done")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "change nothing: ask the daemon about every hash, and say what the import would say")
 	flags.BoolVar(&f.overwrite, "overwrite", false, "overwrite existing tickets with other values")
 	return cmd
 }
@@ -125,9 +125,9 @@ func (o *options) summarize(sum *movein.Summary, f *importFlags, took time.Durat
 	if f.dryRun {
 		would = "would be "
 	}
-	fmt.Fprintf(o.out, "%d hashes in %v: %d %simported in place, %d %scopied, %d unchanged, %d already ticketd's, "+
-		"%d rejected\n",
-		sum.Looked(), took.Round(time.Millisecond), sum.Adopted, would, sum.Set, would, sum.Unchanged, sum.Ours, sum.Refused)
+	fmt.Fprintf(o.out, "%d hashes in %v: %d %simported in place, %d %screated, %d %schanged, %d unchanged, "+
+		"%d already ticketd's, %d rejected\n", sum.Looked(), took.Round(time.Millisecond), sum.Adopted, would, sum.Created, would,
+		sum.Changed, would, sum.Unchanged, sum.Ours, sum.Refused)
 	if sum.Refused == 0 {
 		return nil
 	}
@@ -244,10 +244,10 @@ func (b *bounded) within(ctx context.Context) (context.Context, context.CancelFu
 	return context.WithTimeoutCause(ctx, b.timeout, fmt.Errorf("no answer within %v (--timeout)", b.timeout))
 }
 
-func (b *bounded) GetMany(ctx context.Context, ids []int64) (protocol.GetManyResult, error) {
+func (b *bounded) Check(ctx context.Context, entries []protocol.CheckEntry) ([]protocol.CheckOutcome, error) {
 	ctx, cancel := b.within(ctx)
 	defer cancel()
-	return b.client.GetMany(ctx, ids)
+	return b.client.Check(ctx, entries)
 }
 
 func (b *bounded) SetMany(ctx context.Context, tickets []protocol.TicketFields, requestID string) ([]protocol.SetOutcome, error) {

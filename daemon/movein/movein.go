@@ -26,7 +26,7 @@ const (
 
 // Tickets is the daemon's client.
 type Tickets interface {
-	GetMany(ctx context.Context, ids []int64) (protocol.GetManyResult, error)
+	Check(ctx context.Context, entries []protocol.CheckEntry) ([]protocol.CheckOutcome, error)
 	SetMany(ctx context.Context, tickets []protocol.TicketFields, requestID string) ([]protocol.SetOutcome, error)
 }
 
@@ -35,6 +35,8 @@ type Owner interface {
 	// Key returns the name of a ticket's hash.
 	Key(id ticket.ID) string
 	TakeOver(ctx context.Context, ids []ticket.ID) []error
+	// MayTakeOver says what TakeOver would answer.
+	MayTakeOver(ctx context.Context, ids []ticket.ID) []error
 }
 
 // Options say which hashes are taken over, and how.
@@ -47,7 +49,7 @@ type Options struct {
 	// Definition is the tickets table's definition.
 	Definition *table.Definition
 	Tickets    Tickets
-	// DryRun changes nothing.
+	// DryRun changes nothing, and asks the same as an import does.
 	DryRun bool
 	// Overwrite sets existing tickets that have other values.
 	Overwrite bool
@@ -67,8 +69,8 @@ type Refusal struct {
 
 // Summary counts hashes by outcome.
 type Summary struct {
-	// Adopted in place; Set through the daemon.
-	Adopted, Set int
+	// Adopted in place; Created and Changed through the daemon.
+	Adopted, Created, Changed int
 	// Unchanged hashes exist in ticketd with the same values; Ours are ticketd's own.
 	Unchanged, Ours int
 	Refused         int
@@ -77,7 +79,9 @@ type Summary struct {
 }
 
 // Looked returns how many hashes were examined.
-func (s *Summary) Looked() int { return s.Adopted + s.Set + s.Unchanged + s.Ours + s.Refused }
+func (s *Summary) Looked() int {
+	return s.Adopted + s.Created + s.Changed + s.Unchanged + s.Ours + s.Refused
+}
 
 // run is an import under way.
 type run struct {
@@ -249,13 +253,15 @@ func (r *run) refuse(h *found, field, reason string) error {
 
 // adopt takes over a hash in place.
 func (r *run) adopt(ctx context.Context, h *found) error {
-	if !r.DryRun {
-		if err := r.Own.TakeOver(ctx, []ticket.ID{h.id})[0]; err != nil {
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			return r.refuse(h, "", err.Error())
+	take := r.Own.TakeOver
+	if r.DryRun {
+		take = r.Own.MayTakeOver
+	}
+	if err := take(ctx, []ticket.ID{h.id})[0]; err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
+		return r.refuse(h, "", err.Error())
 	}
 	r.sum.Adopted++
 	r.sum.Highest = max(r.sum.Highest, h.id)
@@ -268,47 +274,64 @@ const (
 	firstPause = 200 * time.Millisecond
 )
 
-// send sets tickets through the daemon, except existing tickets with other values.
+// send asks the daemon about tickets and sets those that change, except existing tickets with other values.
 func (r *run) send(ctx context.Context, hashes []found) error {
 	if len(hashes) == 0 {
 		return nil
 	}
-	ids := make([]int64, len(hashes))
+	entries := make([]protocol.CheckEntry, len(hashes))
 	for i := range hashes {
-		ids[i] = int64(hashes[i].id)
+		entries[i] = protocol.CheckEntry{ID: int64(hashes[i].id), Fields: toWire(&hashes[i])}
 	}
-	var existing protocol.GetManyResult
+	var met []protocol.CheckOutcome
 	err := again(ctx, func() (err error) {
-		existing, err = r.Tickets.GetMany(ctx, ids)
-		return err
+		met, err = r.Tickets.Check(ctx, entries)
+		return errors.Join(err, passing(met))
 	})
 	if err != nil {
-		return fmt.Errorf("asking the daemon for tickets: %w", err)
+		return fmt.Errorf("asking the daemon about tickets: %w", err)
 	}
-	var sent []found
+	var created, changed []found
 	for i := range hashes {
-		h := &hashes[i]
-		differ := different(h, existing.Tickets[i])
+		h, m := &hashes[i], &met[i]
 		switch {
-		case existing.Tickets[i] != nil && len(differ) == 0:
+		case m.Err != nil:
+			err = r.refuse(h, m.Err.Field, m.Err.Message)
+		case m.Revision == 0:
+			created = append(created, *h)
+		case len(m.Differs) == 0:
 			r.sum.Unchanged++
 			r.sum.Highest = max(r.sum.Highest, h.id)
-		case existing.Tickets[i] != nil && !r.Overwrite:
-			err = r.refuse(h, differ[0], "the ticket exists and differs in "+strings.Join(differ, ", ")+
+		case !r.Overwrite:
+			err = r.refuse(h, m.Differs[0], "the ticket exists and differs in "+strings.Join(m.Differs, ", ")+
 				"; --overwrite takes the hash's values")
 		default:
-			sent = append(sent, *h)
+			changed = append(changed, *h)
 		}
 		if err != nil {
 			return err
 		}
 	}
-	return r.set(ctx, sent)
+	if err := r.set(ctx, created, &r.sum.Created); err != nil {
+		return err
+	}
+	return r.set(ctx, changed, &r.sum.Changed)
 }
 
-func (r *run) set(ctx context.Context, hashes []found) error {
+// passing returns the first refusal that may be none later.
+func passing(outcomes []protocol.CheckOutcome) error {
+	for i := range outcomes {
+		if err := outcomes[i].Err; err != nil && err.Retryable {
+			return err
+		}
+	}
+	return nil
+}
+
+// set sets tickets and counts them.
+func (r *run) set(ctx context.Context, hashes []found, count *int) error {
 	if r.DryRun {
-		r.sum.Set += len(hashes)
+		*count += len(hashes)
 		return nil
 	}
 	if len(hashes) == 0 {
@@ -333,7 +356,7 @@ func (r *run) set(ctx context.Context, hashes []found) error {
 			}
 			continue
 		}
-		r.sum.Set++
+		*count++
 		r.sum.Highest = max(r.sum.Highest, hashes[i].id)
 	}
 	return nil
@@ -366,22 +389,4 @@ func toWire(h *found) []protocol.Field {
 		}
 	}
 	return fields
-}
-
-// different returns the names of the fields in which the ticket differs.
-func different(h *found, t *protocol.Ticket) []string {
-	if t == nil {
-		return nil
-	}
-	var names []string
-	for _, f := range h.fields {
-		i := slices.IndexFunc(t.Fields, func(have protocol.Field) bool { return have.Name == f.Name })
-		if i < 0 && f.Value.IsNull() {
-			continue
-		}
-		if i < 0 || t.Fields[i].Value.IsNull() != f.Value.IsNull() || t.Fields[i].Value.Text() != f.Value.Text() {
-			names = append(names, f.Name)
-		}
-	}
-	return names
 }

@@ -80,7 +80,7 @@ func TestImportRedisInPlace(t *testing.T) {
 	began := time.Now()
 	out, err := onHost(t, r, "import", "redis", "--pattern", r.prefix+"ticket:*", "--refused", file)
 	t.Logf("%d hashes in %v", n, time.Since(began))
-	want := fmt.Sprintf("%d imported in place, 0 copied, 0 unchanged, 0 already ticketd's, 3 rejected", n-2)
+	want := fmt.Sprintf("%d imported in place, 0 created, 0 changed, 0 unchanged, 0 already ticketd's, 3 rejected", n-2)
 	if err == nil || !strings.Contains(out, want) {
 		t.Fatalf("import (%v) says:\n%s", err, out)
 	}
@@ -110,7 +110,7 @@ func TestImportRedisFromElsewhere(t *testing.T) {
 	began := time.Now()
 	out, err := onHost(t, r, from...)
 	t.Logf("%d hashes in %v", n, time.Since(began))
-	want := fmt.Sprintf("0 imported in place, %d copied, 0 unchanged, 0 already ticketd's, 3 rejected", n-2)
+	want := fmt.Sprintf("0 imported in place, %d created, 0 changed, 0 unchanged, 0 already ticketd's, 3 rejected", n-2)
 	if err == nil || !strings.Contains(out, want) {
 		t.Fatalf("import (%v) says:\n%s", err, out)
 	}
@@ -119,13 +119,25 @@ func TestImportRedisFromElsewhere(t *testing.T) {
 	if _, err := c.Set(t.Context(), set(7, "status", "closed")); err != nil {
 		t.Fatal(err)
 	}
-	out, err = onHost(t, r, from...)
-	if err == nil || !strings.Contains(out, fmt.Sprintf("0 copied, %d unchanged, 0 already ticketd's, 4 rejected", n-3)) ||
-		!strings.Contains(out, prefix+"old:7: status: the ticket exists and differs in status") {
-		t.Errorf("a second import (%v) says:\n%s", err, out)
+	for _, dry := range []string{"--dry-run", "--dry-run=false"} { // both say the same
+		out, err = onHost(t, r, append(from, dry)...)
+		if err == nil || !strings.Contains(out, fmt.Sprintf("%d unchanged, 0 already ticketd's, 4 rejected", n-3)) ||
+			!strings.Contains(out, prefix+"old:7: status: the ticket exists and differs in status") {
+			t.Errorf("a second import %s (%v) says:\n%s", dry, err, out)
+		}
 	}
 	if one, err := c.Get(t.Context(), 7); err != nil || field(one.Fields, "status").Text() != "closed" {
 		t.Errorf("ticket 7 is %+v (%v): the import has overwritten it", one, err)
+	}
+	if _, err := c.Delete(t.Context(), 8, ""); err != nil {
+		t.Fatal(err)
+	}
+	for _, dry := range []string{"--dry-run", "--dry-run=false"} {
+		out, err = onHost(t, r, append(from, dry, "--overwrite")...)
+		if err == nil || !strings.Contains(out, prefix+"old:8: the ticket does not exist, or was deleted") ||
+			!strings.Contains(strings.ReplaceAll(out, "would be ", ""), fmt.Sprintf("0 created, 1 changed, %d unchanged", n-4)) {
+			t.Errorf("an import over a deleted ticket %s (%v) says:\n%s", dry, err, out)
+		}
 	}
 	if left, err := other.Client(t).HGet(t.Context(), prefix+"old:1", "customer_id").Result(); err != nil || left != "101" {
 		t.Errorf("the source's hash has customer %q (%v)", left, err)
@@ -202,7 +214,9 @@ func TestWPImportRedis(t *testing.T) {
 			} catch ( RuntimeException $e ) {
 				WP_CLI::$warnings[] = $e->getMessage();
 			}
-			echo json_encode( array( array_sum( array_intersect_key( WP_CLI::$printed[0][1][0] ?? array( 'created' => -1 ), array( 'created' => 0, 'changed' => 0 ) ) ), WP_CLI::$warnings ), JSON_UNESCAPED_SLASHES ), "\n";
+			$counts = WP_CLI::$printed[0][1][0] ?? array( 'created' => -1, 'changed' => 0 );
+			$set    = $counts['created'] + $counts['changed'];
+			echo json_encode( array( $set, WP_CLI::$warnings ), JSON_UNESCAPED_SLASHES ), "\n";
 		};
 		$import( 'ticket:*', array( 'dry-run' => true ) );
 		$import( 'ticket:*' );
@@ -247,7 +261,7 @@ func TestImportRedisWithoutRedis(t *testing.T) {
 	const n = 300
 	writeHashes(t, other.Client(t), prefix+"old:", n)
 	out, err := onHost(t, r, "import", "redis", "--addr", "unix://"+other.Socket(), "--pattern", prefix+"old:*")
-	if err == nil || !strings.Contains(out, fmt.Sprintf("0 imported in place, %d copied", n-2)) {
+	if err == nil || !strings.Contains(out, fmt.Sprintf("0 imported in place, %d created", n-2)) {
 		t.Fatalf("import (%v) says:\n%s", err, out)
 	}
 	checkImported(t, r, n)

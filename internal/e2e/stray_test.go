@@ -218,11 +218,13 @@ func TestStrayHashFromBeforeItsTicket(t *testing.T) {
 	if out, _ := onHost(t, r, "doctor"); !strings.Contains(out, "1 hashes of another program were older") {
 		t.Errorf("doctor says:\n%s", out)
 	}
-	out, err := onHost(t, r, "import", "redis", "--pattern", r.prefix+"ticket:*")
-	if err == nil || !strings.Contains(out, "older than the ticket") {
-		t.Errorf("import redis (%v) says:\n%s", err, out)
+	for _, dry := range []string{"--dry-run", "--dry-run=false"} { // both say the same
+		out, err := onHost(t, r, "import", "redis", dry, "--pattern", r.prefix+"ticket:*")
+		if err == nil || !strings.Contains(out, "older than the ticket") {
+			t.Errorf("import redis %s (%v) says:\n%s", dry, err, out)
+		}
 	}
-	out, err = onHost(t, r, "import", "redis", "--pattern", r.prefix+"ticket:*", "--overwrite")
+	out, err := onHost(t, r, "import", "redis", "--pattern", r.prefix+"ticket:*", "--overwrite")
 	flushed(t, c)
 	if got := column(t, r.db, "subject", 8); err != nil || got != "old" {
 		t.Errorf("import redis --overwrite (%v) says:\n%s\nand MySQL has the subject %q", err, out, got)

@@ -119,22 +119,20 @@ func (w *writer) TakeOver(ctx context.Context, ids []ticket.ID) []error {
 	return errs
 }
 
+// MayTakeOver returns the error that TakeOver would return for each ticket's hash, without a change.
+func (w *writer) MayTakeOver(ctx context.Context, ids []ticket.ID) []error {
+	errs := make([]error, len(ids))
+	for i, id := range ids {
+		_, _, errs[i] = w.converted(ctx, id)
+	}
+	return errs
+}
+
 // takeOver takes over a hash. changed says that another program wrote to the hash in between, and that the hash was not taken
 // over.
 func (w *writer) takeOver(ctx context.Context, id ticket.ID) (changed bool, err error) {
-	hashes, err := w.tickets.hashes(ctx, []ticket.ID{id})
-	if err != nil {
-		return false, link.Wrap("take over", err)
-	}
-	hash := hashes[0]
-	if !isStray(hash) {
-		return false, nil
-	}
-	if w.opts.Convert == nil {
-		return false, fmt.Errorf("the Redis hash %q: %w", w.keys.ticket(id), errStray)
-	}
-	fields, err := w.opts.Convert(ctx, w.keys.ticket(id), id, Unpack(hash))
-	if err != nil {
+	hash, fields, err := w.converted(ctx, id)
+	if err != nil || hash == nil {
 		return false, err
 	}
 	p := w.keys.partition(id)
@@ -145,6 +143,26 @@ func (w *writer) takeOver(ctx context.Context, id ticket.ID) (changed bool, err 
 	}
 	w.opts.Clock.Observe(ticket.Revision(max(revision, 0)))
 	return revision < 0, nil
+}
+
+// converted returns a hash that can be taken over, and the fields that the hash becomes; nil if the key holds no such hash.
+func (w *writer) converted(ctx context.Context, id ticket.ID) (map[string]string, ticket.Fields, error) {
+	hashes, err := w.tickets.hashes(ctx, []ticket.ID{id})
+	if err != nil {
+		return nil, nil, link.Wrap("take over", err)
+	}
+	hash := hashes[0]
+	if !isStray(hash) {
+		return nil, nil, nil
+	}
+	if w.opts.Convert == nil {
+		return nil, nil, fmt.Errorf("the Redis hash %q: %w", w.keys.ticket(id), errStray)
+	}
+	fields, err := w.opts.Convert(ctx, w.keys.ticket(id), id, Unpack(hash))
+	if err != nil {
+		return nil, nil, err
+	}
+	return hash, fields, nil
 }
 
 // strayArgs are the script's arguments for a hash that was read and the fields that the hash becomes.
