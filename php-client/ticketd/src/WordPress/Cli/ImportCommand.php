@@ -148,14 +148,15 @@ final class ImportCommand {
 	public function csv( array $args, array $assoc_args ): void {
 		$this->import(
 			$assoc_args,
-			'' === ( $assoc_args['null'] ?? null ),
+			isset( $assoc_args['null'] ) && '' === $assoc_args['null'],
 			function ( Importer $importer, Report $report ) use ( $args, $assoc_args ): void {
 				$path  = '-' === $args[0] ? Bytes::STDIN : $args[0];
 				$bytes = new Bytes( $path, (string) ( $assoc_args['encoding'] ?? '' ) );
 				$csv   = new Csv( $bytes, $assoc_args['delimiter'] ?? null );
 				$names = $csv->names();
 				$importer->begin( $names );
-				foreach ( $csv->rows() as $line => list( $values, $fault ) ) {
+				foreach ( $csv->rows() as $line => $row ) {
+					list( $values, $fault ) = $row;
 					if ( '' === $fault ) {
 						$importer->add( (string) $line, array_combine( $names, $values ) );
 					} else {

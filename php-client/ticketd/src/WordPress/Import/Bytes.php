@@ -136,9 +136,10 @@ final class Bytes {
 	 */
 	private function head(): string {
 		$bytes = '';
-		while ( strlen( $bytes ) < self::HEAD && ! $this->file->eof() ) {
-			$bytes .= $this->read();
-		}
+		do {
+			$bytes    .= $this->read();
+			$is_enough = strlen( $bytes ) >= self::HEAD || $this->file->eof();
+		} while ( ! $is_enough );
 		return $bytes;
 	}
 

@@ -498,7 +498,10 @@ final class Importer {
 	 */
 	private function asked( callable $call ) {
 		$answer = $call();
-		for ( $try = 1; $try < self::TRIES && self::is_passing( $answer ); ++$try ) {
+		for ( $try = 1; $try < self::TRIES; ++$try ) {
+			if ( ! self::is_passing( $answer ) ) {
+				break;
+			}
 			( $this->wait )( self::FIRST_PAUSE << ( $try - 1 ) );
 			$answer = $call();
 		}

@@ -5,6 +5,8 @@
  * @package Ticketd
  */
 
+// phpcs:disable WordPress.Security.EscapeOutput.ExceptionNotEscaped -- Plain text; escaped where it is printed.
+
 namespace Ticketd\WordPress\Import;
 
 defined( 'ABSPATH' ) || exit;
@@ -84,7 +86,6 @@ final class Options {
 			if ( false === strpos( $pair, ':' ) ) {
 				/* translators: %s: the typed text */
 				$text = __( '"%s" is no pair: give column:field.', 'ticketd' );
-				// phpcs:ignore WordPress.Security.EscapeOutput.ExceptionNotEscaped -- Plain text; escaped where it is printed.
 				throw new ImportException( sprintf( $text, $pair ) );
 			}
 			list( $column, $field ) = array_map( 'trim', explode( ':', $pair, 2 ) );
