@@ -21,7 +21,7 @@ import (
 
 // setupCommands set up and check an installation.
 func setupCommands(o *options) []*cobra.Command {
-	return []*cobra.Command{newInit(o), newMigrate(o), newDoctor(o), newVerify(o)}
+	return []*cobra.Command{newInit(o), newMigrate(o), newDoctor(o), newVerify(o), newConfig(o)}
 }
 
 func newInit(o *options) *cobra.Command {

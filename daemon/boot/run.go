@@ -3,7 +3,6 @@ package boot
 import (
 	"context"
 	"errors"
-	"reflect"
 	"sync"
 	"time"
 
@@ -41,6 +40,7 @@ func (d *Daemon) Run(ctx context.Context, ready func()) error {
 	d.log.Info().Str("version", version.String()).Str("socket", d.config.Daemon.Socket).
 		Strs("sites", d.config.SiteNames()).Msg("ticketd is ready")
 	d.serving.Store(true)
+	d.keepSettings()
 	ready()
 	if d.watchdog != nil {
 		d.watchdog.Start(work)
@@ -215,8 +215,8 @@ func (d *Daemon) Reload(ctx context.Context, c *config.Config) error {
 	}
 	d.readTables(ctx)
 	SetLevel(c.Log.Level)
-	if needsRestart(d.config, c) {
-		d.log.Warn().Msg("the configuration has changes that take effect at the next start of the daemon")
+	if keys := restartKeys(d.config, c); len(keys) > 0 {
+		d.log.Warn().Strs("keys", keys).Msg("the configuration has changes that take effect at the next start of the daemon")
 	}
 	d.log.Info().Msg("configuration reloaded")
 	return nil
@@ -245,11 +245,6 @@ func SetLevel(name string) {
 		level = zerolog.InfoLevel
 	}
 	zerolog.SetGlobalLevel(level)
-}
-
-// needsRestart says whether the configurations differ in settings that a reload does not apply.
-func needsRestart(before, after *config.Config) bool {
-	return !reflect.DeepEqual(fixed(before), fixed(after))
 }
 
 // fixed is a configuration without the settings that a reload applies.

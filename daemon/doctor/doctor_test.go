@@ -36,6 +36,29 @@ func TestNothingIsWrong(t *testing.T) {
 	}
 }
 
+// Before the first start the doctor finds no fault in what that start makes: socket, state folder, journal, the users' folders.
+func TestBeforeTheFirstStart(t *testing.T) {
+	t.Parallel()
+	found := newPatient(t, testenv.RedisOptions{}).examine(t.Context())
+	for i := range found {
+		if found[i].Verdict == Fail {
+			t.Errorf("%+v", found[i])
+		}
+	}
+	if f := find(found, "socket", "daemon"); f == nil || f.Verdict != Warn {
+		t.Errorf("it is not said that the daemon was never started: %+v", f)
+	}
+}
+
+// started leaves the files of a daemon that was started once.
+func started(t *testing.T, p *patient) {
+	t.Helper()
+	mkdir(t, p.path("state"), 0o700)
+	if err := os.WriteFile(p.path("state/main.identity.json"), []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // fault is a planted change, and the finding expected from the change.
 type fault struct {
 	redis       testenv.RedisOptions
@@ -46,7 +69,8 @@ type fault struct {
 }
 
 var faults = map[string]fault{
-	"no daemon": {area: "socket", check: "daemon", verdict: Fail, fix: "systemctl start ticketd"},
+	"no daemon":     {plant: started, area: "socket", check: "daemon", verdict: Fail, fix: "systemctl start ticketd"},
+	"no daemon yet": {area: "socket", check: "daemon", verdict: Warn, fix: "systemctl start ticketd"},
 	"a daemon that died": {plant: func(t *testing.T, p *patient) {
 		l, err := net.ListenUnix("unix", &net.UnixAddr{Name: p.path("d.sock")})
 		if err != nil {
@@ -62,7 +86,7 @@ var faults = map[string]fault{
 	"PHP outside the socket's group": {plant: func(t *testing.T, p *patient) {
 		testenv.NewTicketd(t, testenv.TicketdOptions{Config: p.text("")})
 		allow(p, "nobody")
-	}, area: "php", check: "group", verdict: Fail, fix: "usermod -aG"},
+	}, area: "php", check: "group", verdict: Fail, fix: "SocketGroup="},
 	"nobody may": {plant: func(_ *testing.T, p *patient) { allow(p) }, area: "php", check: "allow_users", verdict: Fail,
 		fix: "allow_users"},
 	"no msgpack in PHP": {plant: func(t *testing.T, p *patient) { mkdir(t, p.root+"/etc/php/8.2/fpm/conf.d", 0o700) },
@@ -234,8 +258,10 @@ var faults = map[string]fault{
 	}, area: "spool", check: "shared", verdict: Warn, fix: "chmod 0711"},
 	"a spool whose users may move each other's folders": {plant: func(t *testing.T, p *patient) { mkdir(t, p.path("spool"), 0o770) },
 		area: "spool", check: "shared", verdict: Fail, fix: "ticketd spool prepare"},
-	"a user without a folder in the spool": {plant: func(t *testing.T, p *patient) { mkdir(t, p.path("spool"), 0o711) },
-		area: "php", check: "spool", verdict: Fail, fix: "ticketd spool prepare"},
+	"a user without a folder in the spool": {plant: func(t *testing.T, p *patient) {
+		started(t, p)
+		mkdir(t, p.path("spool"), 0o711)
+	}, area: "php", check: "spool", verdict: Fail, fix: "ticketd spool prepare"},
 	"a user's folder that is another's": {plant: func(t *testing.T, p *patient) {
 		mkdir(t, p.path("spool"), 0o711)
 		mkdir(t, p.path("spool/64123"), 0o770)

@@ -75,13 +75,27 @@ func (e *exam) folder(area, dir string, forbidden fs.FileMode) bool {
 // missing judges a missing folder: the daemon makes the folder at its start, if permitted.
 func (e *exam) missing(area, dir string) bool {
 	above := filepath.Dir(dir)
-	if info, err := os.Stat(above); err == nil && mayUse(info, e.uid, 3) {
+	info, err := os.Stat(above)
+	for ; errors.Is(err, fs.ErrNotExist); info, err = os.Stat(above) {
+		above = filepath.Dir(above)
+	}
+	if err == nil && mayUse(info, e.uid, 3) {
 		e.ok(area, "folder", "", dir+" does not exist yet: the daemon makes the folder")
+		return false
+	}
+	if e.fresh() && packaged(dir) {
+		e.ok(area, "folder", "", dir+" does not exist yet: the package's unit makes the folder at the first start")
 		return false
 	}
 	e.fail(area, "folder", "", fmt.Sprintf("%s does not exist, and %s cannot make the folder", dir, userName(e.uid)),
 		fmt.Sprintf("install -d -o %s -m 0700 %s (or StateDirectory= in the unit)", userName(e.uid), dir))
 	return false
+}
+
+// packaged says that systemd makes a folder before the daemon starts: the unit's StateDirectory=, or the package's tmpfiles.
+func packaged(dir string) bool {
+	const state, spool = "/var/lib/ticketd", "/var/spool/ticketd"
+	return dir == spool || dir == state || strings.HasPrefix(dir, state+"/")
 }
 
 func (e *exam) space(area, dir string) {

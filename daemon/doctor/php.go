@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/user"
 	"path/filepath"
 	"strconv"
 
@@ -13,15 +14,15 @@ import (
 
 // php checks that PHP can reach the socket and the spool.
 func (e *exam) php() {
-	for _, name := range e.Config.SiteNames() {
-		site := e.Config.Sites[name]
-		if len(site.AllowUsers)+len(site.AllowGroups) == 0 {
-			e.fail("php", "allow_users", name, "only root and the daemon's user may use the site",
-				"set sites."+name+".allow_users to the user of PHP-FPM (user = in its pool)")
+	for _, site := range e.Config.SiteNames() {
+		may := e.Config.Sites[site]
+		if len(may.AllowUsers)+len(may.AllowGroups) == 0 {
+			e.fail("php", "allow_users", site, "only root and the daemon's user may use the site",
+				"set sites."+site+".allow_users to the user of PHP-FPM (user = in its pool)")
 		}
-		for _, user := range site.AllowUsers {
-			if uid, err := config.UserID(user); err == nil { // an unknown user is a mistake in the configuration
-				e.reach(name, user, uid)
+		for _, name := range may.AllowUsers {
+			if uid, err := config.UserID(name); err == nil { // an unknown user is a mistake in the configuration
+				e.reach(site, name, uid)
 			}
 		}
 	}
@@ -37,7 +38,7 @@ func (e *exam) spoolOf(uid uint32) string {
 }
 
 // reach checks that a user may open the socket and put files into the spool.
-func (e *exam) reach(site, user string, uid uint32) {
+func (e *exam) reach(site, name string, uid uint32) {
 	for _, place := range []struct {
 		path string
 		bits os.FileMode
@@ -48,23 +49,42 @@ func (e *exam) reach(site, user string, uid uint32) {
 	} {
 		info, err := os.Stat(place.path)
 		if place.what == "put changes into the spool" && errors.Is(err, fs.ErrNotExist) && place.path != "" {
-			e.fail("php", "spool", site,
-				fmt.Sprintf("%s has no folder %s: its changes fail while the daemon is unreachable", user, place.path), prepareSpool)
+			if e.fresh() {
+				e.ok("php", "spool", site, fmt.Sprintf("%s has no folder %s yet: the first start makes it", name, place.path))
+			} else {
+				e.fail("php", "spool", site,
+					fmt.Sprintf("%s has no folder %s: its changes fail while the daemon is unreachable", name, place.path), prepareSpool)
+			}
 		}
 		if place.path == "" || err != nil {
 			continue // a missing file has its own finding
 		}
 		if mayReach(place.path, info, uid, place.bits) {
-			e.ok("php", "group", site, fmt.Sprintf("%s may %s", user, place.what))
+			e.ok("php", "group", site, fmt.Sprintf("%s may %s", name, place.what))
 			continue
 		}
 		group := groupName(groupOf(info))
 		e.fail("php", "group", site, fmt.Sprintf("%s may not %s: no access to %s or to a folder above (mode %04o, group %s)",
-			user, place.what, place.path,
+			name, place.what, place.path,
 			info.Mode().Perm(), group),
-			fmt.Sprintf("usermod -aG %s %s && systemctl restart 'php*-fpm'; or set daemon.socket_group to a group of %s", group, user,
-				user))
+			e.letIn(name, uid, place.path))
 	}
+}
+
+// letIn is the remedy for a user who may not use a place: the place gets a group of the user, and the user gets no group, as other
+// files may have the same group.
+func (e *exam) letIn(name string, uid uint32, path string) string {
+	if path != e.Config.Daemon.Socket {
+		return prepareSpool
+	}
+	group := name + "'s own group"
+	if u, err := user.LookupId(strconv.FormatUint(uint64(uid), 10)); err == nil {
+		if gid, err := strconv.ParseUint(u.Gid, 10, 32); err == nil {
+			group = groupName(uint32(gid))
+		}
+	}
+	return fmt.Sprintf("SocketGroup=%s of ticketd.socket (systemctl edit ticketd.socket), or daemon.socket_group = %q without it; then "+
+		"systemctl restart ticketd.socket ticketd.service", group, group)
 }
 
 // extension checks that PHP-FPM has msgpack, by the files of Debian's packages. On other systems Site Health asks PHP itself.

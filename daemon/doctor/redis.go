@@ -109,8 +109,16 @@ func (e *exam) redisSocket() {
 	}
 	group, name := groupName(groupOf(info)), userName(e.uid)
 	e.fail("redis", "socket", "", fmt.Sprintf("%s may not open %s (%04o, group %s)", name, path, info.Mode().Perm(), group),
-		fmt.Sprintf("usermod -aG %s %s && systemctl restart ticketd; if the mode is 0700 or 0755, unixsocketperm 770 in redis.conf",
-			group, name))
+		joinRedis(group, name)+"; if the mode is 0700 or 0755, unixsocketperm 770 in redis.conf")
+}
+
+// joinRedis is the remedy for a daemon that is not in the group of Redis' socket. A group of the system opens more than that socket.
+func joinRedis(group, user string) string {
+	if strings.Contains(group, "redis") || strings.Contains(group, "valkey") {
+		return fmt.Sprintf("usermod -aG %s %s && systemctl restart ticketd", group, user)
+	}
+	return "give the socket the group redis (Group=redis in Redis' unit), then usermod -aG redis " + user +
+		" && systemctl restart ticketd"
 }
 
 // unreachable reports why the connection failed.

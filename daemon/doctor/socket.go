@@ -47,6 +47,9 @@ func (e *exam) socket(ctx context.Context) {
 		status, err := e.ask(ctx, site)
 		var refused *protocol.Error
 		switch {
+		case errors.Is(err, fs.ErrNotExist) && e.fresh():
+			e.warn("socket", "daemon", "", "the daemon has not been started on this host yet", start)
+			return
 		case errors.Is(err, fs.ErrNotExist):
 			e.fail("socket", "daemon", "", path+" does not exist: the daemon is not started, or has another daemon.socket", start)
 			return
@@ -73,6 +76,19 @@ func (e *exam) socket(ctx context.Context) {
 		e.warn("socket", "mode", "", fmt.Sprintf("every user of this host may connect to %s (%04o)", path, info.Mode().Perm()),
 			"set daemon.socket_mode to \"0660\" and daemon.socket_group to PHP's group, or SocketMode= and SocketGroup= of ticketd.socket")
 	}
+}
+
+// fresh says that no daemon has been started with this configuration yet: neither its socket nor its files are on the disk.
+func (e *exam) fresh() bool {
+	c := &e.Config.Daemon
+	if c.StateDir == "" {
+		return false
+	}
+	if _, err := os.Stat(c.Socket); !errors.Is(err, fs.ErrNotExist) {
+		return false
+	}
+	files, err := os.ReadDir(c.StateDir)
+	return len(files) == 0 && (err == nil || errors.Is(err, fs.ErrNotExist))
 }
 
 // daemon judges the status of the whole daemon.

@@ -133,6 +133,12 @@ func (m *machine) log(t *testing.T) string {
 	return m.run(t, "journalctl", "-u", "ticketd", "--no-pager", "-q")
 }
 
+// errors is what `journalctl -p err` shows of the daemon.
+func (m *machine) errors(t *testing.T) string {
+	t.Helper()
+	return m.run(t, "journalctl", "-p", "err", "-u", "ticketd", "--no-pager", "-q")
+}
+
 // await polls until the condition holds: the container signals nothing to the outside.
 func (m *machine) await(t *testing.T, what string, holds func() bool) {
 	t.Helper()

@@ -1,0 +1,116 @@
+package boot
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+
+	"github.com/ticketd/ticketd/daemon/config"
+	"github.com/ticketd/ticketd/daemon/site"
+)
+
+// startedWith is the file in the state folder that tells `ticketd config check` with which settings the daemon was started: a
+// digest for each key whose change a reload does not apply. The file holds no value, as some are secrets.
+const startedWith = "started-with.json"
+
+type startSettings struct {
+	Salt    string            `json:"salt"`
+	Digests map[string]string `json:"digests"`
+}
+
+// keepSettings writes the file. The daemon works without it.
+func (d *Daemon) keepSettings() {
+	dir := d.config.Daemon.StateDir
+	if dir == "" {
+		return
+	}
+	kept := startSettings{Salt: rand.Text()}
+	kept.Digests = digests(d.config, kept.Salt)
+	text, err := json.MarshalIndent(kept, "", "  ")
+	if err == nil {
+		err = site.Keep(filepath.Join(dir, startedWith), text)
+	}
+	if err != nil {
+		d.log.Warn().Err(err).Msg("'ticketd config check' cannot say what needs a restart")
+	}
+}
+
+// NeedRestart returns the keys whose values differ from those with which the daemon was started and that a reload does not apply.
+// known is false if no daemon has said with which values it was started.
+func NeedRestart(c *config.Config) (keys []string, known bool) {
+	text, err := os.ReadFile(filepath.Join(c.Daemon.StateDir, startedWith))
+	var kept startSettings
+	if c.Daemon.StateDir == "" || err != nil || json.Unmarshal(text, &kept) != nil {
+		return nil, false
+	}
+	return differing(kept.Digests, digests(c, kept.Salt)), true
+}
+
+// restartKeys returns the keys in which the configurations differ and that a reload does not apply.
+func restartKeys(before, after *config.Config) []string {
+	return differing(settings(before), settings(after))
+}
+
+func digests(c *config.Config, salt string) map[string]string {
+	all := settings(c)
+	for key, value := range all {
+		sum := sha256.Sum256([]byte(salt + key + "=" + value))
+		all[key] = hex.EncodeToString(sum[:])
+	}
+	return all
+}
+
+func differing(before, after map[string]string) []string {
+	keys := make(map[string]bool)
+	for key := range before {
+		keys[key] = true
+	}
+	for key := range after {
+		keys[key] = true
+	}
+	maps.DeleteFunc(keys, func(key string, _ bool) bool {
+		a, there := before[key]
+		b, is := after[key]
+		return a == b && there == is
+	})
+	return slices.Sorted(maps.Keys(keys))
+}
+
+// settings are the values of a configuration by their keys, without the keys that a reload applies.
+func settings(c *config.Config) map[string]string {
+	all := make(map[string]string)
+	flatten(reflect.ValueOf(fixed(c)), "", all)
+	return all
+}
+
+func flatten(v reflect.Value, key string, into map[string]string) {
+	under := func(name string) string {
+		if key == "" {
+			return name
+		}
+		return key + "." + name
+	}
+	switch {
+	case v.Kind() == reflect.Struct:
+		for i := range v.NumField() {
+			if name := v.Type().Field(i).Tag.Get("toml"); name != "" && name != "-" {
+				flatten(v.Field(i), under(name), into)
+			}
+		}
+	case v.Kind() == reflect.Map && v.Type().Elem().Kind() == reflect.Struct:
+		for _, name := range v.MapKeys() {
+			flatten(v.MapIndex(name), under(name.String()), into)
+		}
+	case v.Kind() == reflect.String: // a secret shows its text to no formatter
+		into[key] = v.String()
+	default:
+		into[key] = fmt.Sprint(v.Interface())
+	}
+}
