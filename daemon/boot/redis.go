@@ -134,8 +134,8 @@ func (i *inspector) look(ctx context.Context) {
 	i.lookAtSites(ctx)
 }
 
-// lookAtSites checks the keys of all sites, and logs the outcome of all sites together: once when keys cannot be checked, and once
-// when all can be checked again.
+// lookAtSites checks the keys of all sites, and logs the outcome of all sites together: once when keys cannot be checked, and
+// once when all can be checked again.
 func (i *inspector) lookAtSites(ctx context.Context) {
 	sites := i.queues()
 	dropped, errs := make([]int, len(sites)), make([]error, len(sites))

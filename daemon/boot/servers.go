@@ -47,8 +47,8 @@ const (
 	lookTableTimeout = 5 * time.Second
 )
 
-// tableWatch reads the table's definition of a site: regularly, so that a new column is noticed, and soon after a statement of the
-// site failed, so that the status of MySQL is what whoever asks MySQL meets.
+// tableWatch reads the table's definition of a site: regularly, so that a new column is noticed, and soon after a statement of
+// the site failed, so that the status of MySQL is what whoever asks MySQL meets.
 type tableWatch struct {
 	doubts chan struct{}
 	loop   lifecycle.Loop

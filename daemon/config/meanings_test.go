@@ -23,8 +23,8 @@ var meanings = map[string]string{
 		"given to a new folder. Empty is no group.",
 
 	"log.level": "Least level of the messages on standard error.",
-	"log.format": "`auto` and `console` are lines for people, with colours on a terminal and priorities in systemd's journal; `auto` is " +
-		"JSON where neither reads.",
+	"log.format": "`auto` and `console` are lines for people, with colours on a terminal and priorities in systemd's journal; " +
+		"`auto` is JSON where neither reads.",
 
 	"redis.addr":                   "`host:port`, or `unix:///path/to/redis.sock`.",
 	"redis.username":               "ACL user; needs a password, too.",

@@ -71,8 +71,8 @@ func (e *exam) reach(site, name string, uid uint32) {
 	}
 }
 
-// letIn is the remedy for a user who may not use a place: the place gets a group of the user, and the user gets no group, as other
-// files may have the same group.
+// letIn is the remedy for a user who may not use a place: the place gets a group of the user, and the user gets no group, as
+// other files may have the same group.
 func (e *exam) letIn(name string, uid uint32, path string) string {
 	if path != e.Config.Daemon.Socket {
 		return prepareSpool

@@ -106,7 +106,8 @@ func CheckWeb(file string, remote bool) error {
 func (s *Server) Start(ctx context.Context) {
 	s.loop.Start(ctx, func(ctx context.Context) {
 		defer context.AfterFunc(ctx, func() { _ = s.http.Close() })() // Prometheus repeats a scrape that is cut off
-		if err := web.Serve(s.listener, s.http, &web.FlagConfig{WebConfigFile: &s.web}, slog.New(slog.DiscardHandler)); !errors.Is(err, http.ErrServerClosed) {
+		flags := &web.FlagConfig{WebConfigFile: &s.web}
+		if err := web.Serve(s.listener, s.http, flags, slog.New(slog.DiscardHandler)); !errors.Is(err, http.ErrServerClosed) {
 			s.log.Error().Err(err).Msg("the metrics endpoint has stopped; the next start of the daemon retries")
 		}
 	})

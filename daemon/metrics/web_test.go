@@ -89,7 +89,7 @@ func TestTheMetricsOfAnotherHost(t *testing.T) {
 	address := serve(t, ServerOptions{WebConfig: file, Log: zerolog.Nop()})
 	client := &http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
-		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // the test's own certificate
+		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, // the test's own certificate
 	}}
 	for password, want := range map[string]int{"secret": http.StatusOK, "wrong": http.StatusUnauthorized} {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+address+"/metrics", nil)

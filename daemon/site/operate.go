@@ -48,8 +48,8 @@ func (s *Site) Status(ctx context.Context) (protocol.SiteStatus, error) {
 	return status, nil
 }
 
-// SinkState returns the state of the site's MySQL, since when, and why. A site that may not be served is paused, unless its MySQL is
-// down, which then is the cause.
+// SinkState returns the state of the site's MySQL, since when, and why. A site that may not be served is paused, unless its
+// MySQL is down, which then is the cause.
 func (s *Site) SinkState() (state flush.SinkState, since time.Time, reason string) {
 	state, since, reason = s.Flusher.Stats().Sink()
 	if s.Served == nil {

@@ -78,8 +78,8 @@ func newPrometheus(t *testing.T, daemon string) *prometheus {
 	p := &prometheus{address: l.Addr().String()}
 	_ = l.Close()
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
-	run := exec.CommandContext(ctx, testenv.Command(t, "prometheus", "prometheus"), "--config.file="+filepath.Join(dir, "prometheus.yml"),
-		"--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+p.address)
+	run := exec.CommandContext(ctx, testenv.Command(t, "prometheus", "prometheus"),
+		"--config.file="+filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+p.address)
 	log := new(strings.Builder)
 	run.Stderr = log
 	if err := run.Start(); err != nil {

@@ -61,8 +61,10 @@ func TestMetrics(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	wants(t, metrics(t, socket), `ticketd_requests_total{code="ok",method="set",site="main"} 3`, `ticketd_dirty_tickets{site="main"} 3`,
-		`ticketd_connections 1`, fmt.Sprintf(`ticketd_redis_up{server="unix://%s"} 1`, redis.Socket()), `ticketd_apply_batch_changes_count 3`,
+	wants(t, metrics(t, socket), `ticketd_requests_total{code="ok",method="set",site="main"} 3`,
+		`ticketd_dirty_tickets{site="main"} 3`,
+		`ticketd_connections 1`, fmt.Sprintf(`ticketd_redis_up{server="unix://%s"} 1`, redis.Socket()),
+		`ticketd_apply_batch_changes_count 3`,
 		`ticketd_journal_entries{site="main"} 0`, `ticketd_spool_files 0`,
 		fmt.Sprintf(`ticketd_mysql_server_up{server="unix(%s)"} 1`, r.proxy.Socket()),
 		fmt.Sprintf(`ticketd_mysql_up{server="unix(%s)",site="main"} 1`, r.proxy.Socket()))
@@ -86,7 +88,8 @@ func TestMetrics(t *testing.T) {
 	}
 	testenv.Eventually(t, 5*time.Second, "the journal holds the change, and Redis is down", func() bool {
 		text = metrics(t, socket)
-		return strings.Contains(text, fmt.Sprintf(`ticketd_redis_up{server="unix://%s"} 0`, redis.Socket())) && strings.Contains(text, `ticketd_journal_entries{site="main"} 1`)
+		return strings.Contains(text, fmt.Sprintf(`ticketd_redis_up{server="unix://%s"} 0`, redis.Socket())) &&
+			strings.Contains(text, `ticketd_journal_entries{site="main"} 1`)
 	})
 	if info, err := os.Stat(socket); err != nil || info.Mode().Perm() != 0o660 {
 		t.Errorf("the socket: %v, %v, want the mode of daemon.socket", info, err)

@@ -162,3 +162,51 @@ func TestAWrongPasswordIsDown(t *testing.T) {
 
 // server is MariaDB's address in the metrics.
 func (f *truth) server() string { return "unix(" + f.mariadb.Socket() + ")" }
+
+// A restart of Redis is a few lines in the log, not a few for each site. (Before: three for each.)
+func TestARestartOfRedisIsToldOnce(t *testing.T) {
+	t.Parallel()
+	f := newTruth(t)
+	f.start(t)
+	c, err := protocol.Dial(t.Context(), f.socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = c.Close() }()
+	each := func(value string) {
+		for n := range truthSites {
+			c.Site = fmt.Sprintf("site%d", n)
+			if _, err := c.Set(t.Context(), set(1, "status", value)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := c.Flush(t.Context(), nil, nil); err != nil && value == "open" {
+				t.Fatal(err)
+			}
+		}
+	}
+	each("open") // each site has a clean copy in Redis, which a restart makes doubtful
+	before := len(f.Log())
+	f.redis.Kill()
+	each("closed") // each site has a change in its journal
+	if err := f.redis.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	testenv.Eventually(t, 15*time.Second, "the changes are in Redis, and the copies are dropped", func() bool {
+		return strings.Contains(f.Log(), "clean copies are read from MySQL again") &&
+			strings.Count(f.Log()[before:], "\n") > 0 && journalsAreEmpty(t, c)
+	})
+	if lines := strings.Count(f.Log()[before:], "\n"); lines >= truthSites {
+		t.Errorf("%d lines for %d sites:\n%s", lines, truthSites, f.Log()[before:])
+	}
+}
+
+func journalsAreEmpty(t *testing.T, c *protocol.Client) bool {
+	t.Helper()
+	for n := range truthSites {
+		c.Site = fmt.Sprintf("site%d", n)
+		if status, err := c.Status(t.Context()); err != nil || status.Journal.Entries > 0 {
+			return false
+		}
+	}
+	return true
+}

@@ -37,8 +37,8 @@ type Options struct {
 	Log     zerolog.Logger
 }
 
-// Asker asks a server something cheap; connect says that an open connection proves too little. The error of a server that answers,
-// with whatever words, must not be [Lost].
+// Asker asks a server something cheap; connect says that an open connection proves too little. An answer of the server, with
+// whatever words, is no error.
 type Asker func(ctx context.Context, connect bool) error
 
 // The pauses between trials of a server that is down, and the least time between two questions because of a doubt.
@@ -99,8 +99,8 @@ func (s *Server) IsDown() bool {
 	return state == Down
 }
 
-// Enter must be called before each connection to the server: the error, which wraps [ErrDown], forbids the connection. After a nil
-// the caller must report the connection to [Server.Left].
+// Enter must be called before each connection to the server: the error, which wraps [ErrDown], forbids the connection. After a
+// nil the caller must report the connection to [Server.Left].
 func (s *Server) Enter() error {
 	if s == nil {
 		return nil

@@ -23,12 +23,14 @@ func TestTheReaderDecidesTheForm(t *testing.T) {
 		json, colour bool
 		lines        []string // their beginnings
 	}{
-		"pipe":            {o: Options{Format: "auto"}, json: true},
-		"pipe, readable":  {o: Options{Format: "console"}},
-		"journal":         {o: Options{Format: "auto", Journal: true}, lines: []string{"<3>no answer", "<3>at all", "<6>back"}},
-		"journal as JSON": {o: Options{Format: "json", Journal: true}, json: true, lines: []string{`<3>{"level":"error"`, `<6>{"level":"info"`}},
-		"terminal":        {o: Options{Format: "auto", Terminal: true}, colour: true},
-		"JSON by choice":  {o: Options{Format: "json", Terminal: true}, json: true},
+		"pipe":           {o: Options{Format: "auto"}, json: true},
+		"pipe, readable": {o: Options{Format: "console"}},
+		"journal":        {o: Options{Format: "auto", Journal: true}, lines: []string{"<3>no answer", "<3>at all", "<6>back"}},
+		"journal as JSON": {
+			o: Options{Format: "json", Journal: true}, json: true, lines: []string{`<3>{"level":"error"`, `<6>{"level":"info"`},
+		},
+		"terminal":       {o: Options{Format: "auto", Terminal: true}, colour: true},
+		"JSON by choice": {o: Options{Format: "json", Terminal: true}, json: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -68,7 +70,7 @@ func TestPriorities(t *testing.T) {
 }
 
 // systemd names the file that its journal reads; another file, as after a redirection in a unit, is not the journal.
-func TestTheJournalsFile(t *testing.T) {
+func TestTheJournalsFile(t *testing.T) { //nolint:paralleltest // it sets the environment
 	file, err := os.Create(filepath.Join(t.TempDir(), "stderr"))
 	if err != nil {
 		t.Fatal(err)

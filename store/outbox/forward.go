@@ -167,11 +167,13 @@ func (s *Store) oldest(l *lane) (entries []store.Entry, fence bool, written wal.
 	return entries, fence, l.written, nil
 }
 
-// failed records that the next store does not take a lane's changes, and logs this once for all lanes.
+// failed records that the next store does not take a lane's changes, and logs this once for all lanes, unless Redis is known to be
+// down: one line then stands for all sites.
 func (s *Store) failed(l *lane, err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.takesAll() {
+	if !s.told && s.opts.Up(l.partition) {
+		s.told = true
 		s.opts.Log.Warn().Err(err).Int("changes", s.count).
 			Msg("Redis does not accept changes: the journal keeps new changes and replays the changes when Redis recovers")
 	}
@@ -290,7 +292,8 @@ func (s *Store) confirm(l *lane, entries []store.Entry, stuck []refused) (more b
 	s.replayed += int64(len(entries) - len(stuck))
 	if l.failing { // stuck changes do not count: they concern only their own tickets
 		l.failing = false
-		if s.takesAll() {
+		if s.told && s.takesAll() {
+			s.told = false
 			s.opts.Log.Info().Int("left", s.count).Msg("Redis accepts changes again: the journal is being replayed")
 		}
 	}

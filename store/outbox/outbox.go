@@ -82,6 +82,7 @@ type Store struct {
 	replayed int64
 	tries    int64  // ended replays, successful or failed
 	full     string // why the last change found no room; empty if the change found room
+	told     bool   // the log says that the next store does not take changes
 	untold   []Move // moves that [Options].Moves has not kept yet
 	// recovering is the replacement whose entries are being read while the journal is opened; nil otherwise.
 	recovering *replacement

@@ -76,7 +76,8 @@ func (s *Stats) Failures() int64 { return s.failures.Load() }
 // count grows with each [Options.MaxPause] at the latest.
 func (s *Stats) Turns() int64 { return s.turns.Load() }
 
-// Sink returns the sink's state, with its start and its reason. A sink whose server is down is down, whatever the last write says.
+// Sink returns the sink's state, with its start and its reason. A sink whose server is down is down, whatever the last write
+// says.
 func (s *Stats) Sink() (state SinkState, since time.Time, reason string) {
 	if state, since, reason := s.server.State(); state == health.Down {
 		return SinkDown, since, reason
@@ -154,8 +155,9 @@ func (f *Flusher) found(state SinkState, err error, refused bool) {
 	}
 }
 
-// news tells whether the log must name a state that was found, and which fault the log has named last. The server's own line names
-// an outage of the server. So a first failure waits for the second: a statement may have lost its connection in such an outage.
+// news tells whether the log must name a state that was found, and which fault the log has named last. The server's own line
+// names an outage of the server. So a first failure waits for the second: a statement may have lost its connection in such an
+// outage.
 func (h *condition) news(state SinkState, server *health.Server) (said SinkState, news bool) {
 	const enough = 2
 	h.mu.Lock()

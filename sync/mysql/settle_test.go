@@ -15,7 +15,9 @@ import (
 
 // batch is a write with rows 1 to n.
 func batch(n int) (*write, []row) {
-	w := &write{db: new(DB), conflicts: new(atomic.Int64), lone: new(atomic.Bool), misfits: new(misfits), results: make([]flush.Result, n)}
+	w := &write{
+		db: new(DB), conflicts: new(atomic.Int64), lone: new(atomic.Bool), misfits: new(misfits), results: make([]flush.Result, n),
+	}
 	rows := make([]row, n)
 	for i := range rows {
 		rows[i] = row{id: ticket.ID(i + 1), revision: 1, at: i}

@@ -14,7 +14,7 @@ import (
 
 // Sink writes changes to the tickets table; the package comment says how.
 type Sink struct {
-	db         *DB
+	db                    *DB
 	statements, conflicts atomic.Int64
 	// lone says that a row was refused with an answer that may be an outage's, and that no row has been stored since.
 	lone    atomic.Bool

@@ -30,8 +30,8 @@ var errDown = fmt.Errorf("redis is away: %w", store.ErrUnavailable)
 
 // Watch knows whether Redis, or each partition of a cluster, answers. A watch sits in a client as a hook: the first command
 // without an answer takes its partition down; from then on commands to the partition fail at once instead of each waiting for its
-// time-out, and one prober asks until all partitions answer. A partition that comes and goes is damped: see [health.Damping]. Start
-// and Stop are idempotent.
+// time-out, and one prober asks until all partitions answer. A partition that comes and goes is damped: see [health.Damping].
+// Start and Stop are idempotent.
 type Watch struct {
 	client   goredis.UniversalClient
 	prefixes []string // see [ClientOptions]
@@ -466,8 +466,8 @@ func (w *Watch) lookAtAll(ctx context.Context, cmds []goredis.Cmder, err error) 
 	}
 }
 
-// lastHold bounds the least time for which a partition stays down that comes and goes; while a partition is down, the journal keeps
-// its changes.
+// lastHold bounds the least time for which a partition stays down that comes and goes; while a partition is down, the journal
+// keeps its changes.
 const lastHold = 2 * time.Second
 
 // refusedDial tells whether an error is the error of a failed dial. go-redis answers with the last such error for up to a second
