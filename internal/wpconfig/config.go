@@ -57,7 +57,7 @@ const MaxSize = 1 << 20
 
 // conventional are the variables of the environment that common configurations read: those of Docker's images (each with a
 // second one, NAME_FILE, that names a file), of Bedrock, and of hosts.
-var conventional = strings.Fields(`WORDPRESS_DB_NAME WORDPRESS_DB_USER WORDPRESS_DB_PASSWORD WORDPRESS_DB_HOST
+var conventional = strings.Fields(`WORDPRESS_DB_NAME WORDPRESS_DB_USER WORDPRESS_DB_PASSWORD WORDPRESS_DB_HOST WORDPRESS_DB_PORT
 	WORDPRESS_DB_CHARSET WORDPRESS_DB_COLLATE WORDPRESS_TABLE_PREFIX WORDPRESS_DEBUG WORDPRESS_CONFIG_EXTRA WORDPRESS_CONFIG
 	WORDPRESS_AUTH_KEY WORDPRESS_SECURE_AUTH_KEY WORDPRESS_LOGGED_IN_KEY WORDPRESS_NONCE_KEY WORDPRESS_AUTH_SALT
 	WORDPRESS_SECURE_AUTH_SALT WORDPRESS_LOGGED_IN_SALT WORDPRESS_NONCE_SALT
@@ -123,15 +123,30 @@ func Parse(src []byte, source *Source) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range slices.Sorted(maps.Keys(m.shared.read)) {
-		if m.shared.read[name] {
-			c.Notes = append(c.Notes, "the environment variable "+name+" is set here, and the file uses it")
-		} else if !strings.HasSuffix(name, "_FILE") {
-			c.Notes = append(c.Notes, "the environment variable "+name+" is not set here: if PHP has the variable, set it before "+
-				"this command")
+	c.Notes = append(c.Notes, environmentNotes(m.shared.read)...)
+	return c, nil
+}
+
+// environmentNotes names the variables of the environment that the file has read, each with whether it is set here.
+func environmentNotes(read map[string]bool) []string {
+	var set, unset, notes []string
+	for _, name := range slices.Sorted(maps.Keys(read)) {
+		switch {
+		case read[name]:
+			set = append(set, name)
+		case !strings.HasSuffix(name, "_FILE") && !strings.HasSuffix(name, "_KEY") && !strings.HasSuffix(name, "_SALT"):
+			unset = append(unset, name)
 		}
 	}
-	return c, nil
+	if len(set) > 0 {
+		notes = append(notes, "from the environment of this command: "+strings.Join(set, ", "))
+	}
+	if len(unset) > 0 {
+		notes = append(notes, "not in the environment of this command, so that the defaults in the file count: "+
+			""+strings.Join(unset, ", ")+
+			"; if PHP has them, set them before the command")
+	}
+	return notes
 }
 
 // facts are the settings of a configuration, from the machine or from PHP itself.

@@ -90,8 +90,8 @@ func Ask(ctx context.Context, source *Source, php PHP) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range names {
-		c.Notes = append(c.Notes, "PHP has the environment variable "+name+" of this command")
+	if len(names) > 0 {
+		c.Notes = append(c.Notes, "PHP has from the environment of this command: "+strings.Join(names, ", "))
 	}
 	return c, nil
 }

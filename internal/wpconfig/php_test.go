@@ -37,7 +37,7 @@ if (!function_exists('getenv_docker')) {
 define( 'DB_NAME', getenv_docker('WORDPRESS_DB_NAME', 'wordpress') );
 define( 'DB_USER', getenv_docker('WORDPRESS_DB_USER', 'example username') );
 define( 'DB_PASSWORD', getenv_docker('WORDPRESS_DB_PASSWORD', 'example password') );
-define( 'DB_HOST', getenv_docker('WORDPRESS_DB_HOST', 'mysql') );
+define( 'DB_HOST', getenv_docker('WORDPRESS_DB_HOST', 'mysql') . ':' . getenv_docker('WORDPRESS_DB_PORT', '3306'));
 define( 'AUTH_KEY', getenv_docker('WORDPRESS_AUTH_KEY', 'put your unique phrase here') );
 $table_prefix = getenv_docker('WORDPRESS_TABLE_PREFIX', 'wp_');
 define( 'WP_DEBUG', !!getenv_docker('WORDPRESS_DEBUG', '') );
@@ -170,11 +170,18 @@ var configurations = map[string]struct {
 		strings.Replace(plain, "'wp_'", "f()", 1), want: "shop wp hunter2 wp_"},
 	"a constant's value": {text: "define( 'ENV', 'wp' );\n" + strings.Replace(plain, "'wp_'", "ENV . '_'", 1),
 		want: "shop wp hunter2 wp_"},
-	"a closure":            {text: "$f = function () { return 1; };\n" + plain},
-	"a global":             {text: plain + "function f() { global $table_prefix; $table_prefix = 'f_'; } f();"},
-	"an unknown condition": {text: plain + "if ( time() > 5 ) { $table_prefix = 't_'; }"},
-	"both branches equal":  {text: plain + "if ( time() > 5 ) { $x = 1; } else { $x = 2; }", want: "shop wp hunter2 wp_"},
-	"numbers":              {text: strings.Replace(plain, "'wp_'", "'b' . 0x10 . '_' . 1_000", 1), want: "shop wp hunter2 b16_1000"},
+	"a branch that ends the page": {
+		text: "if ( isset( $_SERVER['HTTP_X'] ) ) { define( 'DB_NAME', 'no' ); exit; }\n" + plain, want: "shop wp hunter2 wp_",
+	},
+	"a define in a class":   {text: "class Site { static function set() { define( 'DB_NAME', 'other' ); } } Site::set();\n" + plain},
+	"a computed function":   {text: "$f = 'define'; $f( 'DB_NAME', 'other' );\n" + plain},
+	"a define in a closure": {text: "array_map( 'define', array( 'DB_NAME' ), array( 'other' ) );\n" + plain},
+	"a closure":             {text: "$f = function () { return 1; };\n" + plain},
+	"a global":              {text: plain + "function f() { global $table_prefix; $table_prefix = 'f_'; } f();"},
+	"an unknown condition":  {text: plain + "if ( time() > 5 ) { $table_prefix = 't_'; }"},
+	"both branches equal":   {text: plain + "if ( time() > 5 ) { $x = 1; } else { $x = 2; }", want: "shop wp hunter2 wp_"},
+	"numbers": {text: strings.Replace(plain, "'wp_'", "'b' . 0x10 . '_' . 1_000", 1),
+		want: "shop wp hunter2 b16_1000"},
 }
 
 // What the package reads is what PHP itself reads; and where it says that only PHP can tell, PHP tells.
@@ -208,6 +215,12 @@ func TestConfigurationsAreReadAsPHPReadsThem(t *testing.T) {
 			}
 			if err != nil {
 				t.Fatal(err)
+			}
+			for name := range test.env {
+				if !strings.Contains(strings.Join(parsed.Notes, "\n"), "from the environment of this command: ") ||
+					!strings.Contains(strings.Join(parsed.Notes, "\n"), name) {
+					t.Errorf("notes %q do not name %s", parsed.Notes, name)
+				}
 			}
 			if got, php := sum(parsed), sum(asked); got != test.want || php != test.want {
 				t.Errorf("read as %s, by PHP as %s, want %s", got, php, test.want)
