@@ -21,9 +21,9 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: deps
-deps: ## Install what is missing through apt (servers, PHP, linters) and npm (another WordPress)
+deps: ## Install what is missing through apt (servers, PHP, linters, and beside them the newest WordPress)
 	@internal/testenv/deps.sh
-	@internal/testenv/npm.sh wordpress
+	@internal/testenv/wordpress.sh
 
 .PHONY: build
 build: ## Build bin/ticketd, static and with its version
@@ -42,8 +42,12 @@ composer: ## Make dist/composer/, from which Composer installs the PHP client wi
 pot: ## Make the template for translators anew
 	@$(PLUGIN)/pot.sh $(POT)
 
+.PHONY: parts
+parts: deps ## Say which WordPress and WP-CLI the tests run on; TICKETD_TEST_WORDPRESS and TICKETD_TEST_WP name others
+	@internal/testenv/parts.sh
+
 .PHONY: test
-test: deps test-go test-php ## Run every test: Go with the race detector on real servers, then PHP
+test: parts test-go test-php ## Run every test: Go with the race detector on real servers, then PHP
 
 .PHONY: test-go
 test-go: ## Run the Go tests alone: unit, conformance, integration, end to end
@@ -110,10 +114,11 @@ test-mysql: deps ## Run what needs a MySQL against Oracle's: SERVER=/path/to/mys
 		TICKETD_TEST_SEED=$(or $(SEED),$$RANDOM) $(GO) test -race -count=1 -v -timeout 60m -run '^TestChaos$$' ./internal/chaos
 
 .PHONY: test-browser
-test-browser: ## Walk the plugin's screens in a browser (Chromium); screenshots are left in dist/browser
+test-browser: deps ## Walk the plugin's screens in Chromium, on WordPress 6.1 and the newest; screenshots are left in dist/browser
 	@internal/testenv/deps.sh --browser
 	@npm ci --prefix $(PLUGIN)/tests/browser --no-audit --no-fund
-	$(GO) run ./internal/browser
+	$(GO) run ./internal/browser --wordpress 6.1
+	$(GO) run ./internal/browser --wordpress newest
 
 .PHONY: php-protocol
 php-protocol: ## Write the plugin's copy of what both sides of the protocol must agree on anew

@@ -2,8 +2,9 @@
 // php-client/tests/browser against the site. A test changes the site through a control server, which listens on 127.0.0.1 and
 // requires a secret that the tests receive.
 //
-// Run browser in the module's root, after `npm ci` in that folder; `make test-browser` does both steps. Screenshots are left
-// in dist/browser. With --keep the site stays until an interrupt.
+// Run browser in the module's root, after `npm ci` in that folder; `make test-browser` does both steps. With --wordpress it is
+// the newest WordPress instead of 6.1. Screenshots are left in dist/browser, in a folder for each WordPress. With --keep the
+// site stays until an interrupt.
 package main
 
 import (
@@ -37,9 +38,11 @@ func main() {
 	}
 }
 
-// mustUse gives the site categories to suggest. The period is long, so that changes stay pending until a test flushes.
+// mustUse gives the site categories to suggest. The period is long, so that changes stay pending until a test flushes. With
+// patience a busy machine, on which the daemon answers late, is no outage.
 const (
-	mustUse = `add_filter( 'ticketd_categories', function () {
+	patience = "define( 'TICKETD_TIMEOUT_MS', 5000 );"
+	mustUse  = `add_filter( 'ticketd_categories', function () {
 	return array( 'billing' => 'Billing', 'delivery' => 'Delivery', 'returns' => 'Returns' );
 } );`
 	site = "strategy = \"interval\"\nperiod = \"6h\"\n"
@@ -49,9 +52,15 @@ const (
 func Run(ctx context.Context, args []string) (err error) {
 	flags := flag.NewFlagSet("browser", flag.ContinueOnError)
 	keep := flags.Bool("keep", false, "leave the site running after the tests")
+	version := flags.String("wordpress", testenv.Debian61, "the WordPress: 6.1 or newest")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
+	source, err := testenv.FindWordPress(*version)
+	if err != nil {
+		return err
+	}
+	shots := filepath.Join("dist", "browser", *version)
 	dir, err := os.MkdirTemp("", "ticketd-browser-")
 	if err != nil {
 		return fmt.Errorf("making a folder: %w", err)
@@ -62,7 +71,7 @@ func Run(ctx context.Context, args []string) (err error) {
 		return err
 	}
 	stack, err := testenv.StartStack(ctx, dir, binary, filepath.Join("php-client", "ticketd"), testenv.StackOptions{
-		Site: site, MustUse: mustUse, TCP: true, Debug: true,
+		Site: site, Config: patience, MustUse: mustUse, TCP: true, Debug: true, Source: source,
 		Redis: testenv.RedisOptions{Config: []string{"appendonly yes", "maxmemory-policy noeviction"}},
 	})
 	if err != nil {
@@ -74,10 +83,15 @@ func Run(ctx context.Context, args []string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, control.stop()) }()
-	err = walk(ctx, stack, control)
+	env := []string{
+		"TICKETD_URL=" + stack.WordPress.URL(), "TICKETD_USER=" + stack.WordPress.User,
+		"TICKETD_PASSWORD=" + stack.WordPress.Password, "TICKETD_CONTROL=" + control.url, "TICKETD_SECRET=" + control.secret,
+		"TICKETD_SHOTS=" + shots,
+	}
+	err = walk(ctx, stack, shots, env)
 	if *keep {
 		fmt.Printf("The site runs in %s. To run the tests again:\n%s node php-client/tests/browser/main.mjs\n",
-			dir, strings.Join(environment(stack, control), " "))
+			dir, strings.Join(env, " "))
 		<-ctx.Done()
 	}
 	if err != nil {
@@ -86,31 +100,20 @@ func Run(ctx context.Context, args []string) (err error) {
 	return nil
 }
 
-// shots is where the screenshots go.
-const shots = "dist/browser"
-
-// walk runs the tests; PHP must not have complained about the plugin meanwhile.
-func walk(ctx context.Context, s *testenv.Stack, c *control) error {
+// walk runs the tests, whose pictures go into the folder shots; PHP must not have complained about the plugin meanwhile.
+func walk(ctx context.Context, s *testenv.Stack, shots string, env []string) error {
 	if err := os.MkdirAll(shots, 0o750); err != nil {
 		return fmt.Errorf("a folder for screenshots: %w", err)
 	}
 	cmd := exec.CommandContext(ctx, "node", filepath.Join("php-client", "tests", "browser", "main.mjs"))
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	cmd.Env = append(os.Environ(), environment(s, c)...)
+	cmd.Env = append(os.Environ(), env...)
 	err := cmd.Run()
 	lines, reported := s.WordPress.PHPFPM.Errors("/plugins/ticketd/")
 	if reported == nil && len(lines) > 0 {
 		reported = fmt.Errorf("PHP reported:\n%s", strings.Join(lines, "\n"))
 	}
 	return errors.Join(err, reported)
-}
-
-// environment passes the addresses of the site to the tests.
-func environment(s *testenv.Stack, c *control) []string {
-	return []string{
-		"TICKETD_URL=" + s.WordPress.URL(), "TICKETD_USER=" + s.WordPress.User, "TICKETD_PASSWORD=" + s.WordPress.Password,
-		"TICKETD_CONTROL=" + c.url, "TICKETD_SECRET=" + c.secret, "TICKETD_SHOTS=" + shots,
-	}
 }
 
 // control changes the site for the tests: POST /php and /sql run the body and answer with the output; /lock locks the tickets

@@ -14,7 +14,7 @@ import (
 // eachWordPress runs a test on every version of WordPress that the plugin is tested with.
 func eachWordPress(t *testing.T, test func(t *testing.T, source string)) {
 	t.Helper()
-	for _, version := range []string{testenv.Debian61, testenv.NPM65} {
+	for _, version := range []string{testenv.Debian61, testenv.Newest} {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
 			test(t, testenv.WordPressSource(t, version))

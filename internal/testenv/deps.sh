@@ -57,7 +57,6 @@ find_missing() {
 
     want nodejs has node
     want npm has npm
-    want unzip has unzip
     want prometheus has prometheus promtool # for the alert rules
     want gettext has xgettext msguniq
 

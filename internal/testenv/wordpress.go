@@ -74,7 +74,7 @@ func StartWordPress(ctx context.Context, dir string, o WordPressOptions) (*WordP
 func (w *WordPress) serve(ctx context.Context, o WordPressOptions) (err error) {
 	source := o.Source
 	if source == "" {
-		if source, err = findWordPress(Debian61); err != nil {
+		if source, err = FindWordPress(Debian61); err != nil {
 			return err
 		}
 	}

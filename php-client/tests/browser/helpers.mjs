@@ -2,6 +2,7 @@
  * What the browser tests share: the browser, users who are logged in, the control server, checks that hold on every page.
  */
 import assert from 'node:assert/strict';
+import { setTimeout as pause } from 'node:timers/promises';
 import { chromium } from 'playwright-core';
 
 const env = ( name ) => {
@@ -20,8 +21,12 @@ let browser;
 export async function open() {
 	browser = await chromium.launch( {
 		executablePath: process.env.CHROMIUM || '/usr/bin/chromium',
-		// Chromium's sandbox does not work for root, as whom containers run.
-		args: process.getuid() === 0 ? [ '--no-sandbox' ] : [],
+		args: [
+			// A page is complete when its last picture is there: the pictures of other sites (avatars) fail at once.
+			'--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1',
+			// Chromium's sandbox does not work for root, as whom containers run.
+			...( process.getuid() === 0 ? [ '--no-sandbox' ] : [] ),
+		],
 	} );
 }
 
@@ -42,6 +47,9 @@ export async function control( what, body = '' ) {
 /** Runs PHP in the site and returns the JSON that it printed. */
 export const php = async ( code ) => JSON.parse( await control( '/php', code ) );
 
+/** How long a step may take, in milliseconds. */
+const patience = 60000;
+
 /** The password that the tests give every user they make. */
 export const password = 'a long password of the tests';
 
@@ -51,7 +59,7 @@ export const password = 'a long password of the tests';
  */
 export async function visitor( options = {} ) {
 	const context = await browser.newContext( { viewport: { width: 1280, height: 900 }, ...options } );
-	context.setDefaultTimeout( 30000 );
+	context.setDefaultTimeout( patience );
 	const page = await context.newPage();
 	page.complaints = [];
 	page.on( 'pageerror', ( error ) => page.complaints.push( String( error ) ) );
@@ -87,9 +95,21 @@ export async function login( user, options = {} ) {
 /** Opens a page of wp-admin. */
 export const visit = ( page, path ) => page.goto( `${ url }/wp-admin/${ path }` );
 
-/** Does what leads to another page, and waits until that is there. */
+/**
+ * Does what leads to another page, and waits until that is complete. The document itself is asked: an event of the browser could
+ * belong to the page before, or be missed.
+ */
 export async function follow( page, action ) {
-	await Promise.all( [ page.waitForEvent( 'load' ), action() ] );
+	await page.evaluate( () => {
+		document.ticketdLeft = true;
+	} );
+	await action();
+	const there = () => page.evaluate( () => ! document.ticketdLeft && 'complete' === document.readyState );
+	const end = Date.now() + patience;
+	while ( ! ( await there().catch( () => false ) ) ) { // it fails between two documents
+		assert.ok( Date.now() < end, `no other page came after ${ page.url() }` );
+		await pause( 20 );
+	}
 }
 
 /** Fails where the page complained, or where something that can be operated has no name. */
@@ -117,7 +137,7 @@ export async function shot( page, name, selector ) {
 
 /** The texts of a column of the table of tickets. */
 export const column = ( page, name ) =>
-	page.locator( `.wp-list-table tbody tr td.column-${ name }` ).evaluateAll( ( cells ) =>
+	page.locator( `.wp-list-table tbody tr > .column-${ name }` ).evaluateAll( ( cells ) =>
 		cells.map( ( cell ) => ( cell.querySelector( '.row-title' ) || cell ).firstChild.textContent.trim() || cell.textContent.trim() )
 	);
 

@@ -97,7 +97,12 @@ test( 'the same without a script', async () => {
 	await page.context().close();
 } );
 
-test( 'dead letters: shown, retried, dropped', async () => {
+test( 'dead letters: shown, retried, dropped', async ( t ) => {
+	// Where the test fails, the tests after it find a site that is well.
+	t.after( async () => {
+		await control( '/sql', 'ALTER TABLE wp_support_tickets DROP CONSTRAINT IF EXISTS known' );
+		await php( 'ticketd_retry_dead_letters( null ); echo wp_json_encode( ticketd_flush() );' );
+	} );
 	await control( '/sql', "ALTER TABLE wp_support_tickets ADD CONSTRAINT known CHECK (category <> 'forbidden')" );
 	await change( 3, 'array( "category" => "forbidden" )' );
 	await php( 'echo wp_json_encode( ticketd_flush() );' );
