@@ -41,7 +41,8 @@ func FindWordPress(version string) (string, error) {
 		}
 		path = filepath.Join(root, ".cache", "wordpress-sid")
 	}
-	if _, err := os.Stat(filepath.Join(path, "wp-load.php")); err != nil {
+	// Who runs the tests may name any folder.
+	if _, err := os.Stat(filepath.Join(path, "wp-load.php")); err != nil { //nolint:gosec // see above
 		return "", fmt.Errorf("there is no WordPress in %s: `make deps` brings Debian sid's, "+
 			"TICKETD_TEST_WORDPRESS names another: %w", path, err)
 	}
