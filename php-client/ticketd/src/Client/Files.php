@@ -50,10 +50,10 @@ final class Files {
 		$draft = dirname( $path ) . '/' . self::DRAFT . bin2hex( random_bytes( 8 ) );
 		$mask  = umask( self::UMASK );
 		try {
-			// phpcs:ignore WordPress.WP.AlternativeFunctions -- The client works without WordPress.
+			// phpcs:ignore WordPress.WP.AlternativeFunctions, Generic.PHP.ForbiddenFunctions -- The client works without WordPress.
 			$done = @file_put_contents( $draft, $bytes ) === strlen( $bytes )
 				&& ( ! $sync || self::sync( $draft ) )
-				// phpcs:ignore WordPress.WP.AlternativeFunctions -- The client works without WordPress.
+				// phpcs:ignore WordPress.WP.AlternativeFunctions, Generic.PHP.ForbiddenFunctions -- The client works without WordPress.
 				&& @rename( $draft, $path );
 		} finally {
 			umask( $mask );
@@ -75,7 +75,7 @@ final class Files {
 		$mask  = umask( self::UMASK );
 		try {
 			// A link is refused if the name is taken; an opened or renamed file is not.
-			// phpcs:ignore WordPress.WP.AlternativeFunctions -- The client works without WordPress.
+			// phpcs:ignore WordPress.WP.AlternativeFunctions, Generic.PHP.ForbiddenFunctions -- The client works without WordPress.
 			return @file_put_contents( $draft, '' ) === 0 && @link( $draft, $path );
 		} finally {
 			umask( $mask );
@@ -89,7 +89,7 @@ final class Files {
 	 * @param string $path The path.
 	 */
 	public static function remove( string $path ): void {
-		// phpcs:ignore WordPress.WP.AlternativeFunctions -- The client works without WordPress.
+		// phpcs:ignore WordPress.WP.AlternativeFunctions, Generic.PHP.ForbiddenFunctions -- The client works without WordPress.
 		@unlink( $path );
 	}
 
@@ -148,7 +148,7 @@ final class Files {
 			return true;
 		}
 		// Syncing needs a stream, and nothing else opens one of a file.
-		// phpcs:ignore WordPress.WP.AlternativeFunctions -- The client works without WordPress.
+		// phpcs:ignore WordPress.WP.AlternativeFunctions, Generic.PHP.ForbiddenFunctions -- The client works without WordPress.
 		$file = @fopen( $path, 'r' );
 		return false !== $file && @fsync( $file );
 	}

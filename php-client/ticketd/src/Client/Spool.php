@@ -275,7 +275,7 @@ final class Spool {
 		if ( null === Files::mine( $path ) ) {
 			return null;
 		}
-		// phpcs:ignore WordPress.WP.AlternativeFunctions -- The client works without WordPress.
+		// phpcs:ignore WordPress.WP.AlternativeFunctions, Generic.PHP.ForbiddenFunctions -- The client works without WordPress.
 		$frame = @file_get_contents( $path, false, null, 0, Connection::HEADER_BYTES + Protocol::MAX_PAYLOAD + 1 );
 		if ( false === $frame || strlen( $frame ) <= Connection::HEADER_BYTES ) {
 			return null;

@@ -32,7 +32,7 @@ final class Cursor {
 			+ ( null === $value ? array() : array( 'v' => $value ) )
 			+ array( 'i' => $id );
 		$json   = (string) wp_json_encode( $cursor, JSON_UNESCAPED_SLASHES | JSON_UNESCAPED_UNICODE );
-		// phpcs:ignore WordPress.PHP.DiscouragedPHPFunctions -- The daemon's cursors are base64; nothing is hidden in it.
+		// phpcs:ignore WordPress.PHP.DiscouragedPHPFunctions, Generic.PHP.ForbiddenFunctions -- The daemon's cursors are base64; nothing is hidden in it.
 		return rtrim( strtr( base64_encode( $json ), '+/', '-_' ), '=' );
 	}
 
@@ -48,7 +48,7 @@ final class Cursor {
 	public static function decode( string $text, string $sort, bool $is_ascending ): array {
 		// PHP would take the padding and the alphabet of ordinary base64, too.
 		$text = 1 === preg_match( '/^[A-Za-z0-9_-]+$/D', $text ) ? strtr( $text, '-_', '+/' ) : '';
-		// phpcs:ignore WordPress.PHP.DiscouragedPHPFunctions -- The daemon's cursors are base64; nothing is hidden in it.
+		// phpcs:ignore WordPress.PHP.DiscouragedPHPFunctions, Generic.PHP.ForbiddenFunctions -- The daemon's cursors are base64; nothing is hidden in it.
 		$json   = (string) base64_decode( $text, true );
 		$cursor = json_decode( $json, true );
 		$value  = $cursor['v'] ?? null;

@@ -174,7 +174,7 @@ final class Installer {
 	private function statements( string $table ): array {
 		global $wpdb;
 
-		// phpcs:ignore WordPress.WP.AlternativeFunctions -- A file of the plugin.
+		// phpcs:ignore WordPress.WP.AlternativeFunctions, Generic.PHP.ForbiddenFunctions -- A file of the plugin.
 		$sql = file_get_contents( dirname( $this->file ) . '/sql/schema.sql' );
 		$sql = preg_replace( '/^--.*$/m', '', $sql );
 		$sql = strtr(

@@ -79,7 +79,7 @@ final class Link {
 			$ready   = array( $connection );
 			$failed  = array( $connection );
 			$refused = array( $connection );
-			// phpcs:ignore WordPress.DB.RestrictedFunctions -- As in connection().
+			// phpcs:ignore WordPress.DB.RestrictedFunctions, Generic.PHP.ForbiddenFunctions -- As in connection().
 			if ( 1 !== mysqli_poll( $ready, $failed, $refused, intdiv( $left_us, 1000000 ), $left_us % 1000000 ) ) {
 				return self::give_up();
 			}
@@ -121,7 +121,7 @@ final class Link {
 		list( $name, $port, $socket, $is_ipv6 ) = $host;
 
 		$seconds = max( 1, intdiv( $left_us, 1000000 ) );
-		// phpcs:ignore WordPress.DB.RestrictedFunctions -- A connection of $wpdb's cannot be aborted.
+		// phpcs:ignore WordPress.DB.RestrictedFunctions, Generic.PHP.ForbiddenFunctions -- A connection of $wpdb's cannot be aborted.
 		$connection = mysqli_init();
 		$connection->options( MYSQLI_OPT_CONNECT_TIMEOUT, $seconds );
 		$connection->options( MYSQLI_OPT_READ_TIMEOUT, $seconds );

@@ -160,7 +160,7 @@ final class Output {
 	 */
 	public static function note( string $message ): void {
 		if ( ! \WP_CLI::get_config( 'quiet' ) ) {
-			// phpcs:ignore WordPress.WP.AlternativeFunctions -- It is a stream and no file.
+			// phpcs:ignore WordPress.WP.AlternativeFunctions, Generic.PHP.ForbiddenFunctions -- It is a stream and no file.
 			file_put_contents( 'php://stderr', $message . "\n" );
 		}
 	}
