@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the plugin's template for translators: every text in PHP and JavaScript, and those of the plugin's header.
+# Makes the plugin's template for translators: every text in PHP and JavaScript, and those of the plugin's header and blocks.
 # Usage: pot.sh FILE. The same texts make the same file, so that a test can tell whether the one in the repository is old.
 set -euo pipefail
 
@@ -27,6 +27,14 @@ texts() {
     printf 'msgid ""\nmsgstr ""\n"Project-Id-Version: ticketd\\n"\n"MIME-Version: 1.0\\n"\n'
     printf '"Content-Type: text/plain; charset=UTF-8\\n"\n"Content-Transfer-Encoding: 8bit\\n"\n"X-Domain: ticketd\\n"\n\n'
     printf '#. Description of the plugin\n#: ticketd.php\nmsgid "%s"\nmsgstr ""\n\n' "$(sed -n 's/^ \* Description: *//p' ticketd.php)"
+    # With the contexts by which WordPress looks them up.
+    # shellcheck disable=SC2016 # the variables are PHP's
+    php -r 'foreach ( array_slice( $argv, 1 ) as $file ) {
+        $block = json_decode( file_get_contents( $file ), true );
+        foreach ( array( "title", "description" ) as $key ) {
+            printf( "#: %s\nmsgctxt \"block %s\"\nmsgid %s\nmsgstr \"\"\n\n", $file, $key, json_encode( $block[ $key ], 320 ) );
+        }
+    }' -- blocks/*/block.json
     texts --language=PHP "${php[@]}"
     printf '\n'
     texts --language=JavaScript "${scripts[@]}"

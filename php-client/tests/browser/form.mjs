@@ -91,3 +91,23 @@ test( 'customers see their tickets, on a telephone as cards', async () => {
 	assert.deepEqual( page.complaints, [] );
 	await page.context().close();
 } );
+
+test( 'the editor shows both blocks', async () => {
+	const page = await login( process.env.TICKETD_USER );
+	const names = [ 'ticketd/form', 'ticketd/my-tickets' ];
+	await visit( page, 'post-new.php?post_type=page' );
+	await page.waitForFunction( () => window.wp?.data?.select( 'core/editor' )?.getCurrentPostId() );
+	const versions = await page.evaluate( ( all ) => all.map( ( name ) => wp.blocks.getBlockType( name ).apiVersion ), names );
+	assert.deepEqual( versions, [ 3, 3 ] );
+	await page.evaluate( ( all ) =>
+		wp.data.dispatch( 'core/block-editor' ).insertBlocks( all.map( ( name ) => wp.blocks.createBlock( name ) ) ), names );
+	// A newer WordPress has the page that is edited in a frame, where all its blocks are of version 3.
+	await page.locator( '[data-type="ticketd/form"], iframe[name=editor-canvas]' ).first().waitFor( { state: 'attached' } );
+	const frame = await page.locator( 'iframe[name=editor-canvas]' ).count();
+	const canvas = frame ? page.frameLocator( 'iframe[name=editor-canvas]' ) : page;
+	await canvas.locator( '[data-type="ticketd/form"] #ticketd-subject' ).waitFor();
+	await canvas.locator( '[data-type="ticketd/my-tickets"] .ticketd-my-tickets' ).waitFor();
+	await shot( page, 'blocks' );
+	assert.deepEqual( page.complaints.filter( ( text ) => text.includes( 'ticketd' ) ), [] );
+	await page.context().close();
+} );

@@ -7,6 +7,8 @@
 
 namespace Ticketd\Client;
 
+use Psr\Log\LoggerInterface;
+
 /**
  * Calls ticketd. The client needs only PHP: no WordPress, no extension.
  *
@@ -58,15 +60,15 @@ final class Client implements ClientInterface {
 	/**
 	 * Makes a client; the first call connects.
 	 *
-	 * @param Connection   $connection The connection to use; clients of several sites may share one.
-	 * @param string       $site       The site's name; empty where this user may use exactly one.
-	 * @param int          $timeout_ms Time a call has, in milliseconds; at least 1.
-	 * @param Codec|null   $codec      Null: the extension where it is loaded, PHP otherwise.
-	 * @param Breaker|null $breaker    The breaker; null: this client's own.
-	 * @param string       $table      The table of the tickets, as `database.table`: the daemon finds the site by it
-	 *                                 and refuses what is meant for another one. Empty: it is not compared.
-	 * @param \Psr\Log\LoggerInterface|null $logger Gets a notice where a call is sent again, and a warning where the
-	 *                                              daemon hangs.
+	 * @param Connection           $connection The connection to use; clients of several sites may share one.
+	 * @param string               $site       The site's name; empty where this user may use exactly one.
+	 * @param int                  $timeout_ms Time a call has, in milliseconds; at least 1.
+	 * @param Codec|null           $codec      Null: the extension where it is loaded, PHP otherwise.
+	 * @param Breaker|null         $breaker    The breaker; null: this client's own.
+	 * @param string               $table      The table of the tickets, as `database.table`: the daemon finds the site
+	 *                                         by it and refuses what is meant for another. Empty: it is not compared.
+	 * @param LoggerInterface|null $logger     Gets a notice where a call is sent again, and a warning where the daemon
+	 *                                         hangs.
 	 */
 	public function __construct(
 		Connection $connection,
@@ -75,7 +77,7 @@ final class Client implements ClientInterface {
 		?Codec $codec = null,
 		?Breaker $breaker = null,
 		string $table = '',
-		?\Psr\Log\LoggerInterface $logger = null
+		?LoggerInterface $logger = null
 	) {
 		$codec            = $codec ?? ( ExtCodec::is_available() ? new ExtCodec() : new PureCodec() );
 		$this->caller     = new Caller( $connection, $codec, $breaker ?? new Breaker(), $logger );

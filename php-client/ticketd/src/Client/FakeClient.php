@@ -171,7 +171,8 @@ final class FakeClient implements ClientInterface {
 		$outcomes = array();
 		$place    = 0;
 		foreach ( $fields_by_id as $id => $fields ) {
-			$own = '' === $request_id ? '' : $request_id . '#' . $place++;
+			$own = '' === $request_id ? '' : $request_id . '#' . $place;
+			++$place;
 			try {
 				$outcomes[ $id ] = $this->set_one( $id, $fields, 0, $own, $must_exist );
 			} catch ( DaemonException $refusal ) {
@@ -393,7 +394,8 @@ final class FakeClient implements ClientInterface {
 	private function called( string $method, ...$args ): void {
 		$this->calls[] = array( $method, $args );
 		if ( array() !== $this->failures ) {
-			throw array_shift( $this->failures );
+			$failure = array_shift( $this->failures );
+			throw $failure;
 		}
 	}
 

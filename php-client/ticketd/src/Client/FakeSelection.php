@@ -84,7 +84,11 @@ final class FakeSelection {
 	 */
 	private function is_in_period( array $ticket, string $field ): bool {
 		$time = self::value( $ticket, $field );
-		foreach ( array( 'from' => '>=', 'before' => '<' ) as $end => $operator ) {
+		$ends = array(
+			'from'   => '>=',
+			'before' => '<',
+		);
+		foreach ( $ends as $end => $operator ) {
 			$limit = $this->args[ $field ][ $end ] ?? null;
 			if ( null !== $limit && ! self::holds( $time, $operator, array( $limit ) ) ) {
 				return false;

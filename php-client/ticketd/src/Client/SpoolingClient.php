@@ -9,6 +9,8 @@
 
 namespace Ticketd\Client;
 
+use Psr\Log\LoggerInterface;
+
 /**
  * Makes changes like the client, and spools changes that could not be delivered: no daemon, a full backlog, a passed
  * deadline, a lost connection, or a daemon that answers `overloaded`, `shutting_down` or `unavailable`. Such a failed
@@ -59,27 +61,27 @@ final class SpoolingClient implements ClientInterface {
 	/**
 	 * Gets a warning for each change that is spooled; null: nothing does.
 	 *
-	 * @var \Psr\Log\LoggerInterface|null
+	 * @var LoggerInterface|null
 	 */
-	private ?\Psr\Log\LoggerInterface $logger;
+	private ?LoggerInterface $logger;
 
 	/**
 	 * Takes the parts.
 	 *
-	 * @param Client        $client   The client.
-	 * @param callable      $spool    Returns the spool; called once a change has to be spooled.
-	 * @param callable|null $next_id  Returns an id from the site's own sequence, or 0 where it gives none; null: new
-	 *                                tickets are not spooled unless the caller has given them an id.
-	 * @param callable|null $identity Returns the identity of the site's table, which the spooled change carries, or an
-	 *                                empty string where it is not known.
-	 * @param \Psr\Log\LoggerInterface|null $logger Gets a warning for each change that is spooled.
+	 * @param Client               $client   The client.
+	 * @param callable             $spool    Returns the spool; called once a change has to be spooled.
+	 * @param callable|null        $next_id  Returns an id from the site's own sequence, or 0 where it gives none; null:
+	 *                                       new tickets are not spooled unless the caller has given them an id.
+	 * @param callable|null        $identity Returns the identity of the site's table, which the spooled change carries,
+	 *                                       or an empty string where it is not known.
+	 * @param LoggerInterface|null $logger   Gets a warning for each change that is spooled.
 	 */
 	public function __construct(
 		Client $client,
 		callable $spool,
 		?callable $next_id = null,
 		?callable $identity = null,
-		?\Psr\Log\LoggerInterface $logger = null
+		?LoggerInterface $logger = null
 	) {
 		$this->client   = $client;
 		$this->spool    = $spool;

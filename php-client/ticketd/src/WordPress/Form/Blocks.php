@@ -72,54 +72,21 @@ final class Blocks {
 		);
 		wp_set_script_translations( self::SCRIPT, 'ticketd' );
 		wp_register_style( self::STYLE, plugins_url( 'assets/form.css', $this->file ), array(), Plugin::VERSION );
-		$this->add_block(
-			'ticketd/form',
-			self::FORM,
-			array( 'categories' => '' ),
-			__( 'Ticket form', 'ticketd' ),
-			__( 'A form with which customers open a ticket.', 'ticketd' )
-		);
-		$this->add_block(
-			'ticketd/my-tickets',
-			self::MY_TICKETS,
-			array( 'per_page' => 20 ),
-			__( 'My tickets', 'ticketd' ),
-			__( 'The tickets of the customer who is logged in.', 'ticketd' )
-		);
+		$this->add_block( 'form', self::FORM );
+		$this->add_block( 'my-tickets', self::MY_TICKETS );
 	}
 
 	/**
-	 * Registers a block that shows what a shortcode does.
+	 * Registers a block, which its block.json describes. The block shows what a shortcode does, and its attributes are
+	 * the shortcode's.
 	 *
-	 * @param string $name        The block's name.
-	 * @param string $shortcode   The shortcode.
-	 * @param array  $defaults    Defaults of its attributes by name, which are the shortcode's.
-	 * @param string $title       The block's title.
-	 * @param string $description The description.
+	 * @param string $folder    The block's folder.
+	 * @param string $shortcode The shortcode.
 	 */
-	private function add_block(
-		string $name,
-		string $shortcode,
-		array $defaults,
-		string $title,
-		string $description
-	): void {
-		$attribute = static fn( $value ): array => array(
-			'type'    => is_int( $value ) ? 'integer' : 'string',
-			'default' => $value,
-		);
+	private function add_block( string $folder, string $shortcode ): void {
 		register_block_type(
-			$name,
+			dirname( $this->file ) . '/blocks/' . $folder,
 			array(
-				'api_version'     => 2,
-				'title'           => $title,
-				'description'     => $description,
-				'category'        => 'widgets',
-				'icon'            => 'tickets-alt',
-				'attributes'      => array_map( $attribute, $defaults ),
-				'supports'        => array( 'html' => false ),
-				'editor_script'   => self::SCRIPT,
-				'editor_style'    => self::STYLE,
 				'render_callback' => static function ( array $attributes ) use ( $shortcode ): string {
 					global $shortcode_tags;
 
