@@ -70,6 +70,14 @@ func TestWPCLI(t *testing.T) {
 		cli(t, s, strings.NewReader("y\n"), 0, "delete", "1")
 		want("2", "list", "--format=ids")
 
+		// A file may come through a pipe, which cannot be rewound.
+		const file = "\xEF\xBB\xBF\"id\",subject,status\n50,\"through, a pipe\",open\n51,another,open\n"
+		out := cli(t, s, strings.NewReader(file), 0, "import", "csv", "-", "--format=csv")
+		if !strings.Contains(out.Stdout, "created,") {
+			t.Errorf("import prints\n%s%s", out.Stdout, out.Stderr)
+		}
+		want("id,subject\n50,\"through, a pipe\"\n51,another", "get", "50", "51", "--fields=id,subject", "--format=csv")
+
 		if out := cli(t, s, nil, 0, "verify", "--format=count"); !strings.Contains(out.Stderr, "the same in both") {
 			t.Errorf("verify says on STDERR\n%s", out.Stderr)
 		}
