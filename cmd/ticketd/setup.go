@@ -163,9 +163,14 @@ func (o *options) migrate(ctx context.Context, f *configFlags, options mysql.Mig
 	case !options.DryRun:
 		fmt.Fprintf(o.err, "%s: done\n", site.TableName())
 	}
-	if !raiseIDs {
-		return nil
+	if raiseIDs {
+		return o.raiseIDs(ctx, c, name, db)
 	}
+	return nil
+}
+
+// raiseIDs numbers new tickets above the highest id in the table.
+func (o *options) raiseIDs(ctx context.Context, c *config.Config, name string, db *mysql.DB) error {
 	before, after, err := mysql.NewSequence(db).RaiseToTable(ctx)
 	if err == nil {
 		err = boot.ForgetIDs(c.Daemon.StateDir, name)
@@ -173,6 +178,7 @@ func (o *options) migrate(ctx context.Context, f *configFlags, options mysql.Mig
 	if err != nil {
 		return err
 	}
+	site := c.Sites[name]
 	fmt.Fprintf(o.err, "%s: the sequence of ids is raised from %d to %d\n", site.TableName(), before, after)
 	return nil
 }

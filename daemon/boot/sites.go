@@ -112,7 +112,8 @@ func databaseOf(c config.Site) (mysql.Config, error) {
 		return mysql.Config{}, fmt.Errorf("TLS of MySQL: %w", err)
 	}
 	return mysql.Config{
-		DSN: c.DSN.Reveal(), TLS: secured, TLSName: strings.Join([]string{c.TLSCA, c.TLSCert, c.TLSKey, c.TLSServerName}, "\x00"), Table: c.TableName(), Key: c.KeyColumn, Revision: c.RevisionColumn, Columns: c.Columns,
+		DSN: c.DSN.Reveal(), TLS: secured, TLSName: strings.Join([]string{c.TLSCA, c.TLSCert, c.TLSKey, c.TLSServerName}, "\x00"),
+		Table: c.TableName(), Key: c.KeyColumn, Revision: c.RevisionColumn, Columns: c.Columns,
 		// A column that the config maps to such a field has the field's meaning, too.
 		DeletedAt: c.Columns["deleted_at"], CreatedAt: c.Columns["created_at"], UpdatedAt: c.Columns["updated_at"],
 		MaxRows: c.Batch,

@@ -83,8 +83,8 @@ func (e *exam) letIn(name string, uid uint32, path string) string {
 			group = groupName(uint32(gid))
 		}
 	}
-	return fmt.Sprintf("SocketGroup=%s of ticketd.socket (systemctl edit ticketd.socket), or daemon.socket_group = %q without it; then "+
-		"systemctl restart ticketd.socket ticketd.service", group, group)
+	return fmt.Sprintf("SocketGroup=%s of ticketd.socket (systemctl edit ticketd.socket), or daemon.socket_group = %q without it; "+
+		"then systemctl restart ticketd.socket ticketd.service", group, group)
 }
 
 // extension checks that PHP-FPM has msgpack, by the files of Debian's packages. On other systems Site Health asks PHP itself.

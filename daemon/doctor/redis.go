@@ -112,7 +112,8 @@ func (e *exam) redisSocket() {
 		joinRedis(group, name)+"; if the mode is 0700 or 0755, unixsocketperm 770 in redis.conf")
 }
 
-// joinRedis is the remedy for a daemon that is not in the group of Redis' socket. A group of the system opens more than that socket.
+// joinRedis is the remedy for a daemon that is not in the group of Redis' socket. A group of the system opens more than that
+// socket.
 func joinRedis(group, user string) string {
 	if strings.Contains(group, "redis") || strings.Contains(group, "valkey") {
 		return fmt.Sprintf("usermod -aG %s %s && systemctl restart ticketd", group, user)

@@ -17,7 +17,8 @@ func TestWhatTheServiceDoesNotSee(t *testing.T) {
 	view := unit.Parse("LoadState=loaded\nPrivateTmp=yes\nProtectHome=yes\n")
 	e := &exam{Options: Options{Config: &c, Unit: &view}}
 	e.sandbox(t.Context())
-	if len(e.found) != 3 || e.found[1].Site != "main" || e.found[2].Verdict != Warn || e.found[2].Check != "tls" || !strings.Contains(e.found[0].Fix, "BindPaths=/home/shop") ||
+	if len(e.found) != 3 || e.found[1].Site != "main" || e.found[2].Verdict != Warn || e.found[2].Check != "tls" ||
+		!strings.Contains(e.found[0].Fix, "BindPaths=/home/shop") ||
 		!strings.Contains(e.found[1].Fix, "PrivateTmp=no") {
 		t.Errorf("%+v", e.found)
 	}

@@ -78,8 +78,8 @@ func (c *collector) daemon(to *series) {
 	s := &c.sources
 	to.gauge("start_time_seconds", "When the daemon started, in seconds since 1970: a change is a restart.",
 		float64(s.Started.UnixMilli())/1000)
-	to.gauge("clock_seconds", "The clock of the daemon's host at the scrape, in seconds since 1970: minus the time of the sample it is "+
-		"the clock's distance from Prometheus' clock.", float64(time.Now().UnixMicro())/1e6)
+	to.gauge("clock_seconds", "The clock of the daemon's host at the scrape, in seconds since 1970: minus the time of the sample "+
+		"it is the clock's distance from Prometheus' clock.", float64(time.Now().UnixMicro())/1e6)
 	to.gauge("connections", "Open connections of clients.", float64(s.Connections.Open()))
 	to.gauge("connections_limit", "The most open connections of clients (daemon.max_connections).", float64(s.Connections.Limit()))
 	to.counter("connections_refused_total",
@@ -155,7 +155,7 @@ func ofSite(ctx context.Context, all *series, s *Site) {
 	to.counter("flushed_rows_total", "Rows that MySQL has confirmed.", stats.Rows())
 	to.counter("flush_statements_total", "Statements that wrote rows to MySQL.", s.Statements())
 	to.counter("flush_failures_total", "Flush rounds that failed and were retried.", stats.Failures())
-	to.counter("flush_conflicts_total", "Statements of a flush that met a deadlock, or waited for a lock in vain; they were retried.",
+	to.counter("flush_conflicts_total", "Statements of a flush that met a deadlock or waited for a lock in vain; they were retried.",
 		s.Conflicts())
 	to.counter("parked_tickets_total", "Tickets parked as dead letters because MySQL rejected them, since the daemon started.",
 		stats.Dead())

@@ -79,20 +79,9 @@ func (o *Options) redisLogins(wp *wpconfig.Config) ([]config.Redis, error) {
 	cache := config.Redis{
 		Addr: cacheAddr(&wp.Redis), Username: wp.Redis.User, Password: config.Secret(wp.Redis.Password), TLS: wp.Redis.TLS,
 	}
-	var named config.Redis
-	if o.RedisPasswordFile != "" {
-		text, err := eyes{}.Read(o.RedisPasswordFile)
-		if err != nil {
-			return nil, fmt.Errorf("--redis-password-file: %w", err)
-		}
-		named.Password = config.Secret(strings.TrimRight(string(text), "\r\n"))
-	}
-	named.Username = o.RedisUser
-	if o.RedisCA != "" {
-		var err error
-		if named.TLSCA, err = filepath.Abs(o.RedisCA); err != nil {
-			return nil, err
-		}
+	named, err := o.redisFlags()
+	if err != nil {
+		return nil, err
 	}
 	if o.Redis == "" {
 		if named.Username+named.Password.Reveal()+named.TLSCA != "" {
@@ -123,6 +112,22 @@ func (o *Options) redisLogins(wp *wpconfig.Config) ([]config.Redis, error) {
 		}
 	}
 	return []config.Redis{named}, nil
+}
+
+// redisFlags returns the login of the command line, without the address.
+func (o *Options) redisFlags() (named config.Redis, err error) {
+	if o.RedisPasswordFile != "" {
+		text, err := eyes{}.Read(o.RedisPasswordFile)
+		if err != nil {
+			return named, fmt.Errorf("--redis-password-file: %w", err)
+		}
+		named.Password = config.Secret(strings.TrimRight(string(text), "\r\n"))
+	}
+	named.Username = o.RedisUser
+	if o.RedisCA != "" {
+		named.TLSCA, err = filepath.Abs(o.RedisCA)
+	}
+	return named, err
 }
 
 // remedy adds to an error of Redis what to do about it.

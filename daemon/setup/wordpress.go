@@ -47,8 +47,7 @@ func (d *draft) open(table string) (*mysql.DB, error) {
 // unreachable adds to an error of MySQL what to do about it.
 func unreachable(err error) error {
 	text := "cannot use the database in wp-config.php: %w"
-	var unknown x509.UnknownAuthorityError
-	if errors.As(err, &unknown) {
+	if _, is := errors.AsType[x509.UnknownAuthorityError](err); is {
 		text += "; --mysql-ca FILE names the CA that signed the certificate"
 	}
 	return fmt.Errorf(text, err)

@@ -17,7 +17,7 @@ func TestWhatTheUnitHides(t *testing.T) {
 		"one in /run":        {shipped, "/run/mysqld/mysqld.sock", "", ""},
 		"another's /tmpfile": {shipped, "/tmpfile/x", "", ""},
 		"a path around":      {shipped, "/run/../tmp/x", "PrivateTmp=yes", "PrivateTmp=no"},
-		"shown again":        {shipped + "BindPaths=/home/shop/.redis:/home/shop/.redis:rbind\n", "/home/shop/.redis/redis.sock", "", ""},
+		"shown again":        {shipped + "BindPaths=/home/shop/r:/home/shop/r:rbind\n", "/home/shop/r/redis.sock", "", ""},
 		"a drop-in":          {"LoadState=loaded\nPrivateTmp=no\nProtectHome=read-only\n", "/tmp/x", "", ""},
 		"read-only":          {"LoadState=loaded\nProtectHome=read-only\n", "/home/x/y", "", ""},
 		"no unit":            {"LoadState=not-found\nPrivateTmp=yes\n", "/tmp/x", "", ""},

@@ -79,7 +79,8 @@ func newPrometheus(t *testing.T, daemon string) *prometheus {
 	_ = l.Close()
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	run := exec.CommandContext(ctx, testenv.Command(t, "prometheus", "prometheus"),
-		"--config.file="+filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+p.address)
+		"--config.file="+filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(dir, "data"),
+		"--web.listen-address="+p.address)
 	log := new(strings.Builder)
 	run.Stderr = log
 	if err := run.Start(); err != nil {

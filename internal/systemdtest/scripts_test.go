@@ -53,8 +53,9 @@ func TestRemovalFollowsNoLink(t *testing.T) {
 	if err := os.Chown(state, uid, -1); err != nil {
 		t.Fatal(err)
 	}
-	text := strings.NewReplacer("/var/lib/ticketd", state, "=ticketd ", "="+daemon.Uid+" ", "/run/systemd/system", "/no/such/folder").
-		Replace(string(script))
+	text := strings.NewReplacer(
+		"/var/lib/ticketd", state, "=ticketd ", "="+daemon.Uid+" ", "/run/systemd/system", "/no/such/folder",
+	).Replace(string(script))
 	run := func() string {
 		cmd := exec.CommandContext(t.Context(), "sh", "-c", text, "prerm", "remove")
 		cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"))

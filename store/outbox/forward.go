@@ -167,8 +167,8 @@ func (s *Store) oldest(l *lane) (entries []store.Entry, fence bool, written wal.
 	return entries, fence, l.written, nil
 }
 
-// failed records that the next store does not take a lane's changes, and logs this once for all lanes, unless Redis is known to be
-// down: one line then stands for all sites.
+// failed records that the next store does not take a lane's changes, and logs this once for all lanes, unless Redis is known to
+// be down: one line then stands for all sites.
 func (s *Store) failed(l *lane, err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -105,7 +105,9 @@ func (q *queue) readClaims(ctx context.Context, ids []ticket.ID, dues []time.Tim
 			_ = q.foreign(id) // reported; the other tickets are claimed
 		}
 		c := claim(id, hash, ticket.Revision(q.line.Load()))
-		if len(c.Fields) == 0 && !c.Deleted && hash[markPrefix+fieldRevision] == "" {
+		if isRevision(&c, hash) {
+			c.Partial, c.Last, c.Revision = false, false, c.Newest
+		} else if len(c.Fields) == 0 && !c.Deleted {
 			stale = append(stale, store.Receipt{ID: id})
 			continue
 		}
@@ -217,10 +219,12 @@ func claim(id ticket.ID, hash map[string]string, line ticket.Revision) store.Cla
 	if !c.Partial {
 		c.Fields = c.All
 	}
-	if hash[markPrefix+fieldRevision] != "" && c.RevisionOnly() {
-		c.Partial, c.Last, c.Revision = false, false, c.Newest
-	}
 	return c
+}
+
+// isRevision says that the revision alone of a ticket is pending: see raise in apply.lua.
+func isRevision(c *store.Claim, hash map[string]string) bool {
+	return hash[markPrefix+fieldRevision] != "" && c.RevisionOnly()
 }
 
 // confirmed says that a hash holds the whole ticket, or fields without pending changes.

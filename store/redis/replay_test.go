@@ -164,7 +164,8 @@ func TestReplayedRepetitionOfAForgottenTicketRaisesTheRow(t *testing.T) {
 		t.Fatal(err)
 	}
 	direct := outcomes[0].Revision
-	if err := errors.Join(s.Ack(t.Context(), []store.Receipt{{ID: 1, Revision: direct}}), client.Del(t.Context(), prefix+"ticket:1").Err()); err != nil {
+	flushed := []store.Receipt{{ID: 1, Revision: direct}}
+	if err := errors.Join(s.Ack(t.Context(), flushed), client.Del(t.Context(), prefix+"ticket:1").Err()); err != nil {
 		t.Fatal(err)
 	}
 	acknowledged := direct + 1000

@@ -125,7 +125,7 @@ func (c Config) Validate() error {
 }
 
 // parseDSN hides the driver's own error, which may quote a part of the password.
-func (c *Config) parseDSN() (*driver.Config, error) {
+func (c Config) parseDSN() (*driver.Config, error) {
 	parsed, err := driver.ParseDSN(c.DSN)
 	if err != nil {
 		return nil, errors.New("dsn: cannot be read; write it as user:password@unix(/path/to.sock)/database")
