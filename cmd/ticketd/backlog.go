@@ -29,15 +29,25 @@ func newStatus(o *options) *cobra.Command {
 	var watch bool
 	cmd := &cobra.Command{
 		Use: "status", Short: "Show the backlog, and whether Redis and MySQL answer", Args: cobra.NoArgs,
+		Long: "Show the backlog of a site, and whether Redis and MySQL answer; without --site, if there are several sites, or with\n" +
+			"--all, a line for each site of the configuration.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			write, err := statusWriter(format)
 			if err != nil {
 				return err
 			}
-			if watch {
-				return o.watch(cmd.Context(), write)
+			show := func(ctx context.Context) error { return o.status(ctx, write) }
+			if o.all {
+				show = func(ctx context.Context) error { return o.overview(ctx, format) }
 			}
-			return o.status(cmd.Context(), write)
+			if watch {
+				return o.watch(cmd.Context(), show)
+			}
+			err = show(cmd.Context())
+			if refused := (*protocol.Error)(nil); errors.As(err, &refused) && refused.Field == "site" && o.site == "" {
+				return o.overview(cmd.Context(), format) // there are several sites
+			}
+			return err
 		},
 	}
 	addFormat(cmd, &format)
@@ -56,14 +66,14 @@ func (o *options) status(ctx context.Context, write func(io.Writer, *protocol.St
 }
 
 // watch shows the status every second. watch goes on while the daemon is away.
-func (o *options) watch(ctx context.Context, write func(io.Writer, *protocol.StatusResult) error) error {
+func (o *options) watch(ctx context.Context, show func(context.Context) error) error {
 	ticker := time.NewTicker(watchEvery)
 	defer ticker.Stop()
 	for {
 		if term.IsTerminal(int(o.out.Fd())) {
 			fmt.Fprint(o.out, "\x1b[H\x1b[2J")
 		}
-		if err := o.status(ctx, write); err != nil && ctx.Err() == nil {
+		if err := show(ctx); err != nil && ctx.Err() == nil {
 			fmt.Fprintln(o.err, "ticketd:", err)
 		}
 		select {

@@ -77,7 +77,7 @@ func (o *options) importRedis(cmd *cobra.Command, f *importFlags) (err error) {
 		return &usageError{fmt.Errorf("--pattern %q: a pattern is a prefix of the id, and one * at the end", f.pattern)}
 	}
 	ctx := cmd.Context()
-	c, name, err := o.loadSite(&f.config)
+	c, name, err := o.loadSite(ctx, &f.config)
 	if err != nil {
 		return err
 	}

@@ -81,7 +81,7 @@ func newIdentityNew(o *options) *cobra.Command {
 
 // whereabouts calls decide with the whereabouts of the site named by --site.
 func (o *options) whereabouts(ctx context.Context, f *configFlags, decide func(*boot.Whereabouts) error) (err error) {
-	c, name, err := o.loadSite(f)
+	c, name, err := o.loadSite(ctx, f)
 	if err != nil {
 		return err
 	}
@@ -95,17 +95,13 @@ func (o *options) whereabouts(ctx context.Context, f *configFlags, decide func(*
 
 // identity shows all sites, or the site named by --site.
 func (o *options) identity(ctx context.Context, f *configFlags) error {
-	c, err := f.load()
+	c, err := f.load(ctx)
 	if err != nil {
 		return err
 	}
-	names := c.SiteNames()
-	if o.site != "" {
-		name, err := siteName(c, o.site)
-		if err != nil {
-			return err
-		}
-		names = []string{name}
+	names, err := o.chosen(c)
+	if err != nil {
+		return err
 	}
 	var wrong []error
 	for _, name := range names {
@@ -245,7 +241,7 @@ func newRestore(o *options) *cobra.Command {
 }
 
 func (o *options) restore(ctx context.Context, f *configFlags, prefer string) (err error) {
-	c, name, err := o.loadSite(f)
+	c, name, err := o.loadSite(ctx, f)
 	if err != nil {
 		return err
 	}
@@ -372,7 +368,7 @@ func newJournal(o *options) *cobra.Command {
 		Long: "The daemon does not start with a damaged journal, since skipping the damage would lose changes silently.\n" +
 			"salvage replaces each damaged file by a file with the readable changes, in order, and keeps the damaged file\n" +
 			"beside the new file as *.corrupt. Copy the folder first. A journal without damage is not changed.",
-		RunE: func(*cobra.Command, []string) error { return o.salvage(&f) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return o.salvage(cmd.Context(), &f) },
 	}
 	f.add(salvage)
 	cmd.AddCommand(salvage, newPending(o))
@@ -392,12 +388,16 @@ func newPending(o *options) *cobra.Command {
 }
 
 func (o *options) pending(ctx context.Context, f *configFlags) error {
-	c, err := f.load()
+	c, err := f.load(ctx)
+	if err != nil {
+		return err
+	}
+	names, err := o.chosen(c)
 	if err != nil {
 		return err
 	}
 	total := int64(0)
-	for _, name := range c.SiteNames() {
+	for _, name := range names {
 		n, err := boot.Pending(ctx, c, name)
 		if errors.Is(err, wal.ErrLocked) {
 			return fmt.Errorf("%w: stop the daemon first; while the daemon runs, 'ticketd status' shows the pending changes", err)
@@ -414,8 +414,8 @@ func (o *options) pending(ctx context.Context, f *configFlags) error {
 	return nil
 }
 
-func (o *options) salvage(f *configFlags) error {
-	c, name, err := o.loadSite(f)
+func (o *options) salvage(ctx context.Context, f *configFlags) error {
+	c, name, err := o.loadSite(ctx, f)
 	if err != nil {
 		return err
 	}

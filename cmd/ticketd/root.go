@@ -36,6 +36,8 @@ type options struct {
 	streams
 	socket  string
 	site    string
+	all     bool   // all sites of the configuration
+	config  string // that has the names of all sites; empty is the default
 	timeout time.Duration
 }
 
@@ -64,6 +66,7 @@ func newRoot(std streams) *cobra.Command {
 	flags.StringVar(&o.socket, "socket", envOr("TICKETD_SOCKET", defaultSocket), "the daemon's Unix socket ($TICKETD_SOCKET)")
 	flags.StringVar(&o.site, "site", os.Getenv("TICKETD_SITE"),
 		"the site's name in the daemon's config; needed if you may use several sites ($TICKETD_SITE)")
+	flags.BoolVar(&o.all, "all", false, "all sites of the configuration, one after the other")
 	flags.DurationVar(&o.timeout, "timeout", 10*time.Second, "how long a call may take; flush and serve take as long as they need")
 	root.AddCommand(setupCommands(o)...)
 	root.AddCommand(recoveryCommands(o)...)
@@ -71,6 +74,7 @@ func newRoot(std streams) *cobra.Command {
 	root.AddCommand(listCommands(o)...)
 	root.AddCommand(backlogCommands(o)...)
 	root.AddCommand(newServe(o), newImport(o), newVersion(o), newMan())
+	o.everySite(root)
 	wrongArgsAreUsage(root)
 	return root
 }

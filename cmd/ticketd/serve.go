@@ -25,8 +25,9 @@ const defaultConfig = "/etc/ticketd/ticketd.toml"
 
 // configFlags name a configuration.
 type configFlags struct {
-	path string
-	set  []string
+	path  string
+	set   []string
+	blogs boot.Blogs
 }
 
 func (f *configFlags) add(cmd *cobra.Command) {
@@ -34,14 +35,22 @@ func (f *configFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar(&f.set, "set", nil, "key=value over file and environment; may be repeated")
 }
 
-func (f *configFlags) load() (*config.Config, error) {
+// load reads the configuration, and makes a site of each blog of its multisites.
+func (f *configFlags) load(ctx context.Context) (*config.Config, error) {
 	for _, flag := range f.set {
 		if key, _, _ := strings.Cut(flag, "="); config.SecretKey(key) {
 			return nil, &usageError{fmt.Errorf("--set %s: every user of this host can read a command line: put it into the "+
 				"configuration, a file that it names (%s_file), or the environment", key, key)}
 		}
 	}
-	return config.Load(f.path, os.Environ(), f.set)
+	c, err := config.Load(f.path, os.Environ(), f.set)
+	if err != nil {
+		return nil, err
+	}
+	if f.blogs.Path = f.path; f.blogs.Say == nil {
+		f.blogs.Say = func(format string, args ...any) { fmt.Fprintf(os.Stderr, "note: "+format+"\n", args...) }
+	}
+	return c, f.blogs.Expand(ctx, c)
 }
 
 func newServe(o *options) *cobra.Command {
@@ -49,7 +58,8 @@ func newServe(o *options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "serve", Short: "Run the daemon", Args: cobra.NoArgs,
 		Long: "Run the daemon in the foreground.\n\n" +
-			"SIGTERM and SIGINT stop it in order, a second one at once; SIGHUP reloads the configuration.",
+			"SIGTERM and SIGINT stop it in order, a second one at once; SIGHUP reloads the configuration: sites are added and removed,\n" +
+			"and users, strategies and the log's level change. The blogs of a multisite are looked up again every minute.",
 		RunE: func(cmd *cobra.Command, _ []string) error { return serve(cmd.Context(), &f, o.err) },
 	}
 	f.add(cmd)
@@ -57,7 +67,8 @@ func newServe(o *options) *cobra.Command {
 }
 
 func serve(ctx context.Context, f *configFlags, stderr *os.File) error {
-	c, err := f.load()
+	f.blogs.Keep = true
+	c, err := f.load(ctx)
 	if err != nil {
 		return err
 	}
@@ -77,7 +88,8 @@ func serve(ctx context.Context, f *configFlags, stderr *os.File) error {
 	takeHalf()
 	ballast := make([]byte, ballastBytes)
 	defer runtime.KeepAlive(ballast)
-	go reloads(reloading, hangups, f, d, log)
+	f.blogs.Say = func(format string, args ...any) { log.Warn().Msgf(format, args...) }
+	go reloads(reloading, hangups, f, c, d, log)
 	context.AfterFunc(reloading, func() { notify(log, stopping(c.Daemon.ShutdownTimeout)) })
 	timeout, err := sdnotify.SdWatchdogEnabled(false)
 	if err != nil {
@@ -101,21 +113,33 @@ func takeHalf() {
 // after that much new garbage and not after four megabytes, which a few hundred writes make.
 const ballastBytes = 16 << 20
 
-// reloads applies the configuration again at each SIGHUP. A wrong configuration is logged and changes nothing.
-func reloads(ctx context.Context, hangups <-chan os.Signal, f *configFlags, d *boot.Daemon, log zerolog.Logger) {
+// blogsEvery is how often the daemon asks a multisite for its blogs.
+const blogsEvery = time.Minute
+
+// reloads applies the configuration again at each SIGHUP, and when a multisite of the configuration c has other blogs. A wrong
+// configuration is logged and changes nothing.
+func reloads(
+	ctx context.Context, hangups <-chan os.Signal, f *configFlags, c *config.Config, d *boot.Daemon, log zerolog.Logger,
+) {
+	again := time.NewTicker(blogsEvery)
+	defer again.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-again.C:
+			if !f.blogs.Changed(ctx, c) {
+				continue
+			}
 		case <-hangups:
 		}
 		notify(log, sdnotify.SdNotifyReloading+"\n"+sdnotify.SdNotifyMonotonicUsec())
-		c, err := f.load()
+		now, err := f.load(ctx)
 		if err == nil {
-			err = d.Reload(ctx, c)
+			c, err = now, d.Reload(ctx, now)
 		}
 		if err != nil {
-			log.Error().Err(err).Msg("the configuration is not reloaded; the one before stays in force")
+			log.Error().Err(err).Msg("the configuration is not reloaded, or not all of it; what is wrong stays as before")
 		}
 		notify(log, sdnotify.SdNotifyReady)
 	}
@@ -136,8 +160,8 @@ func notify(log zerolog.Logger, state string) {
 }
 
 // loadSite reads the configuration and returns the name of the site of --site, or of the only site.
-func (o *options) loadSite(f *configFlags) (c *config.Config, name string, err error) {
-	if c, err = f.load(); err != nil {
+func (o *options) loadSite(ctx context.Context, f *configFlags) (c *config.Config, name string, err error) {
+	if c, err = f.load(ctx); err != nil {
 		return nil, "", err
 	}
 	name, err = siteName(c, o.site)

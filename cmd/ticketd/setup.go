@@ -129,7 +129,7 @@ func newMigrate(o *options) *cobra.Command {
 }
 
 func (o *options) migrate(ctx context.Context, f *configFlags, options mysql.MigrateOptions, raiseIDs bool) (err error) {
-	c, name, err := o.loadSite(f)
+	c, name, err := o.loadSite(ctx, f)
 	if err != nil {
 		return err
 	}
@@ -206,7 +206,14 @@ func newDoctor(o *options) *cobra.Command {
 }
 
 func (o *options) doctor(ctx context.Context, f *configFlags, user string, write func(io.Writer, []doctor.Finding) error) error {
-	c, err := f.load()
+	c, err := f.load(ctx)
+	if o.site != "" && err == nil {
+		name, err := siteName(c, o.site)
+		if err != nil {
+			return err
+		}
+		c.Sites = map[string]config.Site{name: c.Sites[name]}
+	}
 	found := doctor.Run(ctx, doctor.Options{Config: c, LoadError: err, User: user, Version: version.String()})
 	if err := write(o.out, found); err != nil {
 		return err
@@ -263,7 +270,7 @@ func (o *options) verify(ctx context.Context, f *configFlags, v verify.Options) 
 	if v.Share <= 0 || v.Share > 1 {
 		return &usageError{fmt.Errorf("--sample %v is not above 0 and at most 1", v.Share)}
 	}
-	c, err := f.load()
+	c, err := f.load(ctx)
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/ticketd/ticketd/daemon/config"
 	"github.com/ticketd/ticketd/daemon/site"
@@ -32,7 +33,7 @@ func (d *Daemon) keepSettings() {
 		return
 	}
 	kept := startSettings{Salt: rand.Text()}
-	kept.Digests = digests(d.config, kept.Salt)
+	kept.Digests = digests(d.now, kept.Salt)
 	text, err := json.MarshalIndent(kept, "", "  ")
 	if err == nil {
 		err = site.Keep(filepath.Join(dir, startedWith), text)
@@ -78,9 +79,23 @@ func differing(before, after map[string]string) []string {
 	maps.DeleteFunc(keys, func(key string, _ bool) bool {
 		a, there := before[key]
 		b, is := after[key]
-		return a == b && there == is
+		return a == b && there == is || there != is && !(hasSite(before, key) && hasSite(after, key))
 	})
 	return slices.Sorted(maps.Keys(keys))
+}
+
+// hasSite says whether settings have the site of a key, or the key is of no site: a reload adds and removes whole sites.
+func hasSite(settings map[string]string, key string) bool {
+	parts := strings.SplitN(key, ".", 3) //nolint:mnd // sites.NAME.key
+	if parts[0] != "sites" || len(parts) < 2 {
+		return true
+	}
+	for other := range settings {
+		if strings.HasPrefix(other, "sites."+parts[1]+".") {
+			return true
+		}
+	}
+	return false
 }
 
 // settings are the values of a configuration by their keys, without the keys that a reload applies.

@@ -38,25 +38,30 @@ import (
 
 // Daemon is a running daemon with all its parts.
 type Daemon struct {
-	config *config.Config
+	config *config.Config // of the start; its sites may have changed since, see now
 	log    zerolog.Logger
 
 	started time.Time
 
 	redis *redisPlace // nil without a Redis
+	mysql *mysql.Servers
 	// servers are the states of the sites' MySQL servers, by address.
-	servers map[string]*health.Server
-	mysql   *mysql.Servers
-	sites   []*runningSite
-	table   *daemon.AccessList
-	server  *daemon.Server
-	spool   *spool.Spool // nil without a spool
+	servers atomic.Pointer[map[string]*health.Server]
+
+	life    sync.Mutex      // held while sites are added or removed, and by the stop
+	now     *config.Config  // the start's, with the present sites
+	work    context.Context //nolint:containedctx // of the background work; nil before Run and after the stop
+	running atomic.Pointer[[]*runningSite]
+
+	table  *daemon.AccessList
+	server *daemon.Server
+	spool  *spool.Spool // nil without a spool
 
 	spoolUsers atomic.Pointer[[]uint32] // the users that should have a folder in the spool
 
 	// places says where pending changes are; left are warnings of pending changes that an earlier configuration has left elsewhere.
 	places lastPlaces
-	left   []string
+	left   atomic.Pointer[[]string]
 
 	connections *daemon.Connections
 
@@ -68,13 +73,15 @@ type Daemon struct {
 
 // New builds a daemon and binds its socket, without starting background work.
 func New(ctx context.Context, c *config.Config, log zerolog.Logger) (*Daemon, error) {
-	d := &Daemon{config: c, log: log, started: time.Now(), mysql: mysql.NewServers(c.MySQL.MaxConnections)}
+	d := &Daemon{config: c, log: log, started: time.Now(), mysql: mysql.NewServers(c.MySQL.MaxConnections), now: c}
+	d.setSites(nil)
+	d.servers.Store(&map[string]*health.Server{})
 	if c.Metrics.Listen != "" {
 		d.metrics = metrics.New(version.String())
 	}
 	if c.HasRedis() {
 		var err error
-		if d.redis, err = newRedisPlace(c, func() []*runningSite { return d.sites }, log); err != nil {
+		if d.redis, err = newRedisPlace(c, d.sites, log); err != nil {
 			return nil, err
 		}
 	}
@@ -88,16 +95,16 @@ func (d *Daemon) build(ctx context.Context) error {
 	if err := prepareStateDir(d.config.Daemon.StateDir); err != nil {
 		return err
 	}
-	for _, name := range d.config.SiteNames() {
-		s, err := d.openSite(name, d.config.Sites[name])
+	for _, name := range d.now.SiteNames() {
+		s, err := d.openSite(name, d.now.Sites[name])
 		if err != nil {
 			return fmt.Errorf("site %s: %w", name, err)
 		}
-		d.sites = append(d.sites, s)
+		d.setSites(append(slices.Clone(d.sites()), s))
 	}
 	d.findLeft(ctx)
-	d.identify(ctx)
-	for _, s := range d.sites {
+	d.identify(ctx, d.sites())
+	for _, s := range d.sites() {
 		if err := d.complete(ctx, s); err != nil {
 			return fmt.Errorf("site %s: %w", s.name, err)
 		}
@@ -128,13 +135,13 @@ func (d *Daemon) build(ctx context.Context) error {
 	return nil
 }
 
-// identify reads the identities of all sites' tables from MySQL, in parallel. Without an answer within [lookTimeout] a site's
+// identify reads the identities of the sites' tables from MySQL, in parallel. Without an answer within [lookTimeout] a site's
 // identity comes from disk.
-func (d *Daemon) identify(ctx context.Context) {
+func (d *Daemon) identify(ctx context.Context, sites []*runningSite) {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	var asked sync.WaitGroup
-	for _, s := range d.sites {
+	for _, s := range sites {
 		asked.Go(func() {
 			_ = s.database.Identify(ctx) // [custody.told] records the result
 			s.custody.recall(s.database)
@@ -145,23 +152,23 @@ func (d *Daemon) identify(ctx context.Context) {
 
 // openSite makes the parts of a site by which the table can be identified.
 func (d *Daemon) openSite(name string, c config.Site) (*runningSite, error) {
-	s := &runningSite{name: name, prefix: c.KeyPrefix, keys: describeKeys(d.config, name)}
+	s := &runningSite{name: name, prefix: c.KeyPrefix, keys: describeKeys(d.now, name)}
 	s.log = d.log.With().Str("site", name).Logger()
 	s.sampled = logs.Limited(s.log, 1, time.Minute)
 	database, err := databaseOf(c)
 	if err != nil {
-		return nil, err
+		return s, err
 	}
 	if c.Exposed() {
 		s.log.Warn().Msg("the connection to MySQL has no TLS: whoever is on the way can read the password and the tickets; " +
 			"set tls = true in the site's section")
 	}
 	if s.database, err = d.mysql.Open(database); err != nil {
-		return nil, err
+		return s, err
 	}
 	s.tables, s.server = newTableWatch(), d.serverOf(s)
 	s.database.Watch(s.server, s.tables.doubt)
-	s.server.Join(s.database.Ask, s.recovered)
+	s.leaveServer = s.server.Join(s.database.Ask, s.recovered)
 	s.custody = newCustody(d.config.Daemon.StateDir, name, s.database, s.log)
 	s.moves, err = moves.Open(moves.Options{
 		Path: movesFile(d.config.Daemon.StateDir, name), Table: s.custody.named, Owns: s.custody.owns, Log: s.log,
@@ -183,7 +190,7 @@ func describeKeys(c *config.Config, site string) string {
 
 // complete makes the rest of a site.
 func (d *Daemon) complete(ctx context.Context, s *runningSite) error {
-	name, c := s.name, d.config.Sites[s.name]
+	name, c := s.name, d.now.Sites[s.name]
 	clock := ticket.NewClock(time.Now)
 	var flusher *flush.Flusher
 	var err error
@@ -225,6 +232,7 @@ func (d *Daemon) complete(ctx context.Context, s *runningSite) error {
 		Served:  s.custody.served, Owns: s.custody.owns,
 		Log: s.log,
 	})
+	s.parts = s.watched(&d.config.Redis)
 	return nil
 }
 
@@ -238,10 +246,11 @@ func (d *Daemon) state() (up bool, since time.Time, reason string) {
 
 // warnings are left pending changes, and faults of Redis for the operator.
 func (d *Daemon) warnings() []string {
+	left := *d.left.Load()
 	if d.redis == nil {
-		return d.left
+		return left
 	}
-	return slices.Concat(d.left, d.redis.doctor.warnings())
+	return slices.Concat(left, d.redis.doctor.warnings())
 }
 
 // journalStatus returns the function that reports the journal's status; nil without a journal.
@@ -372,7 +381,7 @@ func (d *Daemon) openSpool(dispatcher *daemon.Dispatcher) {
 
 // movesOf returns the register of a site's creates that got a new id.
 func (d *Daemon) movesOf(of daemon.Site) *moves.Register {
-	for _, s := range d.sites {
+	for _, s := range d.sites() {
 		if daemon.Site(site.Gate{Site: s.Site}) == of { // as access hands it out
 			return s.moves
 		}

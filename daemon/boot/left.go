@@ -55,6 +55,7 @@ type leftKeys struct {
 func (d *Daemon) findLeft(ctx context.Context) {
 	file := d.placesFile()
 	if file == "" {
+		d.left.Store(&[]string{})
 		return
 	}
 	text, err := os.ReadFile(file)
@@ -64,9 +65,12 @@ func (d *Daemon) findLeft(ctx context.Context) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		d.log.Warn().Err(err).Str("file", file).Msg("the places of the last configuration are not known")
 	}
-	d.left = slices.Concat(d.leftJournals(ctx), d.leftKeys(time.Now()))
-	for _, text := range d.left {
-		d.log.Error().Msg(text)
+	left := slices.Concat(d.leftJournals(ctx), d.leftKeys(time.Now()))
+	before := d.left.Swap(&left)
+	for _, text := range left {
+		if before == nil || !slices.Contains(*before, text) {
+			d.log.Error().Msg(text)
+		}
 	}
 	d.keepPlaces()
 }
@@ -79,6 +83,9 @@ func (d *Daemon) placesFile() string {
 }
 
 func (d *Daemon) keepPlaces() {
+	if d.placesFile() == "" {
+		return
+	}
 	text, err := json.MarshalIndent(&d.places, "", "  ")
 	if err == nil {
 		err = site.Keep(d.placesFile(), append(text, '\n'))
@@ -93,7 +100,7 @@ func (d *Daemon) keepPlaces() {
 func (d *Daemon) leftJournals(ctx context.Context) []string {
 	own := make(map[string]bool)
 	now := ""
-	for _, name := range d.config.SiteNames() {
+	for _, name := range d.now.SiteNames() {
 		former := d.config.FormerJournalDir(name)
 		own[d.config.JournalDir(name)], own[former] = true, true
 		now = filepath.Dir(filepath.Dir(former))
@@ -147,8 +154,8 @@ func leftJournal(ctx context.Context, dir string) (text string, pending bool) {
 func (d *Daemon) leftKeys(at time.Time) []string {
 	keys := make(map[string]lastKeys)
 	if d.config.HasRedis() {
-		for _, name := range d.config.SiteNames() {
-			keys[name] = lastKeys{Where: whereKeys(d.config, name), Pending: true}
+		for _, name := range d.now.SiteNames() {
+			keys[name] = lastKeys{Where: whereKeys(d.now, name), Pending: true}
 		}
 	}
 	serves := func(where string) bool {

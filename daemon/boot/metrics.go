@@ -26,7 +26,7 @@ func (d *Daemon) offerMetrics(ctx context.Context, connections *daemon.Connectio
 		d.log.Error().Err(err).Msg("the metrics endpoint cannot be offered: the daemon serves without metrics until its next start")
 		return
 	}
-	d.metrics.Watch(d.sources(connections))
+	d.metrics.Watch(func() metrics.Sources { return d.sources(connections) })
 	d.scraped = metrics.NewServer(d.metrics, listener, metrics.ServerOptions{
 		Profiles: c.Pprof, WebConfig: c.WebConfig, Ready: d.readiness, Log: d.log,
 	})
@@ -34,7 +34,7 @@ func (d *Daemon) offerMetrics(ctx context.Context, connections *daemon.Connectio
 
 // sources are what a scrape asks.
 func (d *Daemon) sources(connections *daemon.Connections) metrics.Sources {
-	sources := metrics.Sources{Started: d.started, Connections: connections, Servers: d.servers, Folders: map[string]string{}}
+	sources := metrics.Sources{Started: d.started, Connections: connections, Servers: *d.servers.Load(), Folders: map[string]string{}}
 	if d.redis != nil {
 		sources.Redis = redisAddress(&d.config.Redis)
 		sources.Pool, sources.RedisUp = d.redis.client.PoolStats, d.redis.up
@@ -46,7 +46,7 @@ func (d *Daemon) sources(connections *daemon.Connections) metrics.Sources {
 	if dir := d.config.Daemon.StateDir; dir != "" {
 		sources.Folders["state"] = dir
 	}
-	for _, s := range d.sites {
+	for _, s := range d.sites() {
 		if s.backend.Journal() != nil {
 			sources.JournalBytes, sources.JournalEntries = d.config.Journal.MaxBytes, d.config.Journal.MaxEntries
 			sources.Folders["journal"] = d.config.JournalDir(s.name)
@@ -79,14 +79,15 @@ func (d *Daemon) readiness() error {
 		return errNotReady
 	}
 	var errs []error
-	for _, s := range d.sites {
+	sites := d.sites()
+	for _, s := range sites {
 		if up, _, reason := s.StoreState(); !up && s.backend.Journal() == nil {
 			errs = append(errs, fmt.Errorf("site %s: Redis does not answer, and there is no journal: %s", s.name, reason))
 		} else if err := s.custody.served(); err != nil {
 			errs = append(errs, fmt.Errorf("site %s is not served: %w", s.name, err))
 		}
 	}
-	if len(errs) < len(d.sites) { // the other sites are served
+	if len(errs) < len(sites) { // the other sites are served
 		return nil
 	}
 	return errors.Join(errs...)

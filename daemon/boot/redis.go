@@ -36,11 +36,12 @@ func newRedisPlace(c *config.Config, sites func() []*runningSite, log zerolog.Lo
 	return p, nil
 }
 
-// start begins to watch Redis. The sites must be complete, as the watch may report an earlier connection at any time.
-func (p *redisPlace) start(ctx context.Context, sites []*runningSite) {
+// start begins to watch Redis. sites returns the present sites, which are complete, as the watch may report an earlier connection
+// at any time.
+func (p *redisPlace) start(ctx context.Context, sites func() []*runningSite) {
 	p.watch.OnRun(func(ctx context.Context, on goredis.Scripter, run string, partitions []int) error {
 		defer p.doctor.lookSoon()
-		for _, s := range sites {
+		for _, s := range sites() {
 			if err := s.backend.redis.Replaced(ctx, on, run, partitions); err != nil {
 				return err
 			}
@@ -51,7 +52,7 @@ func (p *redisPlace) start(ctx context.Context, sites []*runningSite) {
 		return nil
 	})
 	p.watch.OnUp(func() {
-		for _, s := range sites {
+		for _, s := range sites() {
 			s.backend.Nudge()
 		}
 		p.doctor.lookSoon()

@@ -20,16 +20,19 @@ const lookTimeout = time.Second
 func (d *Daemon) Run(ctx context.Context, ready func()) error {
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx)) // the work outlives the signal to stop
 	defer cancel()
+	d.life.Lock()
 	if d.redis != nil {
 		d.redis.start(work, d.sites)
 	}
-	for _, s := range d.servers {
+	for _, s := range *d.servers.Load() {
 		s.Start(work)
 	}
 	d.look(ctx)
-	for _, s := range d.sites {
+	for _, s := range d.sites() {
 		s.Start(work)
 	}
+	d.work = work
+	d.life.Unlock()
 	d.takeInSpool(ctx, work)
 	if err := d.server.Start(work); err != nil {
 		return errors.Join(err, d.stop()) //nolint:contextcheck // see stop
@@ -38,7 +41,7 @@ func (d *Daemon) Run(ctx context.Context, ready func()) error {
 		d.scraped.Start(work)
 	}
 	d.log.Info().Str("version", version.String()).Str("socket", d.config.Daemon.Socket).
-		Strs("sites", d.config.SiteNames()).Msg("ticketd is ready")
+		Strs("sites", d.now.SiteNames()).Msg("ticketd is ready")
 	d.serving.Store(true)
 	d.keepSettings()
 	ready()
@@ -75,7 +78,7 @@ func (d *Daemon) look(ctx context.Context) {
 		d.redis.doctor.look(ctx)
 	}
 	var looks sync.WaitGroup
-	for _, s := range d.sites {
+	for _, s := range d.sites() {
 		looks.Go(func() { _ = s.Refresh(ctx) }) // the flusher and the server log what is wrong
 	}
 	looks.Wait()
@@ -86,9 +89,12 @@ func (d *Daemon) stop() error {
 	ctx, cancel := context.WithTimeoutCause(context.Background(), d.config.Daemon.ShutdownTimeout,
 		errors.New("daemon.shutdown_timeout is over"))
 	defer cancel()
+	d.life.Lock() // no site is added or removed from now on
+	defer d.life.Unlock()
+	d.work = nil
 	d.serving.Store(false)
 	d.log.Info().Msg("stopping: answering the requests that were sent, then flushing dirty tickets")
-	for _, s := range d.sites {
+	for _, s := range d.sites() {
 		s.Hurry()
 	}
 	var err error
@@ -101,7 +107,7 @@ func (d *Daemon) stop() error {
 	}
 	err = errors.Join(err, d.drain(ctx))
 	d.noteFlushed(ctx)
-	for _, s := range d.sites {
+	for _, s := range d.sites() {
 		err = errors.Join(err, s.stop(ctx))
 	}
 	err = errors.Join(err, d.stopServers(ctx))
@@ -118,9 +124,9 @@ func (d *Daemon) stop() error {
 
 // drain flushes dirty tickets, all sites in parallel: a site with an unreachable MySQL must not use up the other sites' time.
 func (d *Daemon) drain(ctx context.Context) error {
-	errs := make([]error, len(d.sites))
+	errs := make([]error, len(d.sites()))
 	var draining sync.WaitGroup
-	for i, s := range d.sites {
+	for i, s := range d.sites() {
 		draining.Go(func() { errs[i] = s.Drain(ctx) })
 	}
 	draining.Wait()
@@ -132,7 +138,7 @@ func (d *Daemon) noteFlushed(ctx context.Context) {
 	if d.placesFile() == "" {
 		return
 	}
-	for _, s := range d.sites {
+	for _, s := range d.sites() {
 		had, there := d.places.Keys[s.name]
 		if !there {
 			continue
@@ -147,11 +153,8 @@ func (d *Daemon) noteFlushed(ctx context.Context) {
 // close releases the resources of New.
 func (d *Daemon) close() error {
 	var err error
-	for _, s := range d.sites {
-		if s.backend != nil {
-			err = errors.Join(err, s.backend.Close())
-		}
-		err = errors.Join(err, s.database.Close())
+	for _, s := range d.sites() {
+		err = errors.Join(err, s.close())
 	}
 	if d.redis != nil {
 		err = errors.Join(err, d.redis.client.Close())
@@ -165,13 +168,14 @@ const answerWithin = 30 * time.Second
 // Watch calls alive three times within timeout while [Daemon.Run] is ready and no part of the daemon is stuck, for a supervisor
 // that otherwise restarts the daemon. Call Watch before Run.
 func (d *Daemon) Watch(timeout time.Duration, alive func()) {
-	parts := []watchdog.Part{{
-		Name: "listener", Within: answerWithin, Moved: watchdog.Listener(d.server.Address(), d.log),
-	}}
-	for _, s := range d.sites {
-		parts = append(parts, s.watched(&d.config.Redis)...)
-	}
-	d.watchdog = watchdog.New(parts, timeout, alive, d.log)
+	listener := watchdog.Part{Name: "listener", Within: answerWithin, Moved: watchdog.Listener(d.server.Address(), d.log)}
+	d.watchdog = watchdog.New(func() []watchdog.Part {
+		parts := []watchdog.Part{listener}
+		for _, s := range d.sites() {
+			parts = append(parts, s.parts...)
+		}
+		return parts
+	}, timeout, alive, d.log)
 }
 
 // watched are the loops of a site that must make progress. The time for a step is more than twice the sum of the timeouts, as a
@@ -192,52 +196,6 @@ func (s *runningSite) watched(c *config.Redis) []watchdog.Part {
 	return parts
 }
 
-// Reload applies a changed configuration: the users of each site, the sync strategies, and the log's level. Other changes take
-// effect at the next start, which the log says.
-func (d *Daemon) Reload(ctx context.Context, c *config.Config) error {
-	access, err := d.access(c)
-	if err != nil {
-		return err
-	}
-	for _, s := range d.sites {
-		configured, there := c.Sites[s.name]
-		if !there {
-			delete(access, s.name)
-			continue
-		}
-		s.SetStrategy(strategy(&configured))
-	}
-	d.table.Replace(access)
-	d.connections.SetUsers(d.peers(c))
-	if d.spool != nil {
-		d.spoolUsers.Store(d.prepareSpool(c))
-		d.spool.Refresh()
-	}
-	d.readTables(ctx)
-	SetLevel(c.Log.Level)
-	if keys := restartKeys(d.config, c); len(keys) > 0 {
-		d.log.Warn().Strs("keys", keys).Msg("the configuration has changes that take effect at the next start of the daemon")
-	}
-	d.log.Info().Msg("configuration reloaded")
-	return nil
-}
-
-// readTables reads the definitions of the sites' tables: an operator who has added a column reloads the daemon before the values
-// of the field move into the column.
-func (d *Daemon) readTables(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
-	defer cancel()
-	var reads sync.WaitGroup
-	for _, s := range d.sites {
-		reads.Go(func() {
-			if err := s.Refresh(ctx); err != nil {
-				s.log.Warn().Err(err).Msg("the table's definition cannot be read; it is tried again")
-			}
-		})
-	}
-	reads.Wait()
-}
-
 // SetLevel sets the level of all loggers; an unknown name counts as info.
 func SetLevel(name string) {
 	level, err := zerolog.ParseLevel(name)
@@ -245,17 +203,4 @@ func SetLevel(name string) {
 		level = zerolog.InfoLevel
 	}
 	zerolog.SetGlobalLevel(level)
-}
-
-// fixed is a configuration without the settings that a reload applies.
-func fixed(c *config.Config) config.Config {
-	rest := *c
-	rest.Log.Level = ""
-	rest.Sites = make(map[string]config.Site, len(c.Sites))
-	for name, s := range c.Sites {
-		s.AllowUsers, s.AllowGroups, s.ClientTable = nil, nil, ""
-		s.Strategy, s.Linger, s.Period, s.MaxAge, s.CloseField, s.CloseStatuses = "", 0, 0, 0, "", nil
-		rest.Sites[name] = s
-	}
-	return rest
 }

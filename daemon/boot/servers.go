@@ -3,6 +3,7 @@ package boot
 import (
 	"context"
 	"errors"
+	"maps"
 	"time"
 
 	"github.com/ticketd/ticketd/internal/health"
@@ -21,20 +22,19 @@ const (
 // serverOf returns the state of a site's MySQL server, one for all sites of the server.
 func (d *Daemon) serverOf(s *runningSite) *health.Server {
 	at := s.database.Address()
-	if d.servers == nil {
-		d.servers = make(map[string]*health.Server)
-	}
-	if d.servers[at] == nil {
-		d.servers[at] = health.New(health.Options{
+	servers := maps.Clone(*d.servers.Load())
+	if servers[at] == nil {
+		servers[at] = health.New(health.Options{
 			Name: "MySQL", Address: at, Idle: askIdle, Patience: askPatience, Longest: longestOutage, Log: d.log,
 		})
+		d.servers.Store(&servers)
 	}
-	return d.servers[at]
+	return servers[at]
 }
 
 func (d *Daemon) stopServers(ctx context.Context) error {
 	var err error
-	for _, s := range d.servers {
+	for _, s := range *d.servers.Load() {
 		err = errors.Join(err, s.Stop(ctx))
 	}
 	return err

@@ -18,6 +18,7 @@ import (
 	"github.com/ticketd/ticketd/daemon/config"
 	"github.com/ticketd/ticketd/daemon/moves"
 	"github.com/ticketd/ticketd/daemon/site"
+	"github.com/ticketd/ticketd/daemon/watchdog"
 	"github.com/ticketd/ticketd/internal/health"
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store/outbox"
@@ -58,6 +59,10 @@ type runningSite struct {
 	prefix    string         // of the site's keys in Redis
 	keys      string         // describes the place of these keys to operators
 	sampled   zerolog.Logger // limited, for repeated messages
+	parts     []watchdog.Part
+	// leaveServer ends the site's part in its server's state.
+	leaveServer func()
+	left        error // why a site that is about to be removed is still there
 }
 
 func (s *runningSite) Start(ctx context.Context) {
@@ -88,6 +93,21 @@ func (s *runningSite) lookAgain(ctx context.Context) error {
 	err := s.Refresh(ctx)
 	if s.backend.redis != nil {
 		err = errors.Join(err, s.backend.redis.Prepare(ctx))
+	}
+	return err
+}
+
+// close releases the places of a stopped site.
+func (s *runningSite) close() error {
+	var err error
+	if s.backend != nil {
+		err = s.backend.Close()
+	}
+	if s.leaveServer != nil {
+		s.leaveServer()
+	}
+	if s.database != nil {
+		err = errors.Join(err, s.database.Close())
 	}
 	return err
 }
@@ -187,11 +207,14 @@ func (s *runningSite) serves(c *config.Site) (name string, fit func(table string
 	}
 }
 
-// access returns the access rules of each site.
+// access returns the access rules of each site that the configuration has.
 func (d *Daemon) access(c *config.Config) (map[string]daemon.SiteAccess, error) {
-	access := make(map[string]daemon.SiteAccess, len(d.sites))
-	for _, s := range d.sites {
-		configured := c.Sites[s.name]
+	access := make(map[string]daemon.SiteAccess, len(d.sites()))
+	for _, s := range d.sites() {
+		configured, there := c.Sites[s.name]
+		if !there {
+			continue // about to be removed
+		}
 		a := daemon.SiteAccess{Site: site.Gate{Site: s.Site}, Holds: s.custody.has}
 		a.Table, a.Serves = s.serves(&configured)
 		for _, name := range configured.AllowUsers {

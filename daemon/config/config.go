@@ -16,6 +16,8 @@ type Config struct {
 	Journal Journal         `toml:"journal"`
 	Metrics Metrics         `toml:"metrics"`
 	Sites   map[string]Site `toml:"sites"`
+
+	templates map[string]Site // see Multisites
 }
 
 // Daemon is about the process and its socket.

@@ -187,6 +187,9 @@ func allKeys() []string {
 	var walk func(t reflect.Type, path string)
 	walk = func(t reflect.Type, path string) {
 		for field := range t.Fields() {
+			if !field.IsExported() {
+				continue
+			}
 			key := path + field.Tag.Get("toml")
 			switch {
 			case field.Type.Kind() == reflect.Struct:

@@ -26,6 +26,7 @@ func mistake(key, format string, args ...any) error {
 func decode(root table) (*Config, []error) {
 	c := Defaults()
 	mistakes := fill(reflect.ValueOf(&c).Elem(), root, "")
+	c.separate()
 	redis, there := root["redis"].(table)
 	if _, named := redis["addr"]; there && !named && !c.HasRedis() {
 		c.Redis.Addr = defaultRedis
@@ -50,6 +51,9 @@ func fill(into reflect.Value, from table, path string) []error {
 // taggedField finds the field of a key; names are the keys of all fields.
 func taggedField(of reflect.Value, key string) (field reflect.Value, names []string) {
 	for each, value := range of.Fields() {
+		if !each.IsExported() {
+			continue
+		}
 		if each.Tag.Get("toml") == key {
 			return value, nil
 		}

@@ -45,7 +45,7 @@ func TestConfigurePageSaysWhatTheCodeDoes(t *testing.T) {
 	c.Redis.Addr = defaultRedis
 	root := reflect.ValueOf(c)
 	for i := range root.NumField() {
-		if name := root.Type().Field(i).Tag.Get("toml"); name != "sites" {
+		if name := root.Type().Field(i).Tag.Get("toml"); name != "sites" && name != "" {
 			section(name, "["+name+"]", root.Field(i))
 		}
 	}
@@ -121,5 +121,6 @@ var sectionNotes = map[string]string{
 	"mysql": "The databases' addresses are in the sites' `dsn`.\n\n",
 	"metrics": "Without `web_config` the endpoint has no authentication, so only this host may reach it. See " +
 		"[operate.md](operate.md#watching-it).\n\n",
-	"sites.NAME": "One section for each WordPress, or each blog of a multisite. The name is yours: 1 to 64 of a-z 0-9 _ -.\n\n",
+	"sites.NAME": "One section for each WordPress, or each blog of a multisite. The name is yours: 1 to 64 of a-z 0-9 _ -; with one " +
+		"`*`, as in `[sites.\"blog-*\"]`, the section is for all blogs of a multisite: see [sites.md](sites.md#a-multisite).\n\n",
 }

@@ -54,11 +54,7 @@ func (c *Config) readSecrets() []error {
 	}
 	read("redis.password_file", c.Redis.PasswordFile, &c.Redis.Password)
 	read("redis.sentinel_password_file", c.Redis.SentinelPasswordFile, &c.Redis.SentinelPassword)
-	for _, name := range c.SiteNames() {
-		site := c.Sites[name]
-		read("sites."+name+".dsn_file", site.DSNFile, &site.DSN)
-		c.Sites[name] = site
-	}
+	c.sections(func(name string, s *Site) { read("sites."+name+".dsn_file", s.DSNFile, &s.DSN) })
 	return mistakes
 }
 
@@ -90,12 +86,12 @@ func LoadOpen(path string, environ, flags []string) (*Config, error) {
 	return c, nil
 }
 
-// read merges the file, the environment and the flags, in this order. Values from the file have their TOML types; other
-// values are strings.
+// read merges the file with the files of [sitesFolder], the environment and the flags, in this order. Values from a file have their
+// TOML types; other values are strings.
 func read(path string, environ, flags []string) (table, error) {
 	root := make(table)
 	if path != "" {
-		if err := readFile(path, &root); err != nil {
+		if err := errors.Join(readFile(path, &root), readFolder(path, root)); err != nil {
 			return nil, err
 		}
 	}

@@ -19,8 +19,7 @@ const usersFile = "/etc/passwd"
 func (c *Config) Peers() ([]uint32, error) {
 	var users, groups []uint32
 	var errs []error
-	for _, name := range c.SiteNames() {
-		site := c.Sites[name]
+	c.sections(func(name string, site *Site) {
 		for _, user := range site.AllowUsers {
 			id, err := UserID(user)
 			if err != nil {
@@ -37,7 +36,7 @@ func (c *Config) Peers() ([]uint32, error) {
 			}
 			groups = append(groups, id)
 		}
-	}
+	})
 	if len(groups) > 0 {
 		members, err := usersOf(groups)
 		users, errs = append(users, members...), append(errs, err)

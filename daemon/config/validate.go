@@ -97,8 +97,12 @@ func (c *Config) check(found *checks) {
 	found.number("mysql.max_connections", c.MySQL.MaxConnections, 2, 1000) // two: see mysql.NewServers
 	c.validateJournal(found)
 	c.Metrics.validate(found)
-	if len(c.Sites) == 0 {
+	if len(c.Sites)+len(c.templates) == 0 {
 		found.failf("sites", "no site; add [sites.main] with its dsn")
+	}
+	for _, name := range c.Multisites() {
+		site := c.templates[name]
+		site.validateMultisite(found, name)
 	}
 	for _, name := range c.SiteNames() {
 		site := c.Sites[name]

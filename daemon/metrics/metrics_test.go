@@ -87,7 +87,7 @@ func TestNoMetricsAreInNobodysWay(t *testing.T) {
 	if _, wrapped := none.Sink("main", fakeSink{}).(*sink); wrapped || none.Batches() != nil {
 		t.Error("the sink or the batches are counted")
 	}
-	none.Watch(Sources{})
+	none.Watch(func() Sources { return Sources{} })
 }
 
 // Profiles show the process' memory, so the server offers them only on request.

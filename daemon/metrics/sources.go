@@ -50,15 +50,15 @@ type Site struct {
 }
 
 // Watch registers the sources for every scrape. Call Watch once.
-func (m *Metrics) Watch(s Sources) {
+func (m *Metrics) Watch(sources func() Sources) {
 	if m != nil {
-		m.registry.MustRegister(&collector{sources: s})
+		m.registry.MustRegister(&collector{sources: sources})
 	}
 }
 
 // collector queries the sources. Describe sends nothing, because the set of metrics depends on the configuration and on the
 // backends that answer.
-type collector struct{ sources Sources }
+type collector struct{ sources func() Sources }
 
 // Describe implements [prometheus.Collector].
 func (*collector) Describe(chan<- *prometheus.Desc) {}
@@ -68,14 +68,14 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
 	defer cancel()
 	to := series{out: out}
-	c.daemon(&to)
-	for i := range c.sources.Sites {
-		ofSite(ctx, &to, &c.sources.Sites[i])
+	sources := c.sources()
+	sources.daemon(&to)
+	for i := range sources.Sites {
+		ofSite(ctx, &to, &sources.Sites[i])
 	}
 }
 
-func (c *collector) daemon(to *series) {
-	s := &c.sources
+func (s *Sources) daemon(to *series) {
 	to.gauge("start_time_seconds", "When the daemon started, in seconds since 1970: a change is a restart.",
 		float64(s.Started.UnixMilli())/1000)
 	to.gauge("clock_seconds", "The clock of the daemon's host at the scrape, in seconds since 1970: minus the time of the sample "+
@@ -85,7 +85,7 @@ func (c *collector) daemon(to *series) {
 	to.counter("connections_refused_total",
 		"Connections answered overloaded because of too many connections.", s.Connections.Refused())
 	if s.Pool != nil {
-		c.redis(to)
+		s.redis(to)
 	}
 	for address, server := range s.Servers {
 		state, _, _ := server.State()
@@ -110,8 +110,7 @@ func (c *collector) daemon(to *series) {
 	}
 }
 
-func (c *collector) redis(to *series) {
-	s := &c.sources
+func (s *Sources) redis(to *series) {
 	to.with("server", s.Redis).gauge("redis_up", "1 while all of Redis answers; with a cluster, while each of its partitions does.",
 		truth(s.RedisUp()))
 	p := s.Pool()

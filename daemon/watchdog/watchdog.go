@@ -24,15 +24,16 @@ type Part struct {
 
 // Watchdog checks the parts and reports. Start and Stop are idempotent.
 type Watchdog struct {
-	parts []Part
+	parts func() []Part
 	every time.Duration
 	alive func()
 	log   zerolog.Logger
 	loop  lifecycle.Loop
 }
 
-// New returns a watchdog that calls alive three times within the supervisor's timeout while no part is stuck, from Start on.
-func New(parts []Part, timeout time.Duration, alive func(), log zerolog.Logger) *Watchdog {
+// New returns a watchdog that calls alive three times within the supervisor's timeout while no part is stuck, from Start on. At
+// each check parts returns the present parts.
+func New(parts func() []Part, timeout time.Duration, alive func(), log zerolog.Logger) *Watchdog {
 	return &Watchdog{parts: parts, every: timeout / looks, alive: alive, log: log}
 }
 
@@ -45,10 +46,7 @@ func (w *Watchdog) Stop(ctx context.Context) error { return w.loop.Stop(ctx, "wa
 func (w *Watchdog) run(ctx context.Context) {
 	ticker := time.NewTicker(w.every)
 	defer ticker.Stop()
-	moved, stuck := make([]time.Time, len(w.parts)), make([]bool, len(w.parts))
-	for i := range moved {
-		moved[i] = time.Now()
-	}
+	before := w.progress(nil)
 	for {
 		select {
 		case <-ctx.Done():
@@ -56,22 +54,48 @@ func (w *Watchdog) run(ctx context.Context) {
 		case <-ticker.C:
 		}
 		fit := true
-		for i := range w.parts {
-			p := &w.parts[i]
-			if w.moved(ctx, p) {
-				moved[i] = time.Now()
+		before = w.progress(before)
+		for i := range before {
+			p := before[i]
+			if w.moved(ctx, &p.Part) {
+				p.last = time.Now()
 			}
-			still := time.Since(moved[i])
-			if now := still > p.Within; now != stuck[i] {
-				stuck[i] = now
-				w.tell(p, still, now)
+			still := time.Since(p.last)
+			if now := still > p.Within; now != p.stuck {
+				p.stuck = now
+				w.tell(&p.Part, still, now)
 			}
-			fit = fit && !stuck[i]
+			fit = fit && !p.stuck
 		}
 		if fit && ctx.Err() == nil {
 			w.alive()
 		}
 	}
+}
+
+// watched is a part and its progress.
+type watched struct {
+	Part
+
+	last  time.Time // when the part progressed
+	stuck bool
+}
+
+// progress returns the present parts with their progress so far. A new part has its whole time.
+func (w *Watchdog) progress(before []*watched) []*watched {
+	known := make(map[string]*watched, len(before))
+	for _, p := range before {
+		known[p.Name] = p
+	}
+	parts := w.parts()
+	now := make([]*watched, len(parts))
+	for i := range parts {
+		now[i] = &watched{Part: parts[i], last: time.Now()}
+		if had := known[parts[i].Name]; had != nil {
+			now[i].last, now[i].stuck = had.last, had.stuck
+		}
+	}
+	return now
 }
 
 // moved asks a part, until the next check at most.

@@ -32,7 +32,7 @@ func TestAStuckPartEndsTheReports(t *testing.T) {
 			{Name: "busy", Within: time.Minute, Moved: func(context.Context) bool { return true }},
 			{Name: "flusher", Within: time.Minute, Moved: watchdog.Counter(steps)},
 		}
-		w := watchdog.New(parts, 30*time.Second, func() { reports.Add(1) }, zerolog.Nop())
+		w := watchdog.New(func() []watchdog.Part { return parts }, 30*time.Second, func() { reports.Add(1) }, zerolog.Nop())
 		w.Start(t.Context())
 		t.Cleanup(func() { _ = w.Stop(context.Background()) })
 		in := func(d time.Duration) int64 {
@@ -68,7 +68,7 @@ func TestAPartThatDoesNotAnswer(t *testing.T) {
 			return false
 		}
 		parts := []watchdog.Part{{Name: "listener", Within: 15 * time.Second, Moved: hangs}}
-		w := watchdog.New(parts, 30*time.Second, func() { reports.Add(1) }, zerolog.Nop())
+		w := watchdog.New(func() []watchdog.Part { return parts }, 30*time.Second, func() { reports.Add(1) }, zerolog.Nop())
 		w.Start(t.Context())
 		time.Sleep(10 * time.Minute)
 		if n := reports.Load(); n > 1 {

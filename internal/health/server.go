@@ -3,6 +3,7 @@ package health
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -64,8 +65,7 @@ type Server struct {
 	trying  bool      // a trial is under way
 	doubted bool
 	damping Damping
-	askers  []Asker
-	onUp    []func()
+	members []*member
 }
 
 // New returns a server in the state unknown.
@@ -76,11 +76,23 @@ func New(o Options) *Server {
 }
 
 // Join adds a caller of the server: ask asks on its behalf, and onUp runs, on the goroutine that found out, whenever the server
-// has recovered. onUp must not block.
-func (s *Server) Join(ask Asker, onUp func()) {
+// has recovered. onUp must not block. leave ends the caller's part.
+func (s *Server) Join(ask Asker, onUp func()) (leave func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.askers, s.onUp = append(s.askers, ask), append(s.onUp, onUp)
+	m := &member{ask, onUp}
+	s.members = append(slices.Clone(s.members), m)
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.members = slices.DeleteFunc(slices.Clone(s.members), func(other *member) bool { return other == m })
+	}
+}
+
+// member is a caller of the server.
+type member struct {
+	ask  Asker
+	onUp func()
 }
 
 // State returns the server's state, since when it lasts, and why the server is down.
@@ -185,7 +197,7 @@ func (s *Server) lost(err error, now time.Time) {
 		s.state, s.since = Down, now
 		s.damping.Down(now)
 	}
-	sites := len(s.askers)
+	sites := len(s.members)
 	s.mu.Unlock()
 	if before != Down {
 		s.opts.Log.Error().Err(err).Str("server", s.opts.Address).Int("sites", sites).
@@ -203,15 +215,15 @@ func (s *Server) connected(now time.Time) {
 		return
 	}
 	s.state, s.since, s.reason = Up, now, ""
-	tell := s.onUp
+	tell := s.members
 	s.mu.Unlock()
 	if before != Down {
 		return
 	}
 	s.opts.Log.Info().Str("server", s.opts.Address).Stringer("away", now.Sub(since).Round(time.Millisecond)).
 		Msg(s.opts.Name + " answers again")
-	for _, f := range tell {
-		f()
+	for _, m := range tell {
+		m.onUp()
 	}
 }
 
@@ -280,14 +292,14 @@ func (s *Server) untilIdle(now time.Time) time.Duration {
 // ask asks the server on behalf of one of its callers, for a connection of another caller each time.
 func (s *Server) ask(ctx context.Context, connect bool) {
 	s.mu.Lock()
-	if len(s.askers) == 0 {
+	if len(s.members) == 0 {
 		s.trying = false
 		s.mu.Unlock()
 		return
 	}
-	asker := s.askers[0]
+	asker := s.members[0].ask
 	if connect {
-		s.askers = append(s.askers[1:], asker)
+		s.members = append(slices.Clone(s.members[1:]), s.members[0])
 	}
 	s.mu.Unlock()
 	asked, cancel := context.WithTimeout(ctx, s.opts.Patience)

@@ -1,0 +1,159 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// sitesFolder is the folder beside the configuration whose files have further sites.
+const sitesFolder = "sites.d"
+
+// readFolder adds the sites of the folder's files to the configuration's. A file sets no other key.
+func readFolder(config string, root table) error {
+	dir := filepath.Join(filepath.Dir(config), sitesFolder)
+	files, err := os.ReadDir(dir) // in the order of their names
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("reading the configuration: %w", err)
+	}
+	sites := subtable(root, "sites")
+	from := make(map[string]string, len(sites))
+	for name := range sites {
+		from[name] = config
+	}
+	var wrong []error
+	for _, file := range files {
+		path := filepath.Join(dir, file.Name())
+		if !strings.HasSuffix(path, ".toml") || strings.HasPrefix(file.Name(), ".") {
+			continue
+		}
+		part := make(table)
+		if err := readFile(path, &part); err != nil {
+			wrong = append(wrong, err)
+			continue
+		}
+		found, _ := part["sites"].(table)
+		delete(part, "sites")
+		for key := range part {
+			wrong = append(wrong, fmt.Errorf("configuration %s: %s: a file in %s has sections [sites.NAME] alone", path, key, sitesFolder))
+		}
+		for name, site := range found {
+			if other, taken := from[name]; taken {
+				wrong = append(wrong, fmt.Errorf("configuration %s: sites.%s is in %s, too", path, name, other))
+			}
+			sites[name], from[name] = site, path
+		}
+	}
+	return errors.Join(wrong...)
+}
+
+// anyBlog stands in the name of a section for the number of a blog of a multisite.
+const anyBlog = "*"
+
+// separate takes the sections for all blogs of a multisite out of the sites.
+func (c *Config) separate() {
+	for name, site := range c.Sites {
+		if strings.Contains(name, anyBlog) {
+			if c.templates == nil {
+				c.templates = make(map[string]Site)
+			}
+			c.templates[name] = site
+			delete(c.Sites, name)
+		}
+	}
+}
+
+// Multisites returns the names of the sections for all blogs of a multisite, such as shop-*, in order.
+func (c *Config) Multisites() []string {
+	names := make([]string, 0, len(c.templates))
+	for name := range c.templates {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Multisite returns the section of a name of [Config.Multisites]. Its TablePrefix is WordPress' $table_prefix.
+func (c *Config) Multisite(name string) Site { return c.templates[name] }
+
+// Settled returns the configuration without its sections for all blogs: their sites are made.
+func (c *Config) Settled() Config {
+	rest := *c
+	rest.templates = nil
+	return rest
+}
+
+// Expand makes a site of each blog. blogs are the numbers of the blogs by the name of their section. A site that has a section of
+// its own keeps the section. path is the configuration's, for the error, which is a [*MistakesError].
+func (c *Config) Expand(path string, blogs map[string][]int64) error {
+	if c.Sites == nil {
+		c.Sites = make(map[string]Site)
+	}
+	for _, name := range c.Multisites() {
+		for _, blog := range blogs[name] {
+			number := strconv.FormatInt(blog, 10)
+			own := strings.Replace(name, anyBlog, number, 1)
+			if _, there := c.Sites[own]; !there {
+				c.Sites[own] = ofBlog(c.templates[name], own, number)
+			}
+		}
+	}
+	if mistakes := c.validate(); len(mistakes) > 0 {
+		return &MistakesError{Path: path, List: mistakes}
+	}
+	return nil
+}
+
+// ofBlog makes the site of a blog of the section for all blogs.
+func ofBlog(s Site, name, blog string) Site {
+	if blog != "1" { // the first blog's tables have no number
+		s.TablePrefix += blog + "_"
+	}
+	s.Table = strings.ReplaceAll(s.Table, anyBlog, blog)
+	if s.KeyPrefix = strings.ReplaceAll(s.KeyPrefix, anyBlog, blog); s.KeyPrefix == "" {
+		s.KeyPrefix = name + ":"
+	}
+	return s
+}
+
+// validateMultisite checks a section for all blogs, as the section of a blog, and what must differ from blog to blog.
+func (s *Site) validateMultisite(c *checks, name string) {
+	key := "sites." + name + "."
+	if strings.Count(name, anyBlog) != 1 || !siteName.MatchString(strings.Replace(name, anyBlog, "1", 1)) {
+		c.failf("sites."+name, "the name of a section for all blogs of a multisite is a site's name with one *, as in blog-*")
+	}
+	for _, k := range []struct{ key, value string }{{"table", s.Table}, {"key_prefix", s.KeyPrefix}} {
+		if k.value != "" && !strings.Contains(k.value, anyBlog) {
+			c.failf(key+k.key, "%q is the same for all blogs; write * where the blog's number belongs", k.value)
+		}
+	}
+	if s.ClientTable != "" && s.ClientTable != AnyTable {
+		c.failf(key+"client_table", "%q is the same for all blogs", s.ClientTable)
+	}
+	blog := ofBlog(*s, name, "1")
+	blog.validate(c, key)
+}
+
+// sections calls f with all sites and the sections for all blogs, in order, and takes over the changes of f.
+func (c *Config) sections(f func(name string, s *Site)) {
+	for _, of := range []map[string]Site{c.Sites, c.templates} {
+		names := make([]string, 0, len(of))
+		for name := range of {
+			names = append(names, name)
+		}
+		slices.Sort(names)
+		for _, name := range names {
+			site := of[name]
+			f(name, &site)
+			of[name] = site
+		}
+	}
+}
