@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -111,6 +112,8 @@ func newMigrate(o *options) *cobra.Command {
 		Long: "Create the tickets table and the sequence of ticket ids, or add what is missing to a table that ticketd made.\n" +
 			"A table that ticketd did not make is never altered: its revisions are kept in a table beside it, TABLE_ticketd.\n" +
 			"No column is narrowed or renamed, and none is dropped without --drop-column. May be repeated.\n\n" +
+			"The site stays in use: columns and indexes are added without a copy of the table where the server can, and a table that\n" +
+			"other sessions keep locked is waited for 2 s at a time, for --wait in all. The command names these sessions.\n\n" +
 			"A new sequence begins above the ids in the table. Ids that enter the table later, by SQL or\n" +
 			"because a user typed an id, are skipped and do not move the numbering, except with --raise-ids.\n\n" +
 			"Earlier versions added the revision column to tables of other plugins. --sidecar moves the revisions out of such a table, " +
@@ -123,6 +126,7 @@ func newMigrate(o *options) *cobra.Command {
 	flags.BoolVar(&options.Sidecar, "sidecar", false, "move revisions and deletions from the table into a second table beside it")
 	flags.BoolVar(&options.DropColumn, "drop-column", false,
 		"drop the revision column that an earlier version added to another plugin's table")
+	flags.DurationVar(&options.Wait, "wait", time.Minute, "how long to try again while other sessions keep the table locked")
 	flags.BoolVar(&raiseIDs, "raise-ids", false, "number new tickets above the highest id in the table")
 	cmd.MarkFlagsMutuallyExclusive("dry-run", "raise-ids")
 	return cmd
@@ -147,6 +151,7 @@ func (o *options) migrate(ctx context.Context, f *configFlags, options mysql.Mig
 	if options.Identity, err = boot.IdentityOf(c.Daemon.StateDir, name, db); err != nil {
 		return err
 	}
+	options.Say = func(format string, args ...any) { fmt.Fprintf(o.err, format+"\n", args...) }
 	statements, err := db.Migrate(ctx, options)
 	if mysql.Denied(err) && !options.DryRun {
 		return fmt.Errorf("%w: 'ticketd migrate --dry-run' prints the SQL that an administrator runs", err)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	phpclient "github.com/ticketd/ticketd/php-client"
 )
@@ -23,6 +24,10 @@ type MigrateOptions struct {
 	// Identity is the table's identity at a daemon's last look; empty for none. If the table is missing and another table of the
 	// database has this identity, the table was renamed, and Migrate makes no new table.
 	Identity string
+	// Wait is how long Migrate tries again to get a table that other sessions keep locked; zero stands for a minute. Say receives
+	// what holds the table meanwhile, and what the table's users notice. Optional.
+	Wait time.Duration
+	Say  func(format string, args ...any)
 }
 
 const (
@@ -53,6 +58,12 @@ func (db *DB) Migrate(ctx context.Context, options MigrateOptions) (statements [
 		return nil, err
 	}
 	defer unlock()
+	if err := bound(ctx, conn); err != nil {
+		return nil, db.failure("migrate", err)
+	}
+	if options.Say == nil {
+		options.Say = func(string, ...any) {}
+	}
 	m := &migration{config: db.config, conn: conn, dry: options.DryRun, options: options}
 	for _, step := range []func(context.Context) error{m.tickets, m.sequence, m.tombstones, m.sidecar, m.identity} {
 		if err := step(ctx); err != nil {
@@ -96,18 +107,6 @@ type migration struct {
 	beside bool
 	// created says that the tickets table was missing: in a dry run the table is still missing.
 	created bool
-}
-
-// run runs a statement, or only records it in a dry run.
-func (m *migration) run(ctx context.Context, statement string) error {
-	m.done = append(m.done, statement)
-	if m.dry {
-		return nil
-	}
-	if _, err := m.conn.ExecContext(ctx, statement); err != nil {
-		return fmt.Errorf("%w, running: %s", err, statement)
-	}
-	return nil
 }
 
 // schema returns the statements of a schema file, completed for the configured table.
@@ -201,27 +200,30 @@ func (m *migration) notRenamed(ctx context.Context) error {
 	return nil
 }
 
-// upgrade adds the missing columns and indexes of a table that ticketd made, in one statement.
+// upgrade adds the missing columns and indexes of a table that ticketd made, so that the table stays in use.
 func (m *migration) upgrade(ctx context.Context, have shape) error {
 	want, err := m.wanted(ctx)
 	if err != nil {
 		return err
 	}
-	var missing []string
 	for _, c := range want.columns {
-		if !have.hasColumn(c.name) {
-			missing = append(missing, "ADD COLUMN "+c.line)
+		if have.hasColumn(c.name) {
+			continue
+		}
+		if err := m.alter(ctx, "ADD COLUMN "+c.line, instant, inPlace); err != nil {
+			return err
 		}
 	}
+	var indexes []string
 	for _, i := range want.indexes {
 		if !have.hasIndex(i) {
-			missing = append(missing, "ADD "+i.line)
+			indexes = append(indexes, "ADD "+i.line)
 		}
 	}
-	if len(missing) == 0 {
+	if len(indexes) == 0 {
 		return nil
 	}
-	return m.run(ctx, "ALTER TABLE "+quote(m.config.Table)+" "+strings.Join(missing, ", "))
+	return m.alter(ctx, strings.Join(indexes, ", "), inPlace) // one statement reads the table once
 }
 
 // wanted returns the shape of ticketd's own table: wanted makes the schema file's table as a temporary table and asks the server
@@ -549,6 +551,5 @@ func (m *migration) dropColumn(ctx context.Context) error {
 		return fmt.Errorf("ticketd has not added the column %s to another plugin's table (the index %s is missing), "+
 			"so the column stays", m.config.Revision, addedIndex)
 	}
-	return m.run(ctx, "ALTER TABLE "+quote(m.config.Table)+" DROP INDEX "+quote(addedIndex)+", DROP COLUMN "+
-		quote(m.config.Revision))
+	return m.alter(ctx, "DROP INDEX "+quote(addedIndex)+", DROP COLUMN "+quote(m.config.Revision), inPlace)
 }

@@ -1,10 +1,12 @@
 package mysql_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/ticketd/ticketd/internal/testenv"
 	"github.com/ticketd/ticketd/sync/mysql"
@@ -142,4 +144,71 @@ func TestMigrateTwiceAtOnce(t *testing.T) {
 		})
 	}
 	all.Wait()
+}
+
+// While a transaction uses the table, a migration keeps the site's statements waiting for seconds, not until the transaction
+// ends, and names its connection; it goes on when the transaction has ended. With the server's lock_wait_timeout the migration and
+// every later SELECT wait for the transaction.
+func TestMigrateBehindALongTransaction(t *testing.T) {
+	t.Parallel()
+	servers(t, func(t *testing.T, dsn string) {
+		db := migrated(t, dsn)
+		exec(t, db, "ALTER TABLE wp_support_tickets DROP COLUMN category, DROP KEY category_updated")
+		tx, err := db.Pool().BeginTx(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = tx.Rollback() }()
+		var id, n int
+		err = tx.QueryRowContext(t.Context(), "SELECT CONNECTION_ID(), COUNT(*) FROM wp_support_tickets").Scan(&id, &n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		holder := fmt.Sprintf("connection %d of root@localhost", id)
+		_, err = db.Migrate(t.Context(), mysql.MigrateOptions{Wait: time.Nanosecond})
+		if err == nil || !strings.Contains(err.Error(), holder) || !strings.Contains(err.Error(), "keep the table locked") {
+			t.Errorf("%v; want %q", err, holder)
+		}
+		said := make(chan string, 100)
+		done := make(chan error, 1)
+		go func() {
+			_, err := db.Migrate(t.Context(), mysql.MigrateOptions{Say: func(format string, args ...any) {
+				said <- fmt.Sprintf(format, args...)
+			}})
+			done <- err
+		}()
+		if text := <-said; !strings.Contains(text, holder) {
+			t.Errorf("it says %q", text)
+		}
+		if err := tx.Rollback(); err != nil {
+			t.Error(err)
+		}
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		text := shows(t, db, "wp_support_tickets")
+		if !strings.Contains(text, "`category`") || !strings.Contains(text, "category_updated") {
+			t.Errorf("the table is %s", text)
+		}
+	})
+}
+
+// The columns and indexes of ticketd's own table are added while the table is in use: the server copies no table and lets writers
+// wait for none.
+func TestMigrateLeavesTheTableInUse(t *testing.T) {
+	t.Parallel()
+	servers(t, func(t *testing.T, dsn string) {
+		db := migrated(t, dsn)
+		if beside(t) {
+			t.Skip("another plugin's table is never altered")
+		}
+		exec(t, db, "ALTER TABLE wp_support_tickets DROP COLUMN category, DROP COLUMN extra, DROP COLUMN deleted_at, "+
+			"DROP KEY updated, DROP KEY category_updated")
+		say := func(format string, args ...any) { t.Errorf(format, args...) }
+		for _, statement := range migrate(t, db, mysql.MigrateOptions{Say: say}) {
+			if !strings.Contains(statement, "ALGORITHM=") {
+				t.Errorf("the table is not in use during %s", statement)
+			}
+		}
+	})
 }
