@@ -91,18 +91,23 @@ func (c *Config) Settled() Config {
 	return rest
 }
 
-// Expand makes a site of each blog. blogs are the numbers of the blogs by the name of their section. A site that has a section of
-// its own keeps the section. path is the configuration's, for the error, which is a [*MistakesError].
+// Expand makes a site of each blog. blogs are the numbers of the blogs by the name of their section. A blog that has a section of
+// its own, by name or by table, keeps the section. path is the configuration's, for the error, which is a [*MistakesError].
 func (c *Config) Expand(path string, blogs map[string][]int64) error {
 	if c.Sites == nil {
 		c.Sites = make(map[string]Site)
+	}
+	tables := make(map[string]bool, len(c.Sites))
+	for _, site := range c.Sites {
+		tables[site.place()] = true
 	}
 	for _, name := range c.Multisites() {
 		for _, blog := range blogs[name] {
 			number := strconv.FormatInt(blog, 10)
 			own := strings.Replace(name, anyBlog, number, 1)
-			if _, there := c.Sites[own]; !there {
-				c.Sites[own] = ofBlog(c.templates[name], own, number)
+			site := ofBlog(c.templates[name], own, number)
+			if _, there := c.Sites[own]; !there && !tables[site.place()] {
+				c.Sites[own] = site
 			}
 		}
 	}

@@ -77,8 +77,14 @@ func TestSectionForAllBlogs(t *testing.T) {
 	if names := c.Multisites(); len(names) != 1 || names[0] != "shop-*" || len(c.Sites) != 1 {
 		t.Fatalf("sections for all blogs %v, sites %v", names, c.SiteNames())
 	}
-	if err := c.Expand(path, map[string][]int64{"shop-*": {1, 2, 3}}); err != nil {
+	main := c.Sites["shop-3"]
+	main.DSN, main.TablePrefix, main.KeyPrefix = c.Multisite("shop-*").DSN, "wp_4_", ""
+	c.Sites["main"] = main // has the table of blog 4
+	if err := c.Expand(path, map[string][]int64{"shop-*": {1, 2, 3, 4}}); err != nil {
 		t.Fatal(err)
+	}
+	if _, twice := c.Sites["shop-4"]; twice {
+		t.Error("a table has two sites")
 	}
 	for name, want := range map[string][2]string{
 		"shop-1": {"shop-1:", "wp_support_tickets"}, "shop-2": {"shop-2:", "wp_2_support_tickets"},

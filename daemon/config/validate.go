@@ -331,6 +331,15 @@ func (s *Site) validateStrategy(c *checks, key string) {
 	}
 }
 
+// place is the site's table with its database and server; empty if the DSN cannot be read.
+func (s *Site) place() string {
+	dsn, err := driver.ParseDSN(s.DSN.Reveal())
+	if err != nil {
+		return ""
+	}
+	return dsn.Addr + "/" + dsn.DBName + "." + s.TableName()
+}
+
 // distinct refuses sites that would write each other's tickets.
 func (c *Config) distinct(found *checks) {
 	prefixes, tables := make(map[string]string), make(map[string]string)
@@ -341,11 +350,10 @@ func (c *Config) distinct(found *checks) {
 				site.KeyPrefix, other)
 		}
 		prefixes[site.KeyPrefix] = name
-		dsn, err := driver.ParseDSN(site.DSN.Reveal())
-		if err != nil {
+		table := site.place()
+		if table == "" {
 			continue // reported already
 		}
-		table := dsn.Addr + "/" + dsn.DBName + "." + site.TableName()
 		if other, taken := tables[table]; taken {
 			found.failf("sites."+name+".table", "is also the table of sites.%s", other)
 		}
