@@ -183,8 +183,7 @@ func (o *options) raiseIDs(ctx context.Context, c *config.Config, name string, d
 	if err != nil {
 		return err
 	}
-	site := c.Sites[name]
-	fmt.Fprintf(o.err, "%s: the sequence of ids is raised from %d to %d\n", site.TableName(), before, after)
+	fmt.Fprintf(o.err, "%s: the sequence of ids is raised from %d to %d\n", db.Name(), before, after)
 	return nil
 }
 

@@ -34,7 +34,9 @@ func (d *Daemon) offerMetrics(ctx context.Context, connections *daemon.Connectio
 
 // sources are what a scrape asks.
 func (d *Daemon) sources(connections *daemon.Connections) metrics.Sources {
-	sources := metrics.Sources{Started: d.started, Connections: connections, Servers: *d.servers.Load(), Folders: map[string]string{}}
+	sources := metrics.Sources{
+		Started: d.started, Connections: connections, Servers: *d.servers.Load(), Folders: map[string]string{},
+	}
 	if d.redis != nil {
 		sources.Redis = redisAddress(&d.config.Redis)
 		sources.Pool, sources.RedisUp = d.redis.client.PoolStats, d.redis.up

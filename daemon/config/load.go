@@ -86,8 +86,8 @@ func LoadOpen(path string, environ, flags []string) (*Config, error) {
 	return c, nil
 }
 
-// read merges the file with the files of [sitesFolder], the environment and the flags, in this order. Values from a file have their
-// TOML types; other values are strings.
+// read merges the file with the files of [sitesFolder], the environment and the flags, in this order. Values from a file have
+// their TOML types; other values are strings.
 func read(path string, environ, flags []string) (table, error) {
 	root := make(table)
 	if path != "" {

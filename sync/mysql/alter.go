@@ -43,7 +43,7 @@ func (m *migration) alter(ctx context.Context, change string, ways ...string) er
 	}
 	for _, way := range ways {
 		err := m.run(ctx, statement+way)
-		if judge(err) == down || errors.Is(err, errTableLocked) || err == nil {
+		if err == nil || judge(err) == down || Denied(err) || errors.Is(err, errTableLocked) {
 			return err
 		}
 		m.done = m.done[:len(m.done)-1] // the server refuses the way

@@ -147,8 +147,8 @@ func TestMigrateTwiceAtOnce(t *testing.T) {
 }
 
 // While a transaction uses the table, a migration keeps the site's statements waiting for seconds, not until the transaction
-// ends, and names its connection; it goes on when the transaction has ended. With the server's lock_wait_timeout the migration and
-// every later SELECT wait for the transaction.
+// ends, and names its connection; it goes on when the transaction has ended. With the server's lock_wait_timeout the migration
+// and every later SELECT wait for the transaction.
 func TestMigrateBehindALongTransaction(t *testing.T) {
 	t.Parallel()
 	servers(t, func(t *testing.T, dsn string) {
