@@ -58,7 +58,11 @@ func ask(ctx context.Context, c *config.Config) (found map[string][]int64, faile
 	for _, name := range c.Multisites() {
 		s := c.Multisite(name)
 		asked.Go(func() {
-			blogs, err := mysql.Blogs(ctx, s.DSN.Reveal(), s.TablePrefix)
+			var blogs []int64
+			at, err := databaseOf(s)
+			if err == nil {
+				blogs, err = mysql.Blogs(ctx, at, s.TablePrefix)
+			}
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {

@@ -5,9 +5,10 @@ import (
 	"fmt"
 )
 
-// Blogs returns the numbers of a multisite's blogs that are not deleted. prefix is WordPress' $table_prefix.
-func Blogs(ctx context.Context, dsn, prefix string) ([]int64, error) {
-	db, err := Open(Config{DSN: dsn, Table: prefix + "blogs"})
+// Blogs returns the numbers of a multisite's blogs that are not deleted. at is the database, prefix WordPress' $table_prefix.
+func Blogs(ctx context.Context, at Config, prefix string) ([]int64, error) {
+	at.Table = prefix + "blogs"
+	db, err := Open(at)
 	if err != nil {
 		return nil, err
 	}
