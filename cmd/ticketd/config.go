@@ -23,7 +23,7 @@ func newConfigCheck(o *options) *cobra.Command {
 		Use: "check", Short: "Check the configuration without using it, and name what needs a restart", Args: cobra.NoArgs,
 		Long: "Check every key of the configuration, and name the keys that a reload does not apply to the running daemon.\n" +
 			"Exits non-zero if the daemon would reject the configuration: 'systemctl reload ticketd' then fails, too, and the\n" +
-			"daemon keeps its present configuration. Asks neither Redis nor MySQL, but for the blogs of a multisite; 'ticketd doctor' does.",
+			"daemon keeps its present configuration. Asks neither Redis nor MySQL, but for a multisite's blogs; 'ticketd doctor' does.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := f.load(cmd.Context())
 			if err == nil {

@@ -79,7 +79,7 @@ func differing(before, after map[string]string) []string {
 	maps.DeleteFunc(keys, func(key string, _ bool) bool {
 		a, there := before[key]
 		b, is := after[key]
-		return a == b && there == is || there != is && !(hasSite(before, key) && hasSite(after, key))
+		return a == b && there == is || there != is && (!hasSite(before, key) || !hasSite(after, key))
 	})
 	return slices.Sorted(maps.Keys(keys))
 }

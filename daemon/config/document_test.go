@@ -121,7 +121,7 @@ var sectionNotes = map[string]string{
 	"mysql": "The databases' addresses are in the sites' `dsn`.\n\n",
 	"metrics": "Without `web_config` the endpoint has no authentication, so only this host may reach it. See " +
 		"[operate.md](operate.md#watching-it).\n\n",
-	"sites.NAME": "One section for each WordPress, or each blog of a multisite. The name is yours: 1 to 64 of a-z 0-9 _ -; with one " +
+	"sites.NAME": "One section for each WordPress, or each blog of a multisite. The name is yours: 1 to 64 of a-z 0-9 _ -; with a " +
 		"`*`, as in `[sites.\"blog-*\"]`, the section is for all blogs of a multisite: see " +
 		"[sites.md](sites.md#blogs-of-a-multisite).\n\n",
 }

@@ -39,8 +39,8 @@ func (r *rig) reload(t *testing.T) string {
 }
 
 // A reload adds a site and removes a site: the added site is served, the removed site's changes are in MySQL before it goes, and
-// its requests are refused. The other sites' connections and changes are not touched. Without the flush the removed site's changes
-// stay in Redis, where no daemon flushes them.
+// its requests are refused. The other sites' connections and changes are not touched. Without the flush the removed site's
+// changes stay in Redis, where no daemon flushes them.
 func TestReloadAddsAndRemovesSites(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, rigOptions{daemon: "request_timeout = \"100ms\"", site: unhurried})
