@@ -1,7 +1,6 @@
 package boot
 
 import (
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -14,7 +13,6 @@ import (
 	"strings"
 
 	"github.com/ticketd/ticketd/daemon/config"
-	"github.com/ticketd/ticketd/daemon/site"
 )
 
 // startedWith is the file in the state folder that tells `ticketd config check` with which settings the daemon was started: a
@@ -24,23 +22,6 @@ const startedWith = "started-with.json"
 type startSettings struct {
 	Salt    string            `json:"salt"`
 	Digests map[string]string `json:"digests"`
-}
-
-// keepSettings writes the file. The daemon works without it.
-func (d *Daemon) keepSettings() {
-	dir := d.config.Daemon.StateDir
-	if dir == "" {
-		return
-	}
-	kept := startSettings{Salt: rand.Text()}
-	kept.Digests = digests(d.now, kept.Salt)
-	text, err := json.MarshalIndent(kept, "", "  ")
-	if err == nil {
-		err = site.Keep(filepath.Join(dir, startedWith), text)
-	}
-	if err != nil {
-		d.log.Warn().Err(err).Msg("'ticketd config check' cannot say what needs a restart")
-	}
 }
 
 // NeedRestart returns the keys whose values differ from those with which the daemon was started and that a reload does not apply.

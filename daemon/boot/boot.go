@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -408,4 +409,46 @@ func prepareStateDir(dir string) error {
 		return fmt.Errorf("daemon.state_dir: %w: make the folder writable for the daemon, or set \"\" to keep no state", err)
 	}
 	return nil
+}
+
+// access returns the access rules of each site that the configuration has.
+func (d *Daemon) access(c *config.Config) (map[string]daemon.SiteAccess, error) {
+	access := make(map[string]daemon.SiteAccess, len(d.sites()))
+	for _, s := range d.sites() {
+		configured, there := c.Sites[s.name]
+		if !there {
+			continue // about to be removed
+		}
+		a := daemon.SiteAccess{Site: site.Gate{Site: s.Site}, Holds: s.custody.has}
+		a.Table, a.Serves = s.serves(&configured)
+		for _, name := range configured.AllowUsers {
+			id, err := config.UserID(name)
+			if err != nil {
+				return nil, err
+			}
+			a.Users = append(a.Users, id)
+		}
+		for _, name := range configured.AllowGroups {
+			id, err := config.GroupID(name)
+			if err != nil {
+				return nil, err
+			}
+			a.Groups = append(a.Groups, id)
+		}
+		access[s.name] = a
+	}
+	return access, nil
+}
+
+// serverOf returns the state of a site's MySQL server, one for all sites of the server.
+func (d *Daemon) serverOf(s *runningSite) *health.Server {
+	at := s.database.Address()
+	servers := maps.Clone(*d.servers.Load())
+	if servers[at] == nil {
+		servers[at] = health.New(health.Options{
+			Name: "MySQL", Address: at, Idle: askIdle, Patience: askPatience, Longest: longestOutage, Log: d.log,
+		})
+		d.servers.Store(&servers)
+	}
+	return servers[at]
 }

@@ -2,14 +2,18 @@ package boot
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/ticketd/ticketd/daemon/config"
+	"github.com/ticketd/ticketd/daemon/site"
 )
 
 // sites are the present sites, those that are about to be removed included.
@@ -191,4 +195,21 @@ func fixed(c *config.Config) config.Config {
 		rest.Sites[name] = s
 	}
 	return rest
+}
+
+// keepSettings writes the file. The daemon works without it.
+func (d *Daemon) keepSettings() {
+	dir := d.config.Daemon.StateDir
+	if dir == "" {
+		return
+	}
+	kept := startSettings{Salt: rand.Text()}
+	kept.Digests = digests(d.now, kept.Salt)
+	text, err := json.MarshalIndent(kept, "", "  ")
+	if err == nil {
+		err = site.Keep(filepath.Join(dir, startedWith), text)
+	}
+	if err != nil {
+		d.log.Warn().Err(err).Msg("'ticketd config check' cannot say what needs a restart")
+	}
 }

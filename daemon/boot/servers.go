@@ -2,11 +2,8 @@ package boot
 
 import (
 	"context"
-	"errors"
-	"maps"
 	"time"
 
-	"github.com/ticketd/ticketd/internal/health"
 	"github.com/ticketd/ticketd/internal/lifecycle"
 )
 
@@ -18,27 +15,6 @@ const (
 	// longestOutage bounds the least outage of a MySQL server that comes and goes.
 	longestOutage = 10 * time.Second
 )
-
-// serverOf returns the state of a site's MySQL server, one for all sites of the server.
-func (d *Daemon) serverOf(s *runningSite) *health.Server {
-	at := s.database.Address()
-	servers := maps.Clone(*d.servers.Load())
-	if servers[at] == nil {
-		servers[at] = health.New(health.Options{
-			Name: "MySQL", Address: at, Idle: askIdle, Patience: askPatience, Longest: longestOutage, Log: d.log,
-		})
-		d.servers.Store(&servers)
-	}
-	return servers[at]
-}
-
-func (d *Daemon) stopServers(ctx context.Context) error {
-	var err error
-	for _, s := range *d.servers.Load() {
-		err = errors.Join(err, s.Stop(ctx))
-	}
-	return err
-}
 
 const (
 	// lookAgainAfter is the least time between two looks at a table because of doubts.

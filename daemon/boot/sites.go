@@ -207,35 +207,6 @@ func (s *runningSite) serves(c *config.Site) (name string, fit func(table string
 	}
 }
 
-// access returns the access rules of each site that the configuration has.
-func (d *Daemon) access(c *config.Config) (map[string]daemon.SiteAccess, error) {
-	access := make(map[string]daemon.SiteAccess, len(d.sites()))
-	for _, s := range d.sites() {
-		configured, there := c.Sites[s.name]
-		if !there {
-			continue // about to be removed
-		}
-		a := daemon.SiteAccess{Site: site.Gate{Site: s.Site}, Holds: s.custody.has}
-		a.Table, a.Serves = s.serves(&configured)
-		for _, name := range configured.AllowUsers {
-			id, err := config.UserID(name)
-			if err != nil {
-				return nil, err
-			}
-			a.Users = append(a.Users, id)
-		}
-		for _, name := range configured.AllowGroups {
-			id, err := config.GroupID(name)
-			if err != nil {
-				return nil, err
-			}
-			a.Groups = append(a.Groups, id)
-		}
-		access[s.name] = a
-	}
-	return access, nil
-}
-
 const (
 	// toldFor is for how long the status names a ticket that got a new id, and maxTold how many tickets the status names; the log
 	// has all.

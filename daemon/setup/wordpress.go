@@ -215,7 +215,7 @@ func (o *Options) showWordPress(ctx context.Context, d *draft, wp *wpconfig.Conf
 	if err := db.Ping(ctx); err != nil {
 		return unreachable(err)
 	}
-	address, err := db.SiteURL(ctx)
+	address, err := mysql.SiteURL(ctx, db)
 	if err != nil {
 		return fmt.Errorf("no WordPress in the database %s with the table prefix %s, which wp-config.php seems to name: %w", wp.Name,
 			wp.Prefix, err)

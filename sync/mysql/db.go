@@ -441,3 +441,45 @@ func (db *DB) OddRevisions() string {
 		ticket.Ceiling.String() + " (" + strings.Join(found, ", ") + "): the number counts as 0, and changes of these tickets become " +
 		"dead letters, whose reason gives the correction"
 }
+
+// Watch makes db report to the state of its server, which the sites of the server share, and obey that state: while the server is
+// down, db makes no connection but for the trials that the server allows. db calls doubt after each statement that failed while
+// the server may be up: the site is to find out whether its table can be read. doubt must not block. Call Watch before any other
+// use of db.
+func (db *DB) Watch(server *health.Server, doubt func()) { db.health, db.doubt = server, doubt }
+
+// Ask finds out whether the server answers: on an open connection of the pool, if any, or only on a new one, which does not count
+// for the pool. It is db's [health.Asker].
+func (db *DB) Ask(ctx context.Context, connect bool) error {
+	var err error
+	if connect {
+		var conn sqldriver.Conn
+		if conn, err = db.connections.sessions.Connect(ctx); err == nil {
+			_ = conn.Close()
+		}
+	} else {
+		err = db.pool.PingContext(ctx)
+	}
+	if !lost(err) {
+		return nil // a server that refuses this user answers
+	}
+	return err
+}
+
+// heard passes on what a statement's outcome says about the server and the site.
+func (db *DB) heard(err error) {
+	switch {
+	case err == nil:
+		db.health.Answered()
+		return
+	case errors.Is(err, health.ErrDown), errors.Is(err, context.Canceled): // no statement was sent, or its caller went away
+		return
+	case answered(err):
+		db.health.Answered()
+	default:
+		db.health.Doubt()
+	}
+	if db.doubt != nil {
+		db.doubt()
+	}
+}
