@@ -142,3 +142,23 @@ func writeLine(out, table io.Writer, format, name string, s *protocol.StatusResu
 }
 
 func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
+
+// loadSite reads the configuration and returns the name of the site of --site, or of the only site.
+func (o *options) loadSite(ctx context.Context, f *configFlags) (c *config.Config, name string, err error) {
+	if c, err = f.load(ctx); err != nil {
+		return nil, "", err
+	}
+	name, err = siteName(c, o.site)
+	return c, name, err
+}
+
+// siteName returns the name of the site of --site, or of the only site.
+func siteName(c *config.Config, name string) (string, error) {
+	if name == "" && len(c.Sites) == 1 {
+		name = c.SiteNames()[0]
+	}
+	if _, there := c.Sites[name]; !there {
+		return "", &usageError{fmt.Errorf("--site %q: the configuration has %v", name, c.SiteNames())}
+	}
+	return name, nil
+}

@@ -1,15 +1,11 @@
 package doctor
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"io"
 	"net"
-	"strings"
-	"time"
 
 	driver "github.com/go-sql-driver/mysql"
 
@@ -129,96 +125,6 @@ var redisRemedies = []struct {
 		"tls", "Redis wants a certificate of its clients: ",
 		"set redis.tls_cert and redis.tls_key, or tls-auth-clients no in redis.conf",
 	}},
-}
-
-// redisRemedy finds the remedy of an error of a connection to Redis. Redis closes a connection that it does not want, often
-// before the client has read why, so redisRemedy asks again for Redis' own words.
-func (e *exam) redisRemedy(ctx context.Context, err error) (remedy, error) {
-	network, address := e.Config.Redis.Network()
-	secure := e.Config.Redis.TLS
-	if address != "" { // otherwise the sentinels or the cluster's nodes name it
-		if _, again := e.pingAgain(ctx, secure); again != nil && !strings.Contains(err.Error(), again.Error()) {
-			err = errors.Join(err, again)
-		}
-	}
-	for _, known := range redisRemedies {
-		if strings.Contains(err.Error(), known.part) {
-			return known.remedy, err
-		}
-	}
-	const ca, host = "the CA of Redis' certificate in redis.tls_ca", "redis.addr, or set redis.tls_server_name"
-	if r, is := certificateRemedy(err, ca, host); is {
-		return r, err
-	}
-	switch {
-	case secure && e.speaksPlainly(ctx):
-		return remedy{
-			"tls", "redis.tls is true, and this port does not speak TLS: ",
-			"give redis.addr the port that redis.conf calls tls-port, or remove redis.tls",
-		}, err
-	case !secure && network == "tcp" && address != "" && speaksTLS(ctx, address):
-		return remedy{
-			"tls", "this port speaks TLS, and redis.tls is not set: ", "set redis.tls = true, and redis.tls_ca for a CA of your own",
-		}, err
-	}
-	return remedy{
-		"reach", "Redis does not answer: ", "start Redis (systemctl start redis-server), or correct redis.addr",
-	}, err
-}
-
-// pingAgain connects anew and sends a PING, over TLS if secure. err is what Redis answers instead of a PONG, or why it does not
-// answer; answered tells the two apart.
-func (e *exam) pingAgain(ctx context.Context, secure bool) (answered bool, err error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), againTimeout)
-	defer cancel()
-	network, address := e.Config.Redis.Network()
-	conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
-	if err != nil {
-		return false, err
-	}
-	defer func() { _ = conn.Close() }()
-	if secure {
-		if conn, err = e.encrypt(ctx, conn, address); err != nil {
-			return false, err
-		}
-	}
-	deadline, _ := ctx.Deadline()
-	_ = conn.SetDeadline(deadline)
-	_, _ = io.WriteString(conn, "PING\r\n") // Redis may have answered and closed already
-	line, err := bufio.NewReader(conn).ReadString('\n')
-	line = strings.TrimSpace(line)
-	switch {
-	case err != nil:
-		return false, err
-	case strings.HasPrefix(line, "+"):
-		return true, nil
-	case strings.HasPrefix(line, "-"):
-		return true, errors.New(line[1:])
-	default:
-		return false, errors.New("what answers there is no Redis")
-	}
-}
-
-// encrypt makes the TLS handshake with the configured certificates.
-func (e *exam) encrypt(ctx context.Context, conn net.Conn, address string) (net.Conn, error) {
-	settings, err := e.Config.Redis.TLSConfig()
-	if err != nil {
-		return conn, err
-	}
-	if settings.ServerName == "" {
-		settings.ServerName, _, _ = net.SplitHostPort(address)
-	}
-	encrypted := tls.Client(conn, settings)
-	return encrypted, encrypted.HandshakeContext(ctx)
-}
-
-// againTimeout bounds a further look at a server that has failed already.
-const againTimeout = time.Second
-
-// speaksPlainly says that Redis answers without TLS.
-func (e *exam) speaksPlainly(ctx context.Context) bool {
-	answered, _ := e.pingAgain(ctx, false)
-	return answered
 }
 
 // speaksTLS says that a server answers a TLS handshake. Nothing is sent over the connection, so any certificate will do.
