@@ -80,8 +80,9 @@ func replay(ctx context.Context, o *options, out io.Writer) (err error) {
 	return r.print(out, &sent)
 }
 
-// mustUse opens the REST route to everybody: replay does not test permissions.
-const mustUse = "add_filter( 'ticketd_rest_permission', '__return_true' );"
+// mustUse makes an agent of everybody, over REST, too: replay does not test permissions.
+const mustUse = `add_filter( "user_has_cap", fn( $caps ) => array( "ticketd_edit_tickets" => true ) + $caps );
+add_filter( "ticketd_rest_permission", "__return_true" );`
 
 // site is a private WordPress with all servers, in a temporary folder.
 type site struct {
