@@ -21,8 +21,11 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: deps
-deps: ## Install what is missing through apt (servers, PHP, linters, and beside them the newest WordPress)
+deps: ## Install what is missing through apt: servers, PHP, linters
 	@internal/testenv/deps.sh
+
+.PHONY: newest
+newest: deps ## Bring the newest WordPress that Debian has into .cache, for the tests
 	@internal/testenv/wordpress.sh
 
 .PHONY: build
@@ -43,7 +46,7 @@ pot: ## Make the template for translators anew
 	@$(PLUGIN)/pot.sh $(POT)
 
 .PHONY: parts
-parts: deps ## Say which WordPress and WP-CLI the tests run on; TICKETD_TEST_WORDPRESS and TICKETD_TEST_WP name others
+parts: newest ## Say which WordPress and WP-CLI the tests run on; TICKETD_TEST_WORDPRESS and TICKETD_TEST_WP name others
 	@internal/testenv/parts.sh
 
 .PHONY: test
@@ -114,7 +117,7 @@ test-mysql: deps ## Run what needs a MySQL against Oracle's: SERVER=/path/to/mys
 		TICKETD_TEST_SEED=$(or $(SEED),$$RANDOM) $(GO) test -race -count=1 -v -timeout 60m -run '^TestChaos$$' ./internal/chaos
 
 .PHONY: test-browser
-test-browser: deps ## Walk the plugin's screens in Chromium, on WordPress 6.1 and the newest; screenshots are left in dist/browser
+test-browser: newest ## Walk the plugin's screens in Chromium, on WordPress 6.1 and the newest; screenshots are left in dist/browser
 	@internal/testenv/deps.sh --browser
 	@npm ci --prefix $(PLUGIN)/tests/browser --no-audit --no-fund
 	$(GO) run ./internal/browser --wordpress 6.1

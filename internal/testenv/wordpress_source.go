@@ -43,7 +43,7 @@ func FindWordPress(version string) (string, error) {
 	}
 	// Who runs the tests may name any folder.
 	if _, err := os.Stat(filepath.Join(path, "wp-load.php")); err != nil { //nolint:gosec // see above
-		return "", fmt.Errorf("there is no WordPress in %s: `make deps` brings Debian sid's, "+
+		return "", fmt.Errorf("there is no WordPress in %s: `make newest` brings Debian sid's, "+
 			"TICKETD_TEST_WORDPRESS names another: %w", path, err)
 	}
 	return path, nil
