@@ -188,7 +188,7 @@ func TestGuidesFunctionsOfAnotherPlugin(t *testing.T) {
 		echo json_encode( my_support_plugin_get_ticket_metadata( 1 ) );`)
 	problem := regexp.MustCompile(`my_support_plugin_get_ticket_metadata\(\) belong to \S+/mu-plugins/stack\.php:`)
 	if n := len(problem.FindAllString(out, -1)); n != 3 || !strings.HasSuffix(out, `{"theirs":1}`) ||
-		!strings.Contains(out, "drop-in|site|warning|") || !strings.Contains(out, "alert warning|") {
+		!strings.Contains(out, "drop-in|site|error|") || !strings.Contains(out, "alert error|") {
 		t.Errorf("named %d times instead of 3:\n%s", n, out)
 	}
 	noNotices(t, s)

@@ -15,8 +15,9 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 )
 
-// openToVisitors lets everybody use the REST route.
-const openToVisitors = "add_filter( 'ticketd_rest_permission', '__return_true' );"
+// openToVisitors makes agents of all visitors, over REST, too.
+const openToVisitors = "add_filter( 'ticketd_rest_permission', '__return_true' );" +
+	"add_filter( 'user_has_cap', fn( $caps ) => array( 'ticketd_edit_tickets' => true ) + $caps );"
 
 // rest makes a request of the plugin's REST route and decodes the reply.
 func rest(t *testing.T, s *testenv.Stack, method, path string, body any) (status int, reply map[string]any) {

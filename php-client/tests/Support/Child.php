@@ -34,8 +34,8 @@ final class Child {
 	 * @param string[] $ini  Settings of its PHP, as "name=value".
 	 */
 	public function __construct( string $code, array $args, array $ini = array() ) {
-		$load          = sprintf( 'require %s;', var_export( dirname( __DIR__, 2 ) . '/ticketd/src/autoload.php', true ) );
-		$command       = array( PHP_BINARY, '-d', 'display_errors=stderr' );
+		$load    = sprintf( 'require %s;', var_export( dirname( __DIR__, 2 ) . '/ticketd/src/autoload.php', true ) );
+		$command = array( PHP_BINARY, '-d', 'display_errors=stderr' );
 		foreach ( $ini as $setting ) {
 			array_push( $command, '-d', $setting );
 		}
