@@ -74,6 +74,10 @@ func (p *redisPlace) up() bool {
 // inspectEvery is how often the settings of Redis are checked: an operator can change the eviction policy of a running Redis.
 const inspectEvery = 30 * time.Second
 
+// inspectAgain is the pause before the next check where Redis has not answered: a check after a restart may meet an error from
+// before, which go-redis repeats for up to a second.
+const inspectAgain = time.Second
+
 // tableTimeout bounds the check of a site's table: until the check ends no site's keys are checked again.
 const tableTimeout = 5 * time.Second
 
@@ -98,14 +102,19 @@ func (i *inspector) Start(ctx context.Context) {
 	i.loop.Start(ctx, func(ctx context.Context) {
 		ticker := time.NewTicker(inspectEvery)
 		defer ticker.Stop()
+		again := time.NewTimer(inspectEvery)
+		defer again.Stop()
 		for {
 			select {
 			case <-ctx.Done():
 				return
 			case <-ticker.C:
 			case <-i.soon:
+			case <-again.C:
 			}
-			i.look(ctx)
+			if !i.look(ctx) {
+				again.Reset(inspectAgain)
+			}
 		}
 	})
 }
@@ -113,9 +122,9 @@ func (i *inspector) Start(ctx context.Context) {
 // Stop ends the checks.
 func (i *inspector) Stop(ctx context.Context) error { return i.loop.Stop(ctx, "Redis inspector") }
 
-// look inspects Redis. While Redis is unreachable, which the watch reports, the earlier findings stay. A look that the start of
-// the daemon cuts off begins again at once, without that bound.
-func (i *inspector) look(ctx context.Context) {
+// look inspects Redis, and says whether Redis has answered. While Redis is unreachable, which the watch reports, the earlier
+// findings stay. A look that the start of the daemon cuts off begins again at once, without that bound.
+func (i *inspector) look(ctx context.Context) (answered bool) {
 	defer func() {
 		if ctx.Err() != nil {
 			i.lookSoon()
@@ -123,7 +132,7 @@ func (i *inspector) look(ctx context.Context) {
 	}()
 	found, err := link.Inspect(ctx, i.client)
 	if err != nil {
-		return
+		return false
 	}
 	before := i.warnings()
 	for _, warning := range found {
@@ -133,6 +142,7 @@ func (i *inspector) look(ctx context.Context) {
 	}
 	i.found.Store(&found)
 	i.lookAtSites(ctx)
+	return true
 }
 
 // lookAtSites checks the keys of all sites, and logs the outcome of all sites together: once when keys cannot be checked, and

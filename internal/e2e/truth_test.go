@@ -191,7 +191,7 @@ func TestARestartOfRedisIsToldOnce(t *testing.T) {
 	if err := f.redis.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	testenv.Eventually(t, 15*time.Second, "the changes are in Redis, and the copies are dropped", func() bool {
+	testenv.Eventually(t, time.Minute, "the changes are in Redis, and the copies are dropped", func() bool {
 		return strings.Contains(f.Log(), "clean copies are read from MySQL again") &&
 			strings.Count(f.Log()[before:], "\n") > 0 && journalsAreEmpty(t, c)
 	})
