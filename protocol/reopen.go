@@ -38,7 +38,7 @@ func (c *Client) connected(ctx context.Context) error {
 	return c.dial(ctx, c.path)
 }
 
-// hasEnded says that the daemon has closed the connection, or has sent bytes that nobody asked for.
+// hasEnded says that the daemon has closed the connection, or has sent bytes without a request.
 func hasEnded(conn net.Conn) bool {
 	unix, is := conn.(*net.UnixConn)
 	if !is {

@@ -137,7 +137,7 @@ final class CommandTest extends SiteTestCase {
 	}
 
 	/**
-	 * A field that is given twice is refused: nobody knows which value is meant.
+	 * A field that is given twice is refused: which value is meant is unknown.
 	 */
 	public function test_a_field_given_twice(): void {
 		$this->assertSame( 'The field status is given twice.', $this->error_of( fn() => $this->command()->create( array( 'status=a', 'status=b' ), array() ) ) );

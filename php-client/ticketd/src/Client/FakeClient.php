@@ -492,7 +492,7 @@ final class FakeClient implements ClientInterface {
 	 * Refuses a call for a ticket that there is not.
 	 *
 	 * @param int $id The ticket's id.
-	 * @throws DaemonException If there is none.
+	 * @throws DaemonException If the ticket is missing.
 	 */
 	private function require_ticket( int $id ): void {
 		if ( ! $this->exists( $id ) ) {

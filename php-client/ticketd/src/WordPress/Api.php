@@ -223,7 +223,7 @@ final class Api {
 	 * The tickets before a change, where somebody wants to know their old values.
 	 *
 	 * @param array $ids Ticket ids; what is no id is left to the change to refuse.
-	 * @return array|null By ticket id a ticket or null; null: nobody wants to know.
+	 * @return array|null By ticket id a ticket or null; null: no hook asks for them.
 	 */
 	private function before( array $ids ): ?array {
 		if ( ! Hooks::needs_old() ) {

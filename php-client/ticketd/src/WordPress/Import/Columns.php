@@ -40,7 +40,7 @@ final class Columns {
 	private array $fields = array();
 
 	/**
-	 * The column with the ids; empty: there is none.
+	 * The column with the ids; may be empty.
 	 *
 	 * @var string
 	 */
@@ -93,7 +93,7 @@ final class Columns {
 	}
 
 	/**
-	 * The column with the ids or the keys; empty: there is none.
+	 * The column with the ids or the keys; may be empty.
 	 */
 	public function identifying(): string {
 		return '' === $this->options->key_column ? $this->id : $this->options->key_column;

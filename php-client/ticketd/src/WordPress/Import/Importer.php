@@ -166,7 +166,7 @@ final class Importer {
 	}
 
 	/**
-	 * The column with the ids or the keys; empty: there is none.
+	 * The column with the ids or the keys; may be empty.
 	 */
 	public function identifying(): string {
 		return $this->columns->identifying();

@@ -36,7 +36,7 @@ final class Line {
 	public int $id = 0;
 
 	/**
-	 * The source's key of the ticket; empty: there is none.
+	 * The source's key of the ticket; may be empty.
 	 *
 	 * @var string
 	 */

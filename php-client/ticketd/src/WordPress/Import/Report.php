@@ -50,7 +50,7 @@ final class Report {
 	private $clock;
 
 	/**
-	 * The path of the file of refused lines; empty: there is none.
+	 * The path of the file of refused lines; may be empty.
 	 *
 	 * @var string
 	 */
@@ -92,7 +92,7 @@ final class Report {
 	/**
 	 * Takes the parts.
 	 *
-	 * @param string        $path  The path of the file of refused lines; empty: there is none.
+	 * @param string        $path  The path of the file of refused lines; may be empty.
 	 * @param callable      $warn  Shows a refusal.
 	 * @param callable      $note  Shows progress.
 	 * @param callable|null $clock Tells the time in seconds; null: the clock.

@@ -42,7 +42,7 @@ final class SourceTable {
 	private array $types = array();
 
 	/**
-	 * The column by whose values the rows are read; empty: there is none, and all rows are read at once.
+	 * The column by whose values the rows are read; empty: all rows are read at once.
 	 *
 	 * @var string
 	 */
