@@ -99,7 +99,7 @@ func (h *host) makeOwn() error {
 
 // isEmptied says that no changes wait in a folder any more.
 func isEmptied(folder string) error {
-	left, err := filepath.Glob(filepath.Join(folder, "*.frame"))
+	left, err := filepath.Glob(filepath.Join(folder, "[^.]*.frame")) // a draft's writer was told that the change is not kept
 	if err == nil && len(left) > 0 {
 		err = fmt.Errorf("%d changes wait in %s", len(left), folder)
 	}
