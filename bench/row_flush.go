@@ -371,7 +371,7 @@ func statements(ctx context.Context, e *env) ([]line, error) {
 			return nil, err
 		}
 		all := clone(updates, c.clones, 10*i) // every strategy begins with new tickets
-		before, err := e.counted(ctx, d)
+		before, err := e.quiet(ctx, d)
 		if err != nil {
 			return nil, err
 		}
@@ -400,6 +400,23 @@ type counts struct {
 	protocol.StatusResult
 
 	questions int64 // all statements that MySQL received: MySQL has no other clients meanwhile
+}
+
+// quiet returns the counts once MySQL has received no statement for a second: a daemon that starts reads the tables of all its
+// sites, and these statements are no part of an update's cost.
+func (e *env) quiet(ctx context.Context, d *daemon) (counts, error) {
+	for last := int64(-1); ; {
+		c, err := e.counted(ctx, d)
+		if err != nil || c.questions == last+1 { // the count's own query
+			return c, err
+		}
+		last = c.questions
+		select {
+		case <-ctx.Done():
+			return c, context.Cause(ctx)
+		case <-time.After(time.Second):
+		}
+	}
 }
 
 func (e *env) counted(ctx context.Context, d *daemon) (c counts, err error) {
