@@ -58,6 +58,37 @@ final class ClientTest extends TestCase {
 	}
 
 	/**
+	 * Changes say who makes them, in the parameters after all others. Where the refusal is about a field of the ticket
+	 * that has the parameter's name, it stays a refusal, and the next change is signed again.
+	 */
+	public function test_changes_are_signed(): void {
+		$refusal = array( 'field' => 'via' ) + Peer::error( 'invalid' );
+		$steps   = array();
+		foreach ( array( $refusal, $refusal, null ) as $index => $error ) {
+			$steps[] = array( 'frame' );
+			$steps[] = array( 'send', Peer::reply( $index + 1, $error, null === $error ? array( 'revision' => 7 ) : null ) );
+		}
+		$peer   = new Peer( array( array_merge( $steps, array( array( 'hold' ) ) ) ) );
+		$client = new Client( new Connection( $peer->socket ), '', 5000 );
+		$client->sign( 'user:3', 'crm' );
+		try {
+			$client->set( 1, array( 'via' => str_repeat( 'x', 9 ) ), 0, 'a' );
+			$this->fail( 'the refusal is gone' );
+		} catch ( DaemonException $refused ) {
+			$this->assertSame( 'via', $refused->field() );
+		}
+		$client->delete( 1, 'b' );
+		$signed = array();
+		for ( $n = 0; $n < 3; $n++ ) {
+			$message  = ( new PureCodec() )->decode( substr( hex2bin( $peer->frame() ), Connection::HEADER_BYTES ) );
+			$signed[] = array_slice( $message[3], 2 );
+		}
+		$this->assertSame( 'user:3', $signed[0]['by'] );
+		$this->assertArrayNotHasKey( 'by', $signed[1] );
+		$this->assertSame( array( 'by' => 'user:3', 'via' => 'crm' ), array_intersect_key( $signed[2], array( 'by' => 1, 'via' => 1 ) ) );
+	}
+
+	/**
 	 * The client tells the daemon how long a call lasts, except for the default, and for a flush, which takes as long
 	 * as needed.
 	 */

@@ -24,6 +24,13 @@ function is_user_logged_in(): bool {
 }
 
 /**
+ * The current user, whom the plugin knows by the id alone.
+ */
+function wp_get_current_user(): stdClass {
+	return (object) array( 'ID' => Site::$user );
+}
+
+/**
  * The current user's id.
  */
 function get_current_user_id(): int {

@@ -58,6 +58,13 @@ final class Client implements ClientInterface {
 	private int $timeout_ms;
 
 	/**
+	 * Who makes the changes: `by` and `via`, each only where it is named.
+	 *
+	 * @var array<string, string>
+	 */
+	private array $signature = array();
+
+	/**
 	 * Makes a client; the first call connects.
 	 *
 	 * @param Connection           $connection The connection to use; clients of several sites may share one.
@@ -87,9 +94,22 @@ final class Client implements ClientInterface {
 	}
 
 	/**
-	 * Asks whether the daemon is there.
+	 * Names who makes the changes from now on: the feed and a ticket's history say so. A daemon that does not know this
+	 * (`by` is not among the features of ping()) refuses such a change; the client then repeats it without, and names
+	 * nobody from then on. What was spooled meanwhile stays as it is: ask ping() before, where changes are spooled.
 	 *
-	 * @return array{version: string, protocol: int}
+	 * @param string $by  Who makes them, like `user:3`: 1 to 64 printable characters; empty: the daemon names the user
+	 *                    of the process.
+	 * @param string $via The part that makes them, like `crm`: 1 to 32 printable characters; empty: none is named.
+	 */
+	public function sign( string $by, string $via = '' ): void {
+		$this->signature = array_filter( compact( 'by', 'via' ), 'strlen' );
+	}
+
+	/**
+	 * Asks whether the daemon is there, and what it can do.
+	 *
+	 * @return array{version: string, protocol: int, features: string[]} An older daemon names no features.
 	 */
 	public function ping(): array {
 		return $this->call( $this->request( 'ping', array() ), 'pong' );
@@ -106,10 +126,11 @@ final class Client implements ClientInterface {
 	 * @return array{id: int, revision: int}
 	 */
 	public function create( array $fields, string $request_id = '', int $id = 0 ): array {
-		$params = ( 0 === $id ? array() : array( 'id' => $id ) )
+		$params  = ( 0 === $id ? array() : array( 'id' => $id ) )
 			+ array( 'fields' => Request::fields( $fields ) )
 			+ self::repeatable( $request_id );
-		return $this->call( $this->request( 'create', $params ), 'created' );
+		$request = $this->request( 'create', $params );
+		return $this->change( $request, 'created' );
 	}
 
 	/**
@@ -139,7 +160,8 @@ final class Client implements ClientInterface {
 		if ( $must_exist ) {
 			$params['must_exist'] = true;
 		}
-		return $this->call( $this->request( 'set', $params ), 'revision' );
+		$request = $this->request( 'set', $params );
+		return $this->change( $request, 'revision' );
 	}
 
 	/**
@@ -167,7 +189,7 @@ final class Client implements ClientInterface {
 			$params['must_exist'] = true;
 		}
 		$request  = $this->request( 'set_many', $params );
-		$outcomes = $this->call( $request, 'outcomes' );
+		$outcomes = $this->change( $request, 'outcomes' );
 		$pairs    = array(); // Rarely needed.
 		foreach ( $outcomes as $index => $outcome ) {
 			if ( $outcome instanceof DaemonException ) {
@@ -286,8 +308,9 @@ final class Client implements ClientInterface {
 	 * @return int The ticket's new revision.
 	 */
 	public function delete( int $id, string $request_id = '' ): int {
-		$params = array( 'id' => $id ) + self::repeatable( $request_id );
-		return $this->call( $this->request( 'delete', $params ), 'revision' );
+		$params  = array( 'id' => $id ) + self::repeatable( $request_id );
+		$request = $this->request( 'delete', $params );
+		return $this->change( $request, 'revision' );
 	}
 
 	/**
@@ -378,6 +401,32 @@ final class Client implements ClientInterface {
 			$params += array( 'table' => $this->table );
 		}
 		return new Request( $method, $params );
+	}
+
+	/**
+	 * Makes a change, signed where the client is to name who makes it. A daemon that knows no signature refuses the
+	 * parameter and changes nothing. A field of the ticket may be called `by`, too: only if the change without the
+	 * signature gets through was the signature to blame.
+	 *
+	 * @param Request $request The request; afterwards the one that was sent last.
+	 * @param string  $read    The method of Result that makes the return value of the result's map.
+	 * @return mixed The value of that method.
+	 * @throws DaemonException If the daemon refuses the change.
+	 */
+	private function change( Request &$request, string $read ) {
+		$plain   = $request;
+		$request = $plain->with( $this->signature );
+		try {
+			return $this->call( $request, $read );
+		} catch ( DaemonException $refusal ) {
+			if ( 'invalid' !== $refusal->reason() || ! isset( $this->signature[ $refusal->field() ] ) ) {
+				throw $refusal;
+			}
+			$request         = $plain;
+			$answer          = $this->call( $request, $read );
+			$this->signature = array();
+			return $answer;
+		}
 	}
 
 	/**

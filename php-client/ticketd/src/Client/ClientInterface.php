@@ -17,9 +17,17 @@ namespace Ticketd\Client;
 interface ClientInterface {
 
 	/**
-	 * Asks whether the daemon is there.
+	 * Names who makes the changes from now on; see Client::sign().
 	 *
-	 * @return array{version: string, protocol: int}
+	 * @param string $by  Who makes them: 1 to 64 printable characters; empty: the daemon names the user of the process.
+	 * @param string $via The part that makes them: 1 to 32 printable characters; empty: none is named.
+	 */
+	public function sign( string $by, string $via = '' ): void;
+
+	/**
+	 * Asks whether the daemon is there, and what it can do.
+	 *
+	 * @return array{version: string, protocol: int, features: string[]}
 	 */
 	public function ping(): array;
 

@@ -62,6 +62,13 @@ final class FakeClient implements ClientInterface {
 	private int $revision = 0;
 
 	/**
+	 * Who makes the changes: `by` and `via`.
+	 *
+	 * @var array<string, string>
+	 */
+	private array $signature = array();
+
+	/**
 	 * Tells the time in seconds since 1970.
 	 *
 	 * @var callable
@@ -105,13 +112,24 @@ final class FakeClient implements ClientInterface {
 	}
 
 	/**
-	 * Asks whether the daemon is there.
+	 * Names who makes the changes from now on; see Client::sign(). It is no call, so nothing fails it.
+	 *
+	 * @param string $by  Who makes them; empty: nobody is named.
+	 * @param string $via The part that makes them; empty: none is named.
+	 */
+	public function sign( string $by, string $via = '' ): void {
+		$this->signature = compact( 'by', 'via' );
+	}
+
+	/**
+	 * Asks whether the daemon is there, and what it can do.
 	 */
 	public function ping(): array {
 		$this->called( 'ping' );
 		return array(
 			'version'  => 'fake',
 			'protocol' => Protocol::VERSION,
+			'features' => array( 'by', 'feed', 'history' ),
 		);
 	}
 

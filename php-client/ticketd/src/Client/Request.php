@@ -232,6 +232,15 @@ final class Request {
 	}
 
 	/**
+	 * The same request, with further parameters.
+	 *
+	 * @param array $params Parameters by name.
+	 */
+	public function with( array $params ): self {
+		return array() === $params ? $this : new self( $this->method, $this->params + $params );
+	}
+
+	/**
 	 * The same request, meant for the table of that identity.
 	 *
 	 * @param string $identity The identity; an empty string where it is not known.

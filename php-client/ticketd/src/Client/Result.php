@@ -67,7 +67,7 @@ final class Result {
 	 * Reads the result of `ping`.
 	 *
 	 * @param array $result The result.
-	 * @return array{version: string, protocol: int}
+	 * @return array{version: string, protocol: int, features: string[]} An older daemon names no features.
 	 * @throws ProtocolException If there is no version.
 	 */
 	public static function pong( array $result ): array {
@@ -77,6 +77,7 @@ final class Result {
 		return array(
 			'version'  => $result['version'],
 			'protocol' => self::integer( $result, 'protocol' ),
+			'features' => array_values( array_filter( (array) ( $result['features'] ?? array() ), 'is_string' ) ),
 		);
 	}
 

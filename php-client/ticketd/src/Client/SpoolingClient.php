@@ -191,6 +191,16 @@ final class SpoolingClient implements ClientInterface {
 	}
 
 	/**
+	 * Names who makes the changes from now on; see Client::sign(). Spooled changes carry it, too.
+	 *
+	 * @param string $by  Who makes them; empty: the daemon names the user of the process.
+	 * @param string $via The part that makes them; empty: none is named.
+	 */
+	public function sign( string $by, string $via = '' ): void {
+		$this->client->sign( $by, $via );
+	}
+
+	/**
 	 * Asks whether the daemon is there; see Client::ping().
 	 */
 	public function ping(): array {

@@ -104,7 +104,9 @@ final class Abilities {
 			'create',
 			static function ( array $input ) use ( $api ) {
 				$fields = Opening::fields( (array) $input['fields'] );
-				return is_wp_error( $fields ) ? $fields : $api->create( $fields );
+				return is_wp_error( $fields )
+					? $fields
+					: Actor::within( 'ability', static fn() => $api->create( $fields ) );
 			}
 		);
 		$this->add(
@@ -119,11 +121,12 @@ final class Abilities {
 			),
 			'update',
 			static function ( array $input ) use ( $api ) {
-				$revision = $api->update(
+				$update   = static fn() => $api->update(
 					(int) $input['id'],
 					(array) $input['fields'],
 					(int) ( $input['if_revision'] ?? 0 )
 				);
+				$revision = Actor::within( 'ability', $update );
 				return is_wp_error( $revision ) ? $revision : compact( 'revision' );
 			}
 		);

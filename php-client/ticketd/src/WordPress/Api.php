@@ -451,6 +451,26 @@ final class Api {
 	}
 
 	/**
+	 * Asks what the daemon can do, and remembers it. Without an answer the last one counts. The watchdog asks every
+	 * five minutes, so that an upgrade of the daemon is noticed, and a downgrade.
+	 */
+	public function learn(): void {
+		$answer = $this->attempt( 'ping' );
+		if ( ! is_wp_error( $answer ) ) {
+			Clients::remember( $answer['features'] );
+		}
+	}
+
+	/**
+	 * Whether the daemon has a feature, as far as the current blog knows.
+	 *
+	 * @param string $feature Its name: `by`, `feed`, `history`.
+	 */
+	public function can( string $feature ): bool {
+		return Clients::can( $feature );
+	}
+
+	/**
 	 * Asks how the daemon and this site are.
 	 *
 	 * @return array|\WP_Error

@@ -21,6 +21,9 @@ defined( 'ABSPATH' ) || exit;
  */
 final class Clients {
 
+	/** Option that holds the names of the daemon's features. */
+	public const FEATURES = 'ticketd_features';
+
 	/**
 	 * The settings.
 	 *
@@ -104,14 +107,48 @@ final class Clients {
 	}
 
 	/**
-	 * The current blog's client, with the spool behind it.
+	 * The current blog's client, with the spool behind it, for changes of the current user.
 	 */
 	public function spooling(): ClientInterface {
 		$this->site = $this->settings->site();
-		if ( null !== $this->substitute ) {
-			return $this->substitute;
-		}
 
+		$client = $this->substitute ?? $this->client_with_spool();
+		if ( self::can( 'by' ) ) {
+			require_once __DIR__ . '/Actor.php'; // See below.
+			$actor = Actor::current();
+			$client->sign( $actor['by'], $actor['via'] );
+		} else {
+			$client->sign( '' );
+		}
+		return $client;
+	}
+
+	/**
+	 * Whether the daemon has a feature, as far as the current blog knows. A daemon refuses parameters that it does not
+	 * know, and a page cannot ask before each change.
+	 *
+	 * @param string $feature Its name, as `ping` says it: `by`, `feed`, `history`.
+	 */
+	public static function can( string $feature ): bool {
+		$known = get_option( self::FEATURES );
+		return is_array( $known ) && in_array( $feature, $known, true );
+	}
+
+	/**
+	 * Remembers what the daemon can do.
+	 *
+	 * @param string[] $features Names of features.
+	 */
+	public static function remember( array $features ): void {
+		if ( get_option( self::FEATURES ) !== $features ) {
+			update_option( self::FEATURES, $features ); // Loaded with the other options: each change asks for it.
+		}
+	}
+
+	/**
+	 * The client of the present site, with the spool behind it.
+	 */
+	private function client_with_spool(): SpoolingClient {
 		$table = $this->settings->full_table();
 		$key   = $this->site . "\n" . $table;
 		if ( ! isset( $this->spooling[ $key ] ) ) {

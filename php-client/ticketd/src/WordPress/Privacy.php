@@ -185,7 +185,9 @@ final class Privacy {
 		$there    = array_diff_key( $tickets, $deleted );
 		$messages = array();
 		$changes  = array_map( array( self::class, 'emptied' ), array_column( $there, 'fields', 'id' ) );
-		$outcomes = array() === $changes ? array() : $this->api->set_many( $changes );
+		$outcomes = array() === $changes
+			? array()
+			: Actor::within( 'privacy', fn() => $this->api->set_many( $changes ) );
 		// Not before MySQL has it, too, is it erased.
 		$flushed = is_wp_error( $outcomes ) || array() === $changes
 			? $outcomes

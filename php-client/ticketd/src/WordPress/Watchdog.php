@@ -103,6 +103,7 @@ final class Watchdog {
 		if ( is_wp_error( $status ) ) {
 			return $this->report( 'away', $status->get_error_message() );
 		}
+		$this->api->learn();
 		$oldest_ms = (int) ( $status['oldest_dirty_ms'] ?? 0 );
 		if ( $oldest_ms < $this->settings->overdue_seconds() * 1000 ) {
 			return $this->report( 'ok', '', $oldest_ms );

@@ -9,6 +9,7 @@
 
 namespace Ticketd\WordPress\Cli;
 
+use Ticketd\WordPress\Actor;
 use Ticketd\WordPress\Api;
 use Ticketd\WordPress\Import\Bytes;
 use Ticketd\WordPress\Import\Csv;
@@ -392,8 +393,13 @@ final class ImportCommand {
 			$report   = self::report( $assoc_args );
 			$importer = new Importer( $this->api, $this->settings->table(), $options, $report, $this->wait );
 			try {
-				$read( $importer, $report );
-				$importer->finish();
+				Actor::within(
+					'import',
+					static function () use ( $read, $importer, $report ): void {
+						$read( $importer, $report );
+						$importer->finish();
+					}
+				);
 			} finally {
 				$importer->close();
 			}

@@ -7,6 +7,7 @@
 
 namespace Ticketd\WordPress\Form;
 
+use Ticketd\WordPress\Actor;
 use Ticketd\WordPress\Api;
 use Ticketd\WordPress\Input;
 use Ticketd\WordPress\Opening;
@@ -212,7 +213,7 @@ final class Form {
 			$this->refuse( 429, '', __( 'You have sent several tickets just now. Please wait a while.', 'ticketd' ) );
 			return;
 		}
-		$created = $this->api->create( $this->fields() );
+		$created = Actor::within( 'form', fn() => $this->api->create( $this->fields() ) );
 		if ( is_wp_error( $created ) ) {
 			$this->explain( $created );
 			return;
