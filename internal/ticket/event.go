@@ -1,6 +1,9 @@
 package ticket
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // EventKind says what an [Event] tells. The names are part of the feed's format.
 type EventKind string
@@ -28,7 +31,8 @@ const (
 	EventTest EventKind = "test"
 )
 
-// Event is one change of the feed: the sequence of a site's changes. Ticket and Revision together name a change. See docs/feed.md.
+// Event is one change of the feed: the sequence of a site's changes. Ticket and Revision together name a change. docs/feed.md
+// describes what consumers see of it.
 type Event struct {
 	Kind EventKind
 	// Partition is the part of the store that holds the ticket; Number is the event's number there: contiguous, from 1.
@@ -64,7 +68,17 @@ func (e *Event) IsChange() bool {
 	return e.Kind == EventCreated || e.Kind == EventUpdated || e.Kind == EventDeleted
 }
 
-// ID names the event: the same in every try and at every destination. It has no dot, as Standard Webhooks signs "id.time.body".
+// ID names the event: the same in every try and at every destination. A change is named by ticket and revision. Other events of a
+// ticket may have the revision of a change and have their kind behind it, so that a consumer that drops repeats by id gets them.
+// The id has no dot, as Standard Webhooks signs "id.time.body".
 func (e *Event) ID() string {
-	return e.Ticket.String() + "-" + e.Revision.String()
+	switch {
+	case e.IsChange():
+		return e.Ticket.String() + "-" + e.Revision.String()
+	case e.Ticket.Valid():
+		return e.Ticket.String() + "-" + e.Revision.String() + "-" + string(e.Kind)
+	case e.Kind == EventGap:
+		return fmt.Sprintf("gap-%d-%d-%d", e.Partition, e.First, e.Last)
+	}
+	return fmt.Sprintf("%s-%d-%d", e.Kind, e.Partition, e.At.UnixMicro())
 }
