@@ -23,6 +23,9 @@ type Backend interface {
 	Stuck(ids []ticket.ID) error
 	// Nudge moves the journal's pending changes to the next store now, and ends the pause after a failure.
 	Nudge()
+	// Feed returns the feed of the store in which the changes get their final revisions; nil for a store without a feed. The feed is
+	// off until it is switched on.
+	Feed() Feed
 }
 
 // Journal are the figures of a journal.
@@ -46,6 +49,9 @@ type Journal struct {
 
 // Direct is the part of a [Backend] that a store without a journal shares with others.
 type Direct struct{}
+
+// Feed implements [Backend].
+func (Direct) Feed() Feed { return nil }
 
 // Start implements [Backend].
 func (Direct) Start(context.Context) {}

@@ -72,6 +72,9 @@ type Mutation struct {
 	// a ticket with this id, alive or deleted; [ticket.MaxRevision] if the next place knows no such ticket; zero if the next place
 	// was not asked or does not answer.
 	RowBorn ticket.Revision
+	// By names who made the change ("user:3", "peer:33"), and Via the part of the client that made it ("wp-admin"), for the feed.
+	// Either may be empty; see [Origin].
+	By, Via string
 	// Early asks for an answer as soon as the change is durable on this host, if the store has a journal.
 	Early bool
 }

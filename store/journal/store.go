@@ -193,6 +193,9 @@ func (s *Store) Stuck([]ticket.ID) error { return nil }
 // Nudge implements [store.Backend].
 func (s *Store) Nudge() {}
 
+// Feed implements [store.Backend].
+func (s *Store) Feed() store.Feed { return nil }
+
 // Journal implements [store.Backend].
 func (s *Store) Journal() *store.Journal {
 	backlog, _ := s.index.Backlog(context.Background()) // never fails

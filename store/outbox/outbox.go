@@ -340,6 +340,9 @@ func (s *Store) oldestAt() time.Time {
 	return oldest
 }
 
+// Feed implements [store.Backend]: revisions are final in the next store alone, so a change is told after its replay.
+func (s *Store) Feed() store.Feed { return s.next.Feed() }
+
 // Journal implements [store.Backend].
 func (s *Store) Journal() *store.Journal {
 	stats := s.journal.Stats()

@@ -50,6 +50,7 @@ func (s *Store) ApplyLogged(
 			outcomes[i], refused = store.Outcome{ID: m.ID, Err: err}, err
 			continue
 		}
+		s.tell(m, outcome.Revision)
 		s.make(m, outcome.Revision, segment)
 		if m.RequestID != "" {
 			s.remember(m, outcome, s.opts.Now().Add(Memory(m)), segment)

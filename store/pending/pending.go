@@ -50,6 +50,8 @@ type Store struct {
 	graves    graves.Set // the tombstones
 	engraved  map[uint64]*grave
 	bySegment chain[grave] // of the log
+
+	feed *Feed
 }
 
 var _ store.Store = (*Store)(nil)
@@ -73,6 +75,7 @@ func NewWith(o Options) *Store {
 		place: func(e *entry) *int { return &e.bySince },
 	}
 	s.engraved = map[uint64]*grave{}
+	s.feed = newFeed(o.Now)
 	s.bySegment.links = func(g *grave) *links[grave] { return &g.links }
 	return s
 }

@@ -190,6 +190,7 @@ func (s *Store) Drop(_ context.Context, ids []ticket.ID) (int, error) {
 		if e.deleted != 0 { // the next place still has the ticket
 			s.graves.Remove(e.id)
 		}
+		s.feed.add(ticket.Event{Kind: ticket.EventDropped, Ticket: e.id, Revision: e.revision, At: s.opts.Now()})
 		s.forget(e)
 	}), nil
 }

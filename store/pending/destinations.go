@@ -1,0 +1,199 @@
+package pending
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/ticketd/ticketd/store"
+)
+
+// Destinations keeps the cursors, rights and letters of a feed's destinations in memory. Safe for concurrent use; see
+// [NewDestinations].
+type Destinations struct {
+	now        func() time.Time
+	partitions int
+
+	mu     sync.Mutex
+	byName map[string]*destination
+}
+
+// destination is how far a destination has come.
+type destination struct {
+	cursors []store.Cursor
+	owner   string
+	until   time.Time
+	letters []store.FeedLetter // by key
+	lastKey uint64
+}
+
+// NewDestinations makes an empty table for a feed with so many partitions.
+func NewDestinations(now func() time.Time, partitions int) *Destinations {
+	return &Destinations{now: now, partitions: partitions, byName: map[string]*destination{}}
+}
+
+// get returns a destination, or makes one. The caller holds the lock.
+func (d *Destinations) get(name string) (*destination, error) {
+	if known := d.byName[name]; known != nil {
+		return known, nil
+	}
+	switch {
+	case !store.DestinationName(name):
+		return nil, fmt.Errorf("feed: %q is no destination's name", name)
+	case len(d.byName) >= store.MaxDestinations:
+		return nil, &store.FullError{
+			Bound: "destinations of a feed", Reason: fmt.Sprintf("the feed keeps cursors of %d destinations; forget one", len(d.byName)),
+		}
+	}
+	made := &destination{cursors: make([]store.Cursor, d.partitions)}
+	d.byName[name] = made
+	return made, nil
+}
+
+// Own implements [store.FeedCouriers].
+func (d *Destinations) Own(name, token string, lease time.Duration) ([]store.Cursor, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	at, err := d.get(name)
+	if err != nil {
+		return nil, err
+	}
+	now := d.now()
+	if at.owner != token && at.owner != "" && now.Before(at.until) {
+		return nil, store.ErrNotOwner
+	}
+	at.owner, at.until = token, now.Add(lease)
+	return slices.Clone(at.cursors), nil
+}
+
+// Advance implements [store.FeedCouriers], and says whether the cursor has moved.
+func (d *Destinations) Advance(name, token string, partition int, upTo store.Cursor) (moved bool, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	at := d.byName[name]
+	switch {
+	case at == nil || at.owner != token || !d.now().Before(at.until):
+		return false, store.ErrNotOwner
+	case at.cursors[partition].Reached(upTo) && at.cursors[partition].Filling() == upTo.Filling():
+		return false, nil
+	}
+	at.cursors[partition] = upTo
+	return true, nil
+}
+
+// Release implements [store.FeedCouriers].
+func (d *Destinations) Release(name, token string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if at := d.byName[name]; at != nil && at.owner == token {
+		at.owner, at.until = "", time.Time{}
+	}
+}
+
+// Set sets a destination's cursors, and ends the right of its courier.
+func (d *Destinations) Set(name string, to []store.Cursor) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	at, err := d.get(name)
+	if err != nil {
+		return err
+	}
+	if len(to) != d.partitions {
+		return fmt.Errorf("feed: %d cursors for %d partitions", len(to), d.partitions)
+	}
+	at.cursors, at.owner, at.until = slices.Clone(to), "", time.Time{}
+	return nil
+}
+
+// All implements [store.FeedCouriers].Destinations.
+func (d *Destinations) All() map[string]store.Destination {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now, all := d.now(), make(map[string]store.Destination, len(d.byName))
+	for name, at := range d.byName {
+		one := store.Destination{Cursors: slices.Clone(at.cursors), Letters: int64(len(at.letters))}
+		if now.Before(at.until) {
+			one.Owner, one.Until = at.owner, at.until
+		}
+		all[name] = one
+	}
+	return all
+}
+
+// Forget implements [store.FeedCouriers].
+func (d *Destinations) Forget(name string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.byName, name)
+}
+
+// Slowest returns the lowest cursor of a partition within a filling, and false without destinations: the events behind the cursor
+// are pending for some destination.
+func (d *Destinations) Slowest(filling string, partition int) (slowest store.Cursor, some bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, at := range d.byName {
+		c := at.cursors[partition]
+		if c.Filling() != filling {
+			c = "" // the destination has not begun, or follows an earlier filling
+		}
+		if !some || c.Number() < slowest.Number() {
+			slowest, some = c, true
+		}
+	}
+	return slowest, some
+}
+
+// AddLetter implements [store.FeedLetters].
+func (d *Destinations) AddLetter(name string, letter *store.FeedLetter) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	at, err := d.get(name)
+	if err != nil {
+		return err
+	}
+	if len(at.letters) >= store.MaxFeedLetters {
+		return FullLetters(name)
+	}
+	at.lastKey++
+	letter.Key = at.lastKey
+	at.letters = append(at.letters, *letter)
+	return nil
+}
+
+// FullLetters is the error of a destination that has [store.MaxFeedLetters] letters.
+func FullLetters(name string) error {
+	return &store.FullError{
+		Bound:  "letters of the destination " + name,
+		Reason: fmt.Sprintf("the destination has refused %d events; retry or drop them", store.MaxFeedLetters),
+	}
+}
+
+// Letters implements [store.FeedLetters].
+func (d *Destinations) Letters(name string, after uint64, limit int) []store.FeedLetter {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var letters []store.FeedLetter
+	if at := d.byName[name]; at != nil {
+		for i := range at.letters {
+			if len(letters) < limit && at.letters[i].Key > after {
+				letters = append(letters, at.letters[i])
+			}
+		}
+	}
+	return letters
+}
+
+// DropLetters implements [store.FeedLetters].
+func (d *Destinations) DropLetters(name string, keys []uint64) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	at := d.byName[name]
+	if at == nil {
+		return 0
+	}
+	before := len(at.letters)
+	at.letters = slices.DeleteFunc(at.letters, func(l store.FeedLetter) bool { return slices.Contains(keys, l.Key) })
+	return before - len(at.letters)
+}
