@@ -295,8 +295,6 @@ type Backlog struct {
 	Dirty, Dead int64
 	// Oldest is when the oldest pending change was made; zero without pending changes.
 	Oldest time.Time
-	// NextDue is the earliest due time; zero without pending changes.
-	NextDue time.Time
 	// Buried counts the tombstones.
 	Buried int64
 }
@@ -343,6 +341,9 @@ type Queue interface {
 	Park(ctx context.Context, letters []ticket.Letter) error
 	// DirtyIDs returns the tickets that were dirty and not parked throughout the call, in no order.
 	DirtyIDs(ctx context.Context) ([]ticket.ID, error)
+	// NextDue returns the earliest due time of the pending tickets, also of claimed ones, whose due time is the end of the lease;
+	// zero without pending tickets. NextDue is the cheapest question to a queue that is likely to be empty.
+	NextDue(ctx context.Context) (time.Time, error)
 	// Backlog counts pending tickets and dead letters. Next to an error the Backlog may have the counts that are known.
 	Backlog(ctx context.Context) (Backlog, error)
 }

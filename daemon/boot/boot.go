@@ -216,7 +216,7 @@ func (d *Daemon) complete(ctx context.Context, s *runningSite) error {
 		})
 	}
 	flusher = flush.New(s.backend, d.metrics.Sink(name, heldSink{s.sink, s.custody}), flush.Options{
-		Batch: c.Batch, Lease: c.Lease, Gap: flushGap, Poll: flushPoll, MaxPause: flushMaxPause,
+		Batch: c.Batch, Lease: c.Lease, Gap: flushGap, Poll: flushPoll, LongestPoll: flushLongestPoll, MaxPause: flushMaxPause,
 		Patience: d.config.Daemon.RequestTimeout,
 		Refresh:  func(ctx context.Context) error { return s.Refresh(ctx) },
 		Server:   s.server,

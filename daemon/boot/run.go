@@ -187,7 +187,7 @@ func (d *Daemon) Watch(timeout time.Duration, alive func()) {
 func (s *runningSite) watched(c *config.Redis) []watchdog.Part {
 	calls := c.DialTimeout + c.WriteTimeout + c.ReadTimeout
 	parts := []watchdog.Part{{
-		Name: "flusher of " + s.name, Within: flushMaxPause + 3*(s.database.Patience()+calls),
+		Name: "flusher of " + s.name, Within: flushLongestPoll + 3*(s.database.Patience()+calls),
 		Moved: watchdog.Counter(func() int64 { return s.Flusher.Stats().Turns() + s.Statements() }),
 	}}
 	if s.backend.redis != nil && s.backend.Journal() != nil {

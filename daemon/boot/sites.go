@@ -28,12 +28,13 @@ import (
 )
 
 // The flusher's times, which need no configuration. The pause between rounds is at least flushGap, which decides how many
-// statements a steady stream of changes causes: a round has a statement for each set of columns. Every flushPoll an idle flusher
-// looks for claims that a dead daemon left behind.
+// statements a steady stream of changes causes: a round has a statement for each set of columns. An idle flusher looks
+// for claims that a dead daemon left behind: every flushPoll, and every flushLongestPoll once the site has been idle for a minute.
 const (
-	flushGap      = 400 * time.Millisecond
-	flushPoll     = time.Second
-	flushMaxPause = 10 * time.Second
+	flushGap         = 400 * time.Millisecond
+	flushPoll        = time.Second
+	flushLongestPoll = 30 * time.Second
+	flushMaxPause    = 10 * time.Second
 )
 
 // runningSite is a site with the parts around the site that must be started and stopped.

@@ -38,6 +38,9 @@ func (s *Store) Release(ctx context.Context, claims []store.Claim) error {
 // DirtyIDs implements [store.Queue].
 func (s *Store) DirtyIDs(ctx context.Context) ([]ticket.ID, error) { return s.index.DirtyIDs(ctx) }
 
+// NextDue implements [store.Queue].
+func (s *Store) NextDue(ctx context.Context) (time.Time, error) { return s.index.NextDue(ctx) }
+
 // Backlog implements [store.Queue].
 func (s *Store) Backlog(ctx context.Context) (store.Backlog, error) { return s.index.Backlog(ctx) }
 

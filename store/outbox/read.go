@@ -187,6 +187,9 @@ func (s *Store) Claim(ctx context.Context, now time.Time, limit int, lease time.
 	return s.next.Claim(ctx, now, limit, lease)
 }
 
+// NextDue implements [store.Queue].
+func (s *Store) NextDue(ctx context.Context) (time.Time, error) { return s.next.NextDue(ctx) }
+
 // ClaimIDs implements [store.Queue]. ClaimIDs also claims changes of these tickets that the journal accepted before the call.
 func (s *Store) ClaimIDs(
 	ctx context.Context, now time.Time, ids []ticket.ID, lease time.Duration,

@@ -142,6 +142,16 @@ func (s *Store) DirtyIDs(context.Context) ([]ticket.ID, error) {
 	return ids, nil
 }
 
+// NextDue implements [store.Queue].
+func (s *Store) NextDue(context.Context) (time.Time, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if first, some := s.byDue.first(); some {
+		return time.UnixMicro(first.due), nil
+	}
+	return time.Time{}, nil
+}
+
 // Backlog implements [store.Queue]. The cost does not depend on the size of the backlog.
 func (s *Store) Backlog(context.Context) (store.Backlog, error) {
 	s.mu.Lock()
@@ -149,9 +159,6 @@ func (s *Store) Backlog(context.Context) (store.Backlog, error) {
 	b := store.Backlog{Dirty: int64(len(s.byDue.items)), Dead: int64(len(s.dead)), Buried: int64(s.graves.Count())}
 	if first, some := s.bySince.first(); some {
 		b.Oldest = time.UnixMicro(first.since)
-	}
-	if first, some := s.byDue.first(); some {
-		b.NextDue = time.UnixMicro(first.due)
 	}
 	return b, nil
 }

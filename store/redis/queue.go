@@ -211,13 +211,33 @@ func (q *queue) Backlog(ctx context.Context) (store.Backlog, error) {
 		gone, _ := buried[p].Int64()
 		b.Buried += max(gone, 0)
 		if z := first[p].Val(); len(z) > 0 {
-			b.NextDue = earlier(b.NextDue, time.UnixMilli(int64(z[0].Score)))
 			all = append(all, z...)
 		}
 	}
 	var unasked error
 	b.Oldest, unasked = q.oldest(ctx, all)
 	return b, link.Wrap("backlog", errors.Join(err, unasked))
+}
+
+// NextDue implements [store.Queue].
+func (q *queue) NextDue(ctx context.Context) (time.Time, error) {
+	q.raise(ctx)
+	first := make([]*goredis.ZSliceCmd, q.keys.partitions)
+	err := q.read(ctx, q.allPartitions(), func(pipe goredis.Pipeliner) {
+		for p := range first {
+			first[p] = pipe.ZRangeWithScores(ctx, q.keys.dirty(p), 0, 0)
+		}
+	})
+	var next time.Time
+	for _, f := range first {
+		if z := f.Val(); len(z) > 0 {
+			next = earlier(next, time.UnixMilli(int64(z[0].Score)))
+		}
+	}
+	if !next.IsZero() {
+		err = nil // the other partitions' tickets wait for their master
+	}
+	return next, link.Wrap("next due", err)
 }
 
 // oldest returns since when the longest-dirty of the given tickets is dirty.

@@ -27,6 +27,7 @@ var queueCases = cases{
 	"Park/ChangedTicketStays":               testParkChanged,
 	"Park/LaterWriteRevives":                testParkRevive,
 	"Backlog/CountsAndOldest":               testBacklog,
+	"NextDue/OfLeasesToo":                   testNextDue,
 	"DirtyIDs/ListsEveryDirtyTicketOnce":    testDirtyIDs,
 	"Durability/DirtyNeverExpiresCleanDoes": testExpiry,
 }
@@ -278,8 +279,31 @@ func testBacklog(t *testing.T, b *bench) {
 	b.advance(time.Second)
 	b.set(t, 2, "status", "open")
 	got := b.backlog(t)
-	if got.Dirty != 2 || !got.Oldest.Equal(first) || !got.NextDue.Equal(first.Add(linger)) {
-		t.Fatalf("backlog %+v, want 2 dirty, oldest %v, next due %v", got, first, first.Add(linger))
+	if got.Dirty != 2 || !got.Oldest.Equal(first) {
+		t.Fatalf("backlog %+v, want 2 dirty, oldest %v", got, first)
+	}
+}
+
+func testNextDue(t *testing.T, b *bench) {
+	b.wantNextDue(t, time.Time{})
+	b.set(t, 1, "status", "open")
+	due := b.now.Add(linger)
+	b.advance(time.Second)
+	b.set(t, 2, "status", "open")
+	b.wantNextDue(t, due)
+	b.advance(linger)
+	claims := b.claim(t, 2)
+	b.wantNextDue(t, b.now.Add(lease))
+	for _, c := range claims {
+		b.ack(t, c.ID, c.Revision)
+	}
+	b.wantNextDue(t, time.Time{})
+}
+
+func (b *bench) wantNextDue(t *testing.T, want time.Time) {
+	t.Helper()
+	if got, err := b.Store.NextDue(t.Context()); err != nil || !got.Equal(want) {
+		t.Errorf("next due %v (%v), want %v", got, err, want)
 	}
 }
 

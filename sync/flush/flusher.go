@@ -27,7 +27,8 @@ type Options struct {
 	// tickets from becoming a stream of single-row statements.
 	Gap time.Duration
 	// Poll is how often the flusher asks the queue when no ticket is known to be due: so the claims of a crashed daemon come back.
-	Poll time.Duration
+	// While no ticket is due, Poll doubles up to LongestPoll: a daemon may have hundreds of idle sites.
+	Poll, LongestPoll time.Duration
 	// MaxPause bounds the pauses between tries while the sink is unreachable.
 	MaxPause time.Duration
 	// Patience is how long [Flusher.Flush] continues while the sink takes no ticket. The flusher cuts off a batch without an answer
@@ -106,18 +107,20 @@ func (f *Flusher) Retry() {
 	}
 }
 
-// run runs rounds: when a ticket is due, when the poll is due, and at once after a full round.
+// run runs rounds when a ticket is due, and at once after a full round. When the poll is due, run asks whether a ticket is.
 func (f *Flusher) run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	var last time.Time      // start of the last round
 	var pause time.Duration // above zero while the sink is unreachable
+	poll := f.opts.Poll
 	for {
 		f.stats.turns.Add(1)
 		select {
 		case <-ctx.Done():
 			return
 		case <-f.nudge:
+			poll = f.opts.Poll
 			if pause == 0 { // while the sink is unreachable, new changes do not shorten the pause
 				timer.Reset(max(time.Until(f.planned.at()), time.Until(last.Add(f.opts.Gap))))
 			}
@@ -130,7 +133,12 @@ func (f *Flusher) run(ctx context.Context) {
 		case <-timer.C:
 		}
 		last = time.Now()
-		full, moved, err := f.round(ctx)
+		due, err := f.queue.NextDue(ctx)
+		isDue := err == nil && !due.IsZero() && !due.After(last)
+		full, moved := false, Moved{}
+		if isDue {
+			full, moved, err = f.round(ctx)
+		}
 		if ctx.Err() != nil {
 			return
 		}
@@ -140,10 +148,20 @@ func (f *Flusher) run(ctx context.Context) {
 		case err != nil && !errors.Is(err, ErrLocked): // locked rows have a due time of their own
 			pause = f.backOff(ctx, pause, err)
 			next = next.Add(pause)
-		case full:
-			pause = 0
+		case isDue:
+			pause, poll = 0, f.opts.Poll
+			if !full {
+				next = last.Add(f.opts.Gap)
+			}
 		default:
-			pause, next = 0, f.nextRound(ctx, last)
+			pause, next = 0, last.Add(poll)
+			if earliest := last.Add(f.opts.Gap); !due.IsZero() && due.Before(next) {
+				next = due
+				if next.Before(earliest) {
+					next = earliest
+				}
+			}
+			poll = max(min(2*poll, f.opts.LongestPoll), f.opts.Poll)
 		}
 		f.planned.set(next)
 		timer.Reset(time.Until(next))
@@ -168,18 +186,6 @@ func (f *Flusher) round(ctx context.Context) (full bool, moved Moved, err error)
 		err = moved.lockedError()
 	}
 	return len(claims) >= f.opts.Batch, moved, err
-}
-
-// nextRound asks the queue what is due next.
-func (f *Flusher) nextRound(ctx context.Context, last time.Time) time.Time {
-	next := time.Now().Add(f.opts.Poll)
-	if backlog, err := f.queue.Backlog(ctx); err == nil && !backlog.NextDue.IsZero() && backlog.NextDue.Before(next) {
-		next = backlog.NextDue
-	}
-	if earliest := last.Add(f.opts.Gap); next.Before(earliest) {
-		next = earliest
-	}
-	return next
 }
 
 // firstPause is the pause after the first failure; each further failure doubles the pause.

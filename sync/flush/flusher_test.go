@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,6 +25,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 const (
 	linger = 200 * time.Millisecond
 	batch  = 100
+	// longestPoll is how often an idle queue is asked.
+	longestPoll = 30 * time.Second
 )
 
 // table is a sink in memory that keeps the sink's contract and counts statements.
@@ -137,7 +140,7 @@ func newDesk(t *testing.T, refresh func(context.Context) error) *desk {
 func (d *desk) start(t *testing.T, queue flush.Queue, refresh func(context.Context) error) {
 	t.Helper()
 	d.Flusher = flush.New(queue, d.sink, flush.Options{
-		Batch: batch, Lease: 30 * time.Second, Gap: linger, Poll: time.Second, MaxPause: 10 * time.Second,
+		Batch: batch, Lease: 30 * time.Second, Gap: linger, Poll: time.Second, LongestPoll: longestPoll, MaxPause: 10 * time.Second,
 		Refresh: refresh, Log: zerolog.Nop(),
 	})
 	d.Start(t.Context())
@@ -244,7 +247,7 @@ func TestTurns(t *testing.T) {
 				t.Errorf("%s: %d turns in a minute, want %d at least", what, n, least)
 			}
 		}
-		in("idle", 59)
+		in("idle", int64(time.Minute/longestPoll))
 		d.sink.set(fmt.Errorf("connection refused: %w", flush.ErrSinkDown))
 		d.set(t, 1, "status", "open")
 		time.Sleep(time.Minute)
@@ -519,4 +522,41 @@ func TestTheSinkIsUnknownUntilProved(t *testing.T) {
 		time.Sleep(time.Minute)
 		want(flush.SinkUp)
 	})
+}
+
+// A queue that stays empty is asked less and less often; the first change is flushed as soon as ever. Without the growth an idle
+// site costs a question every second.
+func TestIdleQueueIsAskedLessOften(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		asked := &countedQueue{Store: pending.New()}
+		d := &desk{queue: asked.Store, sink: newTable(), clock: ticket.NewClock(time.Now)}
+		d.start(t, asked, nil)
+		time.Sleep(time.Hour)
+		if n, most := asked.times.Load(), int64(time.Hour/longestPoll)+10; n > most {
+			t.Errorf("an idle queue was asked %d times in an hour, want %d at most", n, most)
+		}
+		d.set(t, 812, "status", "open")
+		time.Sleep(linger + time.Millisecond)
+		if d.sink.value(812, "status") != "open" {
+			t.Error("the first change after an idle hour is not flushed after the linger")
+		}
+	})
+}
+
+// countedQueue counts the questions.
+type countedQueue struct {
+	*pending.Store
+
+	times atomic.Int64
+}
+
+func (q *countedQueue) NextDue(ctx context.Context) (time.Time, error) {
+	q.times.Add(1)
+	return q.Store.NextDue(ctx)
+}
+
+func (q *countedQueue) Claim(ctx context.Context, now time.Time, limit int, lease time.Duration) ([]store.Claim, error) {
+	q.times.Add(1)
+	return q.Store.Claim(ctx, now, limit, lease)
 }
