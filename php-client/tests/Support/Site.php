@@ -8,6 +8,7 @@
 namespace Ticketd\Tests\Support;
 
 use Ticketd\WordPress\Api;
+use Ticketd\WordPress\Clients;
 use Ticketd\WordPress\Link;
 use Ticketd\WordPress\Plugin;
 use Ticketd\WordPress\Settings;
@@ -30,6 +31,20 @@ final class Site {
 	 * @var int
 	 */
 	public static int $user = 0;
+
+	/**
+	 * Names of users by their ids.
+	 *
+	 * @var array<int, string>
+	 */
+	public static array $users = array();
+
+	/**
+	 * The ids of each query for users.
+	 *
+	 * @var array[]
+	 */
+	public static array $loaded = array();
 
 	/**
 	 * The abilities and their category, by name.
@@ -59,16 +74,29 @@ final class Site {
 	}
 
 	/**
+	 * Makes the site remember features of the daemon.
+	 *
+	 * @param mixed $features Their names; false: the watchdog has not asked yet.
+	 */
+	public static function features( $features ): void {
+		remove_all_filters( 'pre_option_' . Clients::FEATURES );
+		add_filter( 'pre_option_' . Clients::FEATURES, static fn() => $features );
+	}
+
+	/**
 	 * Resets everything that a test has set.
 	 */
 	public static function reset(): void {
 		self::$capabilities = array();
 		self::$user         = 0;
+		self::$users        = array();
+		self::$loaded       = array();
 		$GLOBALS['wpdb']    = new Database();
 		wp_cache_flush();
 		foreach ( array( 'socket', 'site', 'timeout_ms', 'spool', 'table', 'rest_permission', 'permission', 'ticket_fields', 'rest_fields', 'ticket_created', 'ticket_updated', 'ticket_deleted', 'visitor' ) as $filter ) {
 			remove_all_filters( 'ticketd_' . $filter );
 		}
+		remove_all_filters( 'pre_option_' . Clients::FEATURES );
 		// The machine may have a spool of its own.
 		add_filter( 'ticketd_spool', '__return_empty_string' );
 	}

@@ -38,6 +38,45 @@ function get_current_user_id(): int {
 }
 
 /**
+ * Loads users in one query.
+ *
+ * @param int[] $ids Their ids.
+ */
+function cache_users( array $ids ): void {
+	Site::$loaded[] = array_values( $ids );
+}
+
+/**
+ * A user.
+ *
+ * @param int $id The user's id.
+ * @return object|false
+ */
+function get_userdata( int $id ) {
+	return isset( Site::$users[ $id ] ) ? (object) array( 'display_name' => Site::$users[ $id ] ) : false;
+}
+
+/**
+ * The user with an address: the site has none.
+ *
+ * @param string $field What is searched.
+ * @param string $value Its value.
+ */
+function get_user_by( string $field, string $value ): bool {
+	return '' === $field . $value;
+}
+
+/**
+ * The mark of the chosen option.
+ *
+ * @param string $option  The option.
+ * @param string $current The chosen one.
+ */
+function selected( string $option, string $current ): string {
+	return $option === $current ? " selected='selected'" : '';
+}
+
+/**
  * A keyed hash.
  *
  * @param string $data What is hashed.

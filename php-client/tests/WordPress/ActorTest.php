@@ -27,24 +27,13 @@ final class ActorTest extends SiteTestCase {
 	 */
 	protected function setUp(): void {
 		parent::setUp();
-		self::option( array( 'by', 'later' ) );
+		Site::features( array( 'by', 'later' ) );
 	}
 
 	/**
-	 * Makes the site remember features of the daemon.
-	 *
-	 * @param string[]|false $features Their names; false: it has not asked yet.
-	 */
-	private static function option( $features ): void {
-		remove_all_filters( 'pre_option_' . Clients::FEATURES );
-		add_filter( 'pre_option_' . Clients::FEATURES, static fn() => $features );
-	}
-
-	/**
-	 * Ends the site's memory.
+	 * Ends the filters.
 	 */
 	protected function tearDown(): void {
-		remove_all_filters( 'pre_option_' . Clients::FEATURES );
 		remove_all_filters( 'ticketd_actor' );
 		parent::tearDown();
 	}
@@ -132,7 +121,7 @@ final class ActorTest extends SiteTestCase {
 	 */
 	public function test_an_older_daemon_gets_none(): void {
 		foreach ( array( array(), false, 'nonsense' ) as $features ) {
-			self::option( $features );
+			Site::features( $features );
 			$this->changes( 1 );
 			ticketd_set_ticket( 1, array( 'status' => 'open' ) );
 			$this->assertSame( array( null, null ), $this->signature() );

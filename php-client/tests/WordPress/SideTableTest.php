@@ -100,7 +100,7 @@ final class SideTableTest extends OutageTestCase {
 	 * Whatever parts of ticketd are removed, the other plugin's table stays.
 	 */
 	public function test_it_is_never_dropped(): void {
-		$made = array( 'wp_support_tickets_seq', 'wp_support_tickets_tombstones', 'wp_support_tickets_identity', 'wp_support_tickets_ticketd' );
+		$made = array( 'wp_support_tickets_seq', 'wp_support_tickets_tombstones', 'wp_support_tickets_identity', 'wp_support_tickets_history', 'wp_support_tickets_ticketd' );
 		$this->assertSame( $made, Table::made_for( self::TABLE ) );
 		$this->adopt();
 		$this->assertSame( $made, Table::made_for( self::TABLE ) );

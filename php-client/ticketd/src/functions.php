@@ -153,6 +153,23 @@ function ticketd_delete_ticket( int $id, string $request_id = '' ) {
 }
 
 /**
+ * Reads who changed what of a ticket, the newest change first. The daemon keeps a history where `[sites.NAME.history]`
+ * is enabled.
+ *
+ * @param int   $id   The ticket's id.
+ * @param array $args All optional: `before` (only changes below this revision: the `next` of the page before), `limit`
+ *                    (1 to 1,000, 50 by default) and `field` (only changes of this field).
+ * @return array{changes: array[], next: int|null}|WP_Error Each change has `revision`, `kind` (`created`, `updated`,
+ *         `deleted`, `dropped`), `at_us` (microseconds since 1970), `by` (`user:3`; may be empty), `via`, `changes` (by
+ *         field name a list: the old and the new value, or the new value alone, or nothing where the values were erased
+ *         or are not kept), `erased`, and `gap`: whether changes directly before it may be missing. `stale` is true
+ *         where the latest changes may be missing.
+ */
+function ticketd_ticket_history( int $id, array $args = array() ) {
+	return Ticketd\WordPress\Plugin::instance()->api()->history( $id, $args );
+}
+
+/**
  * Flushes changes to MySQL now and waits, up to half a minute, until MySQL has them.
  *
  * @param int[] $ids Ticket ids, at most 1,000; empty: every changed ticket.

@@ -314,6 +314,42 @@ final class Client implements ClientInterface {
 	}
 
 	/**
+	 * Reads who changed what of a ticket, the newest change first. The site's history must be switched on.
+	 *
+	 * @param int   $id   The ticket's id.
+	 * @param array $args {
+	 *     All optional.
+	 *
+	 *     @type int    $before Only changes below this revision: the `next` of the page before.
+	 *     @type int    $limit  1 to 1,000 changes; 50 by default.
+	 *     @type string $field  Only changes of this field.
+	 * }
+	 * @return array{changes: array[], next: int|null} Each change has `revision`; `kind` (`created`, `updated`,
+	 *         `deleted`, `dropped`, …); `at_us` (microseconds since 1970); `by` and `via`, which may be empty;
+	 *         `changes`, by field name a list: the old and the new value, or the new value alone where the old one is
+	 *         not known, or nothing where the values were erased or are not kept; `erased`; and `gap`: whether changes
+	 *         directly before it may be missing. `next` is null on the last page. `stale` is true where the latest
+	 *         changes may be missing.
+	 */
+	public function history( int $id, array $args = array() ): array {
+		return $this->call( $this->request( 'history', array( 'id' => $id ) + Request::query( $args ) ), 'history' );
+	}
+
+	/**
+	 * Erases the values in the history and the feed of tickets; who changed them and when stays. Destinations that have
+	 * the changes already are told that the tickets were erased.
+	 *
+	 * @param int[] $ids Ticket ids, at most 1,000.
+	 * @return int How many changes were erased.
+	 */
+	public function erase_history( array $ids ): int {
+		if ( array() === $ids ) {
+			return 0;
+		}
+		return $this->call( $this->request( 'erase_history', array( 'ids' => Request::ids( $ids ) ) ), 'counted' );
+	}
+
+	/**
 	 * Flushes changes to MySQL now and waits until MySQL has them.
 	 *
 	 * @param int[]         $ids        Ticket ids, at most 1,000; empty: every changed ticket.

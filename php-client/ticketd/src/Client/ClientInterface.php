@@ -127,6 +127,23 @@ interface ClientInterface {
 	public function delete( int $id, string $request_id = '' ): int;
 
 	/**
+	 * Reads who changed what of a ticket, the newest change first; see Client::history().
+	 *
+	 * @param int   $id   The ticket's id.
+	 * @param array $args `before`, `limit` and `field`.
+	 * @return array{changes: array[], next: int|null} And `stale`: true where the latest changes may be missing.
+	 */
+	public function history( int $id, array $args = array() ): array;
+
+	/**
+	 * Erases the values in the history and the feed of tickets; who changed them and when stays.
+	 *
+	 * @param int[] $ids Ticket ids, at most 1,000.
+	 * @return int How many changes were erased.
+	 */
+	public function erase_history( array $ids ): int;
+
+	/**
 	 * Flushes changes to MySQL now and waits until MySQL has them.
 	 *
 	 * @param int[]         $ids        Ticket ids, at most 1,000; empty: every changed ticket.

@@ -41,9 +41,9 @@ final class FakeClient implements ClientInterface {
 	private array $answers = array();
 
 	/**
-	 * The failures of the next calls.
+	 * The failures of the next calls: pairs of a method, or an empty text for every method, and the failure.
 	 *
-	 * @var TicketdException[]
+	 * @var array[]
 	 */
 	private array $failures = array();
 
@@ -66,7 +66,17 @@ final class FakeClient implements ClientInterface {
 	 *
 	 * @var array<string, string>
 	 */
-	private array $signature = array();
+	private array $signature = array(
+		'by'  => '',
+		'via' => '',
+	);
+
+	/**
+	 * The feed and the history.
+	 *
+	 * @var FakeFeed
+	 */
+	private FakeFeed $feed;
 
 	/**
 	 * Tells the time in seconds since 1970.
@@ -81,16 +91,18 @@ final class FakeClient implements ClientInterface {
 	 * @param callable|null $now Tells the time in seconds since 1970; null: the system's.
 	 */
 	public function __construct( ?callable $now = null ) {
-		$this->now = $now ?? 'time';
+		$this->now  = $now ?? 'time';
+		$this->feed = new FakeFeed();
 	}
 
 	/**
-	 * Makes the next calls fail, whatever they are.
+	 * Makes the next calls fail.
 	 *
 	 * @param TicketdException|string $failure What is thrown, or its reason: `timeout`, `lost`, or the protocol's code.
 	 * @param int                     $times   How many calls.
+	 * @param string                  $method  Only calls of this method of the client; empty: whatever they are.
 	 */
-	public function fail_next( $failure, int $times = 1 ): void {
+	public function fail_next( $failure, int $times = 1, string $method = '' ): void {
 		if ( 'timeout' === $failure ) {
 			$failure = new TimeoutException( new Deadline( Client::DEFAULT_TIMEOUT_MS, 'a call' ), true );
 		} elseif ( 'lost' === $failure ) {
@@ -99,7 +111,7 @@ final class FakeClient implements ClientInterface {
 			$is_retryable = in_array( $failure, Protocol::RETRYABLE_CODES, true );
 			$failure      = self::error( $failure, 'The fake fails.', $is_retryable );
 		}
-		array_push( $this->failures, ...array_fill( 0, $times, $failure ) );
+		array_push( $this->failures, ...array_fill( 0, $times, array( $method, $failure ) ) );
 	}
 
 	/**
@@ -129,7 +141,7 @@ final class FakeClient implements ClientInterface {
 		return array(
 			'version'  => 'fake',
 			'protocol' => Protocol::VERSION,
-			'features' => array( 'by', 'feed', 'history' ),
+			'features' => array( 'by', 'erase', 'history' ),
 		);
 	}
 
@@ -322,12 +334,33 @@ final class FakeClient implements ClientInterface {
 					$this->require_ticket( $id );
 				}
 				if ( ! $this->tickets[ $id ]['deleted'] ) {
-					$this->change( $id, array() );
+					$this->change( $id, array(), 'deleted' );
 					$this->tickets[ $id ]['deleted'] = true;
 				}
 				return $this->tickets[ $id ]['revision'];
 			}
 		);
+	}
+
+	/**
+	 * Reads who changed what of a ticket; see Client::history().
+	 *
+	 * @param int   $id   The ticket's id.
+	 * @param array $args `before`, `limit` and `field`.
+	 */
+	public function history( int $id, array $args = array() ): array {
+		$this->called( 'history', $id, $args );
+		return $this->feed->history( $id, $args );
+	}
+
+	/**
+	 * Erases the history of tickets; see Client::erase_history().
+	 *
+	 * @param int[] $ids Ticket ids.
+	 */
+	public function erase_history( array $ids ): int {
+		$this->called( 'erase_history', $ids );
+		return $this->feed->erase( Request::ids( $ids ) );
 	}
 
 	/**
@@ -411,9 +444,11 @@ final class FakeClient implements ClientInterface {
 	 */
 	private function called( string $method, ...$args ): void {
 		$this->calls[] = array( $method, $args );
-		if ( array() !== $this->failures ) {
-			$failure = array_shift( $this->failures );
-			throw $failure;
+		foreach ( $this->failures as $index => list( $failing, $failure ) ) {
+			if ( '' === $failing || $failing === $method ) {
+				unset( $this->failures[ $index ] );
+				throw $failure;
+			}
 		}
 	}
 
@@ -476,12 +511,15 @@ final class FakeClient implements ClientInterface {
 	/**
 	 * Changes a ticket, which is made if it is missing.
 	 *
-	 * @param int   $id     The ticket's id.
-	 * @param array $fields Values by field name.
+	 * @param int    $id     The ticket's id.
+	 * @param array  $fields Values by field name.
+	 * @param string $kind   What the feed says, if the ticket is there already: `updated` or `deleted`.
 	 * @return int The new revision.
 	 */
-	private function change( int $id, array $fields ): int {
-		$now = gmdate( 'Y-m-d H:i:s', ( $this->now )() );
+	private function change( int $id, array $fields, string $kind = 'updated' ): int {
+		$seconds = ( $this->now )();
+		$now     = gmdate( 'Y-m-d H:i:s', $seconds );
+		$before  = $this->tickets[ $id ] ?? null;
 		foreach ( $fields as $name => $value ) {
 			$fields[ $name ] = is_bool( $value ) ? (int) $value : $value;
 		}
@@ -494,6 +532,9 @@ final class FakeClient implements ClientInterface {
 			'fields'   => array_merge( $old, array( 'updated_at' => $now ), $fields ),
 			'deleted'  => false,
 		);
+
+		$more = array( 'at_us' => $seconds * 1000000 ) + $this->signature;
+		$this->feed->add( null === $before ? 'created' : $kind, $this->tickets[ $id ], $before, $fields, $more );
 		return $this->revision;
 	}
 

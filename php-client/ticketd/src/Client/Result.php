@@ -202,6 +202,37 @@ final class Result {
 	}
 
 	/**
+	 * Reads the result of `history`.
+	 *
+	 * @param array $result The result.
+	 * @return array{changes: array[], next: int|null} And `stale`: true where the result says so.
+	 * @throws ProtocolException If an element is no change.
+	 */
+	public static function history( array $result ): array {
+		$changes = array();
+		foreach ( self::all( $result, 'changes' ) as $change ) {
+			if ( ! is_array( $change ) || ! is_string( $change['kind'] ?? null ) ) {
+				throw new ProtocolException( 'a change without its kind' );
+			}
+			$values    = array_filter( (array) ( $change['changes'] ?? array() ), 'is_array' );
+			$changes[] = array(
+				'revision' => self::integer( $change, 'revision' ),
+				'kind'     => $change['kind'],
+				'at_us'    => self::integer( $change, 'at_us' ),
+				'by'       => (string) ( $change['by'] ?? '' ),
+				'via'      => (string) ( $change['via'] ?? '' ),
+				'changes'  => array_map( 'array_values', $values ),
+				'erased'   => true === ( $change['erased'] ?? null ),
+				'gap'      => true === ( $change['gap'] ?? null ),
+			);
+		}
+		return array(
+			'changes' => $changes,
+			'next'    => isset( $result['next'] ) ? self::integer( $result, 'next' ) : null,
+		) + self::staleness( $result );
+	}
+
+	/**
 	 * Reads the result of `set_many`.
 	 *
 	 * @param array $result The result.

@@ -263,6 +263,25 @@ final class SpoolingClient implements ClientInterface {
 	}
 
 	/**
+	 * Reads who changed what of a ticket; see Client::history().
+	 *
+	 * @param int   $id   The ticket's id.
+	 * @param array $args `before`, `limit` and `field`.
+	 */
+	public function history( int $id, array $args = array() ): array {
+		return $this->client->history( $id, $args );
+	}
+
+	/**
+	 * Erases the history of tickets; see Client::erase_history().
+	 *
+	 * @param int[] $ids Ticket ids.
+	 */
+	public function erase_history( array $ids ): int {
+		return $this->client->erase_history( $ids );
+	}
+
+	/**
 	 * Flushes changes to MySQL; see Client::flush().
 	 *
 	 * @param int[]         $ids        Ticket ids; empty: every changed ticket.

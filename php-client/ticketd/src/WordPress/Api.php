@@ -404,6 +404,27 @@ final class Api {
 	}
 
 	/**
+	 * Reads who changed what of a ticket, the newest change first.
+	 *
+	 * @param int   $id   The ticket's id.
+	 * @param array $args The arguments of the client's history().
+	 * @return array{changes: array[], next: int|null}|\WP_Error
+	 */
+	public function history( int $id, array $args = array() ) {
+		return $this->attempt( 'history', array( $id, $args ) );
+	}
+
+	/**
+	 * Erases the values in the history and the feed of tickets.
+	 *
+	 * @param int[] $ids Ticket ids.
+	 * @return int|\WP_Error How many changes were erased.
+	 */
+	public function erase_history( array $ids ) {
+		return $this->attempt( 'erase_history', array( $ids ) );
+	}
+
+	/**
 	 * Flushes changes to MySQL now.
 	 *
 	 * @param int[]         $ids        Ticket ids; empty: every changed ticket.

@@ -70,6 +70,20 @@ final class Format {
 	}
 
 	/**
+	 * The fields of a change, as `status: open → pending`, for programs' users and without labels.
+	 *
+	 * @param array $changes By field name the old and the new value, the new one alone, or none.
+	 */
+	public static function changes( array $changes ): string {
+		$texts = array();
+		foreach ( $changes as $name => $values ) {
+			$shown   = array_map( static fn( $value ): string => null === $value ? 'NULL' : (string) $value, $values );
+			$texts[] = array() === $shown ? (string) $name : $name . ': ' . implode( ' → ', $shown );
+		}
+		return implode( '; ', $texts );
+	}
+
+	/**
 	 * Fields as JSON can show them: bytes that are no UTF-8 stand in them as `hex => …`.
 	 *
 	 * @param array $fields Values by field name.

@@ -77,7 +77,9 @@ final class Plugin {
 		add_action(
 			'rest_api_init',
 			function (): void {
-				( new RestController( $this->api ) )->register_routes();
+				$tickets = new RestController( $this->api );
+				$tickets->register_routes();
+				( new RestHistory( $this->api, $tickets ) )->register_routes();
 				( new Admin\Operations( $this->api ) )->register_routes();
 			}
 		);

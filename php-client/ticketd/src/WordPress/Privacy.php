@@ -7,6 +7,8 @@
 
 namespace Ticketd\WordPress;
 
+use Ticketd\Client\Protocol;
+
 defined( 'ABSPATH' ) || exit;
 
 /**
@@ -21,6 +23,9 @@ defined( 'ABSPATH' ) || exit;
  * be about a person.
  */
 final class Privacy {
+
+	/** Option that holds the ids of tickets whose history is not erased yet. */
+	private const UNERASED = 'ticketd_unerased';
 
 	/** Tickets of one page. WordPress asks for page after page. */
 	private const PAGE = 100;
@@ -123,7 +128,11 @@ final class Privacy {
 			 * @param array $fields Values by field name.
 			 * @param array $ticket The ticket: `id`, `revision` and `fields`.
 			 */
-			$fields = (array) apply_filters( 'ticketd_exported_fields', $ticket['fields'], $ticket );
+			$fields  = (array) apply_filters( 'ticketd_exported_fields', $ticket['fields'], $ticket );
+			$changes = $this->history( $ticket['id'], $fields );
+			if ( is_wp_error( $changes ) ) {
+				return $changes;
+			}
 			$values = array();
 			foreach ( array( 'id' => $ticket['id'] ) + $fields as $name => $value ) {
 				if ( null !== $value && '' !== $value ) {
@@ -139,11 +148,52 @@ final class Privacy {
 				'item_id'     => 'ticketd-ticket-' . $ticket['id'],
 				'data'        => $values,
 			);
+			if ( array() !== $changes ) {
+				$data[] = array(
+					'group_id'    => 'ticketd-history',
+					'group_label' => __( 'History of support tickets', 'ticketd' ),
+					'item_id'     => 'ticketd-history-' . $ticket['id'],
+					'data'        => $changes,
+				);
+			}
 		}
 		return array(
 			'data' => $data,
 			'done' => $found['is_last'],
 		);
+	}
+
+	/**
+	 * The history of a ticket for its customer: what was changed and when, of the fields that the customer gets. Who
+	 * changed it is the data of others.
+	 *
+	 * @param int   $id     The ticket's id.
+	 * @param array $fields The fields that the customer gets.
+	 * @return array[]|\WP_Error Pairs of `name` and `value`, the newest change first.
+	 */
+	private function history( int $id, array $fields ) {
+		$pairs = array();
+		$args  = array( 'limit' => 1000 );
+		while ( $this->api->can( 'history' ) ) {
+			$page = $this->api->history( $id, $args );
+			if ( is_wp_error( $page ) ) {
+				return $page;
+			}
+			foreach ( $page['changes'] as $change ) {
+				$changes = array_intersect_key( $change['changes'], $fields );
+				if ( array() !== $changes ) {
+					$pairs[] = array(
+						'name'  => gmdate( 'Y-m-d H:i:s', intdiv( $change['at_us'], 1000000 ) ),
+						'value' => Format::changes( $changes ),
+					);
+				}
+			}
+			if ( null === $page['next'] ) {
+				break;
+			}
+			$args['before'] = $page['next'];
+		}
+		return $pairs;
 	}
 
 	/**
@@ -185,6 +235,7 @@ final class Privacy {
 		$there    = array_diff_key( $tickets, $deleted );
 		$messages = array();
 		$changes  = array_map( array( self::class, 'emptied' ), array_column( $there, 'fields', 'id' ) );
+		$this->remember( array_column( $tickets, 'id' ) );
 		$outcomes = array() === $changes
 			? array()
 			: Actor::within( 'privacy', fn() => $this->api->set_many( $changes ) );
@@ -205,11 +256,47 @@ final class Privacy {
 				return self::no_database();
 			}
 		}
+		$erased = $this->erase_histories();
+		if ( is_wp_error( $erased ) ) {
+			return $erased;
+		}
 		return array(
 			'removed'  => count( $outcomes ) - count( $refused ) + count( $deleted ),
 			'refused'  => count( $refused ),
 			'messages' => $messages,
 		);
+	}
+
+	/**
+	 * Remembers tickets whose history is to be erased. The erasing of a ticket is itself a change with the old values,
+	 * so its history comes last; and a search does not find an erased ticket again.
+	 *
+	 * @param int[] $ids Ticket ids.
+	 */
+	private function remember( array $ids ): void {
+		if ( array() !== $ids && $this->api->can( 'erase' ) ) {
+			$all = array_merge( (array) get_option( self::UNERASED, array() ), $ids );
+			update_option( self::UNERASED, array_values( array_unique( $all ) ), false );
+		}
+	}
+
+	/**
+	 * Erases the histories that are to be erased, also those of tickets that an earlier try has erased.
+	 *
+	 * @return true|\WP_Error
+	 */
+	private function erase_histories() {
+		$ids = (array) get_option( self::UNERASED, array() );
+		foreach ( array_chunk( $ids, Protocol::MAX_TICKETS ) as $some ) {
+			$erased = $this->api->erase_history( $some );
+			if ( is_wp_error( $erased ) ) {
+				return $erased;
+			}
+		}
+		if ( array() !== $ids ) {
+			delete_option( self::UNERASED );
+		}
+		return true;
 	}
 
 	/**

@@ -350,16 +350,26 @@ final class RestController extends \WP_REST_Controller {
 	 * @param array $ticket The ticket.
 	 */
 	public static function shown( array $ticket ): array {
+		$fields = self::visible( $ticket );
+		// JSON would make a list of no fields.
+		$ticket['fields'] = array() === $fields ? new \stdClass() : $fields;
+		return $ticket;
+	}
+
+	/**
+	 * The fields of a ticket that REST shows.
+	 *
+	 * @param array $ticket The ticket.
+	 */
+	public static function visible( array $ticket ): array {
 		/**
-		 * Filters the fields of a ticket that REST and the Abilities API show.
+		 * Filters the fields of a ticket that REST and the Abilities API show, of the ticket itself and of the changes
+		 * in its history.
 		 *
 		 * @param array $fields Values by field name.
 		 * @param array $ticket The ticket: `id`, `revision`, `fields` and perhaps `stale`.
 		 */
-		$fields = Format::fields( (array) apply_filters( 'ticketd_rest_fields', $ticket['fields'], $ticket ) );
-		// JSON would make a list of no fields.
-		$ticket['fields'] = array() === $fields ? new \stdClass() : $fields;
-		return $ticket;
+		return Format::fields( (array) apply_filters( 'ticketd_rest_fields', $ticket['fields'], $ticket ) );
 	}
 
 	/**
@@ -393,7 +403,7 @@ final class RestController extends \WP_REST_Controller {
 	 * @param array|\WP_Error $data   What to answer.
 	 * @param int             $status HTTP status of a success.
 	 */
-	private function answer( $data, int $status = 200 ): \WP_REST_Response {
+	public function answer( $data, int $status = 200 ): \WP_REST_Response {
 		if ( ! is_wp_error( $data ) ) {
 			return new \WP_REST_Response( $data, $status );
 		}

@@ -124,7 +124,10 @@ final class Table {
 	 * @return string[] Names of tables, which need not exist.
 	 */
 	public static function made_for( string $name ): array {
-		$made = array( $name . '_seq', $name . '_tombstones', $name . '_identity', $name . self::SIDE );
+		$made = array();
+		foreach ( array( '_seq', '_tombstones', '_identity', '_history', self::SIDE ) as $end ) {
+			$made[] = $name . $end;
+		}
 		return self::is_foreign( $name ) ? $made : array_merge( array( $name ), $made );
 	}
 

@@ -198,8 +198,9 @@ final class TicketForm {
 		echo '</form></div>';
 		$this->show_rest( $ticket );
 		echo '</div>';
+		( new History( $this->api, $ticket ) )->render();
 		/**
-		 * Fires below a ticket's form, for example to show its messages.
+		 * Fires below a ticket's form and its history, for example to show its messages.
 		 *
 		 * @param array $ticket `id`, `revision` and `fields`.
 		 */

@@ -29,6 +29,7 @@ final class Commands {
 		foreach ( array( 'flush', 'status', 'verify', 'doctor' ) as $name ) {
 			\WP_CLI::add_command( 'ticketd ' . $name, array( $operations, $name ) );
 		}
+		\WP_CLI::add_command( 'ticketd history', array( new HistoryCommand( $api ), 'history' ) );
 		\WP_CLI::add_command( 'ticketd dead', new DeadCommand( $api ) );
 		\WP_CLI::add_command( 'ticketd import', new ImportCommand( $api, $settings ) );
 	}

@@ -1,0 +1,236 @@
+<?php
+/**
+ * The feed of the client for unit tests.
+ *
+ * @package Ticketd
+ */
+
+// phpcs:disable WordPress.Security.EscapeOutput.ExceptionNotEscaped -- Plain text; escaped where it is printed.
+
+namespace Ticketd\Client;
+
+/**
+ * Remembers the changes of a FakeClient, as the daemon's feed and history do.
+ */
+final class FakeFeed {
+
+	/** Deliveries without an acknowledgement after which an event becomes a letter. */
+	private const MOST_DELIVERIES = 5;
+
+	/**
+	 * The events, in their order.
+	 *
+	 * @var array[]
+	 */
+	private array $events = array();
+
+	/**
+	 * By consumer's name: the number of the last event that it has acknowledged, the token of its runner, when the
+	 * runner's lease ends, how often the next event was delivered, and the letters.
+	 *
+	 * @var array<string, array{position: int, token: string, until: int, delivery: int, letters: array[]}>
+	 */
+	private array $consumers = array();
+
+	/**
+	 * Adds a change.
+	 *
+	 * @param string     $kind   `created`, `updated` or `deleted`.
+	 * @param array      $ticket `id`, `revision` and `fields` after the change.
+	 * @param array|null $before The same before the change; null: there was none.
+	 * @param array      $fields The values that were set.
+	 * @param array      $more   `by`, `via` and `at_us`.
+	 */
+	public function add( string $kind, array $ticket, ?array $before, array $fields, array $more ): void {
+		$was = array();
+		foreach ( null === $before ? array() : array_keys( $fields ) as $name ) {
+			$was[ $name ] = $before['fields'][ $name ] ?? null;
+		}
+		$number         = count( $this->events ) + 1;
+		$this->events[] = array(
+			'id'       => $ticket['id'] . '-' . $ticket['revision'],
+			'kind'     => $kind,
+			'ticket'   => $ticket['id'],
+			'revision' => $ticket['revision'],
+			'previous' => $before['revision'] ?? 0,
+			'fields'   => $fields,
+			'was'      => $was,
+			'number'   => $number,
+			'cursor'   => (string) $number,
+			'erased'   => false,
+		) + $more;
+	}
+
+	/**
+	 * Who changed what of a ticket; see Client::history().
+	 *
+	 * @param int   $id   The ticket's id.
+	 * @param array $args `before`, `limit` and `field`.
+	 */
+	public function history( int $id, array $args ): array {
+		$found = array();
+		foreach ( array_reverse( $this->events ) as $event ) {
+			if ( $event['ticket'] !== $id || $event['revision'] >= ( $args['before'] ?? PHP_INT_MAX ) ) {
+				continue;
+			}
+			$change    = self::change( $event );
+			$is_change = 'updated' !== $event['kind'] || array() !== $change['changes'];
+			if ( $is_change && ( ! isset( $args['field'] ) || isset( $change['changes'][ $args['field'] ] ) ) ) {
+				$found[] = $change;
+			}
+		}
+		$limit = $args['limit'] ?? Protocol::DEFAULT_LIMIT;
+		$page  = array_slice( $found, 0, $limit );
+		return array(
+			'changes' => $page,
+			'next'    => count( $found ) > $limit ? end( $page )['revision'] : null,
+		);
+	}
+
+	/**
+	 * A change as the history has it.
+	 *
+	 * @param array $event The event.
+	 */
+	private static function change( array $event ): array {
+		$changes = array();
+		foreach ( $event['fields'] as $name => $value ) {
+			$old = $event['was'][ $name ] ?? null;
+			if ( $event['erased'] ) {
+				$changes[ $name ] = array();
+			} elseif ( 'updated' !== $event['kind'] ) {
+				$changes[ $name ] = array( $value );
+			} elseif ( $old !== $value ) {
+				$changes[ $name ] = array( $old, $value );
+			}
+		}
+		$known = array( 'revision', 'kind', 'at_us', 'by', 'via', 'erased' );
+		return array_intersect_key( $event, array_flip( $known ) ) + array(
+			'changes' => $changes,
+			'gap'     => false,
+		);
+	}
+
+	/**
+	 * Erases the values of tickets.
+	 *
+	 * @param int[] $ids Ticket ids.
+	 * @return int How many changes were erased.
+	 */
+	public function erase( array $ids ): int {
+		$count = 0;
+		foreach ( $this->events as $index => $event ) {
+			if ( in_array( $event['ticket'], $ids, true ) ) {
+				$nothing = array_fill_keys( array_keys( $event['fields'] ), null );
+
+				$this->events[ $index ] = array(
+					'fields' => $nothing,
+					'was'    => array(),
+					'erased' => true,
+				) + $event;
+				++$count;
+			}
+		}
+		return $count;
+	}
+
+	/**
+	 * Hands out events; see Client::feed_read().
+	 *
+	 * @param string $consumer The consumer's name.
+	 * @param string $token    The runner's token.
+	 * @param array  $args     `limit` and `lease_ms`.
+	 * @param int    $now      The time in seconds since 1970.
+	 */
+	public function read( string $consumer, string $token, array $args, int $now ): array {
+		$state = $this->consumers[ $consumer ] ?? array(
+			'position' => count( $this->events ),
+			'token'    => '',
+			'until'    => 0,
+			'delivery' => 0,
+			'letters'  => array(),
+		);
+		if ( $state['token'] !== $token && $state['until'] > $now ) {
+			return array(
+				'events' => array(),
+				'busy'   => true,
+			);
+		}
+		$state['token'] = $token;
+		$state['until'] = $now + intdiv( $args['lease_ms'] ?? 10000, 1000 );
+		if ( isset( $this->events[ $state['position'] ] ) && ++$state['delivery'] > self::MOST_DELIVERIES ) {
+			$state['letters'][] = array(
+				'id'     => $this->events[ $state['position'] ]['id'],
+				'reason' => 'not acknowledged after five deliveries',
+			);
+			$state['delivery']  = 1;
+			++$state['position'];
+		}
+		$this->consumers[ $consumer ] = $state;
+
+		$events = array_slice( $this->events, $state['position'], $args['limit'] ?? 100 );
+		foreach ( $events as $index => $event ) {
+			$events[ $index ]['delivery'] = 0 === $index ? $state['delivery'] : 1;
+		}
+		return array( 'events' => $events );
+	}
+
+	/**
+	 * Takes an acknowledgement; see Client::feed_ack().
+	 *
+	 * @param string $consumer The consumer's name.
+	 * @param string $token    The runner's token.
+	 * @param array  $args     `cursor`, `refused` and `release`.
+	 * @return bool Whether the runner holds the lease.
+	 */
+	public function ack( string $consumer, string $token, array $args ): bool {
+		$state = $this->consumers[ $consumer ] ?? null;
+		if ( null === $state || $state['token'] !== $token ) {
+			return false;
+		}
+		if ( isset( $args['cursor'] ) ) {
+			$state['position'] = (int) $args['cursor'];
+			$state['delivery'] = 0;
+		}
+		if ( isset( $args['refused'] ) ) {
+			$state['letters'][] = array(
+				'id'     => $this->events[ $state['position'] - 1 ]['id'],
+				'reason' => $args['refused'],
+			);
+		}
+		if ( true === ( $args['release'] ?? false ) ) {
+			$state['token'] = '';
+			$state['until'] = 0;
+		}
+		$this->consumers[ $consumer ] = $state;
+		return true;
+	}
+
+	/**
+	 * The letters of a consumer.
+	 *
+	 * @param string $consumer The consumer's name.
+	 * @return array[] Each with the event's `id` and the `reason`.
+	 */
+	public function letters( string $consumer ): array {
+		return $this->consumers[ $consumer ]['letters'] ?? array();
+	}
+
+	/**
+	 * How many events a consumer has not acknowledged.
+	 *
+	 * @param string $consumer The consumer's name.
+	 */
+	public function lag( string $consumer ): int {
+		return count( $this->events ) - ( $this->consumers[ $consumer ]['position'] ?? count( $this->events ) );
+	}
+
+	/**
+	 * The names of the consumers.
+	 *
+	 * @return string[]
+	 */
+	public function consumers(): array {
+		return array_map( 'strval', array_keys( $this->consumers ) );
+	}
+}
