@@ -49,9 +49,11 @@ type FeedReader interface {
 // name that its configuration gives; see [DestinationName].
 type FeedCouriers interface {
 	// Own takes the right to serve a destination for the time of lease, or renews the right under the same token. Own returns the
-	// destination's cursor per partition; the cursors of a new destination are empty. [ErrNotOwner] if another token has the right.
-	// A courier reads its cursors from Own alone: after a fail-over of Redis the cursors may have gone back, together with the feed.
-	Own(ctx context.Context, destination, token string, lease time.Duration) ([]Cursor, error)
+	// destination's cursor of each partition that answers; the cursors of a new destination are empty, so that a destination gets
+	// every change from the switch on, and the reset event of a Redis that was emptied. [ErrNotOwner] if another token has the
+	// right. A courier takes its cursors from every renewal: after a fail-over of Redis the cursors may have gone back, together
+	// with the feed.
+	Own(ctx context.Context, destination, token string, lease time.Duration) (map[int]Cursor, error)
 	// Advance says that the destination has everything up to a cursor. A cursor before the present one changes nothing.
 	// [ErrNotOwner] if token has not, or no longer, the right to serve the destination.
 	Advance(ctx context.Context, destination, token string, partition int, upTo Cursor) error

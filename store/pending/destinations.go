@@ -52,7 +52,7 @@ func (d *Destinations) get(name string) (*destination, error) {
 }
 
 // Own implements [store.FeedCouriers].
-func (d *Destinations) Own(name, token string, lease time.Duration) ([]store.Cursor, error) {
+func (d *Destinations) Own(name, token string, lease time.Duration) (map[int]store.Cursor, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	at, err := d.get(name)
@@ -64,7 +64,11 @@ func (d *Destinations) Own(name, token string, lease time.Duration) ([]store.Cur
 		return nil, store.ErrNotOwner
 	}
 	at.owner, at.until = token, now.Add(lease)
-	return slices.Clone(at.cursors), nil
+	cursors := make(map[int]store.Cursor, len(at.cursors))
+	for p, c := range at.cursors {
+		cursors[p] = c
+	}
+	return cursors, nil
 }
 
 // Advance implements [store.FeedCouriers], and says whether the cursor has moved.

@@ -233,7 +233,7 @@ func (f *Feed) Usage(context.Context) (store.FeedUsage, error) {
 }
 
 // Own implements [store.FeedCouriers].
-func (f *Feed) Own(_ context.Context, destination, token string, lease time.Duration) ([]store.Cursor, error) {
+func (f *Feed) Own(_ context.Context, destination, token string, lease time.Duration) (map[int]store.Cursor, error) {
 	return f.destinations.Own(destination, token, lease)
 }
 
