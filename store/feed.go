@@ -207,6 +207,10 @@ type FeedLetter struct {
 	Answer []byte
 	Tries  int
 	At     time.Time
+	// Since is when the destination refused the event for the first time; zero where only At is known.
+	Since time.Time
+	// Held says that the courier still tries the event. A letter that is not held is dead: only an operator has it tried again.
+	Held bool
 }
 
 // FeedSwitch turns a feed on or off.
