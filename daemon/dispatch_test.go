@@ -44,6 +44,8 @@ func TestEveryMethod(t *testing.T) {
 		protocol.MethodDeadList:  func() error { _, err := c.DeadList(ctx, 0, 0); return err },
 		protocol.MethodDeadRetry: func() error { _, err := c.DeadRetry(ctx, nil); return err },
 		protocol.MethodDeadDrop:  func() error { _, err := c.DeadDrop(ctx, []int64{1}); return err },
+		protocol.MethodWaiting:   func() error { _, err := c.Waiting(ctx, []int64{1, 2}); return err },
+		protocol.MethodDescribe:  func() error { _, err := c.Describe(ctx); return err },
 		protocol.MethodStatus: func() error {
 			s, err := c.Status(ctx)
 			if err == nil && (s.ConnectionsOpen != 1 || s.ConnectionsLimit != 16 || s.Version != "test" || s.Site != "main") {

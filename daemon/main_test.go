@@ -83,6 +83,13 @@ func (b *fakeBatch) GetMany(p *protocol.GetManyParams) bool {
 	})
 }
 
+func (b *fakeBatch) Waiting(p *protocol.WaitingParams) bool {
+	return b.add(func(ctx context.Context) (protocol.Result, error) {
+		result, err := b.site.Waiting(ctx, p)
+		return &result, err
+	})
+}
+
 func (b *fakeBatch) Run(ctx context.Context) {
 	for _, call := range b.calls {
 		result, err := call(ctx)
@@ -141,6 +148,14 @@ func (s *fakeSite) Get(_ context.Context, p *protocol.GetParams) (protocol.Ticke
 
 func (s *fakeSite) GetMany(_ context.Context, p *protocol.GetManyParams) (protocol.GetManyResult, error) {
 	return protocol.GetManyResult{Tickets: make([]*protocol.Ticket, len(p.IDs))}, nil
+}
+
+func (s *fakeSite) Waiting(_ context.Context, p *protocol.WaitingParams) (protocol.WaitingResult, error) {
+	return protocol.WaitingResult{Tickets: make([]*protocol.WaitingTicket, len(p.IDs))}, nil
+}
+
+func (s *fakeSite) Describe(context.Context, *protocol.SiteParams) (protocol.DescribeResult, error) {
+	return protocol.DescribeResult{Kind: protocol.KindTable}, nil
 }
 
 func (s *fakeSite) Delete(context.Context, *protocol.DeleteParams) (protocol.RevisionResult, error) {

@@ -66,6 +66,8 @@ var methods = map[protocol.Method]*method{
 	protocol.MethodDeadRetry: {run: bounded(Site.DeadRetry)},
 	protocol.MethodDeadDrop:  {run: bounded(Site.DeadDrop)},
 	protocol.MethodStatus:    {run: status},
+	protocol.MethodWaiting:   {run: bounded(Site.Waiting), reads: true, hot: hot(Hot.Waiting)},
+	protocol.MethodDescribe:  {run: bounded(Site.Describe)},
 }
 
 // Methods returns the names of all methods, in order.

@@ -14,13 +14,14 @@ import (
 // Hot is a batch of small requests of several clients of a site. A request joins the batch only if the site needs neither MySQL
 // nor more than a single call of the store for the request. A Hot serves a single goroutine: additions, Run, answers.
 type Hot interface {
-	// Create, Set, SetMany, Get and GetMany add a request, which gets the next number from 0. false: the request cannot join the
+	// Create, Set, SetMany, Get, GetMany and Waiting add a request, which gets the next number from 0. false: the request cannot join the
 	// batch, and the batch is unchanged.
 	Create(p *protocol.CreateParams) bool
 	Set(p *protocol.SetParams) bool
 	SetMany(p *protocol.SetManyParams) bool
 	Get(p *protocol.GetParams) bool
 	GetMany(p *protocol.GetManyParams) bool
+	Waiting(p *protocol.WaitingParams) bool
 	// Run makes the changes and reads the tickets, in a call of the store each.
 	Run(ctx context.Context)
 	// Answer returns the outcome of a request.

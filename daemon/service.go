@@ -38,6 +38,7 @@ type Site interface {
 	// only: the connection drops calls above the protocol's rate. The context ends when the client has gone.
 	Flush(ctx context.Context, p *protocol.FlushParams, progress func(done, total int64)) (protocol.FlushResult, error)
 	Status(ctx context.Context) (protocol.SiteStatus, error)
+	Describe(ctx context.Context, p *protocol.SiteParams) (protocol.DescribeResult, error)
 }
 
 // Spool holds changes that clients could not deliver.
@@ -67,6 +68,9 @@ type Tickets interface {
 	Get(ctx context.Context, p *protocol.GetParams) (protocol.Ticket, error)
 	// GetMany returns a ticket per id, in order, nil for an id without a ticket.
 	GetMany(ctx context.Context, p *protocol.GetManyParams) (protocol.GetManyResult, error)
+	// Waiting returns the pending changes per id, in order, nil for an id without any. MySQL has all other changes that were
+	// acknowledged before the call.
+	Waiting(ctx context.Context, p *protocol.WaitingParams) (protocol.WaitingResult, error)
 	Delete(ctx context.Context, p *protocol.DeleteParams) (protocol.RevisionResult, error)
 }
 

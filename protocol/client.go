@@ -189,6 +189,24 @@ func (c *Client) Status(ctx context.Context) (StatusResult, error) {
 	return r, err
 }
 
+// Waiting returns the changes of up to [MaxTickets] tickets that MySQL does not have yet, in the order of ids, nil for a ticket
+// without any. Rows that are read from MySQL after the answer, with these changes laid over them, are the tickets.
+func (c *Client) Waiting(ctx context.Context, ids []int64) (WaitingResult, error) {
+	var r WaitingResult
+	err := c.call(ctx, MethodWaiting, &WaitingParams{GetManyParams{Target: c.target(), IDs: ids}}, &r, nil)
+	if err == nil && len(r.Tickets) != len(ids) {
+		return WaitingResult{}, c.fail(fmt.Errorf("%w: %d tickets for %d ids", errShape, len(r.Tickets), len(ids)))
+	}
+	return r, err
+}
+
+// Describe asks in which tables the tickets of the site are, and which fields they have.
+func (c *Client) Describe(ctx context.Context) (DescribeResult, error) {
+	var r DescribeResult
+	err := c.call(ctx, MethodDescribe, &SiteParams{Target: c.target()}, &r, nil)
+	return r, err
+}
+
 func (c *Client) call(ctx context.Context, m Method, p Params, r Result, progress func(done, total int64)) error {
 	if err := c.connected(ctx); err != nil {
 		return fmt.Errorf("%s: %w", m, err)

@@ -125,6 +125,8 @@ func TestClientMethods(t *testing.T) {
 		MethodDeadList:  func() error { _, err := c.DeadList(ctx, 0, 0); return err },
 		MethodDeadRetry: func() error { _, err := c.DeadRetry(ctx, nil); return err },
 		MethodDeadDrop:  func() error { _, err := c.DeadDrop(ctx, []int64{1}); return err },
+		MethodWaiting:   func() error { _, err := c.Waiting(ctx, []int64{812, 813, 814}); return err },
+		MethodDescribe:  func() error { _, err := c.Describe(ctx); return err },
 	}
 	for m, call := range calls {
 		if err := call(); err != nil {

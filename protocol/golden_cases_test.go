@@ -77,6 +77,8 @@ func sampleParams() []call {
 			{Fields: fields[:1], RequestID: "c-7f3a"},
 		}}},
 		{14, MethodDeadDrop, &DeadParams{Target: toMain, IDs: []int64{812}}},
+		{16, MethodWaiting, &WaitingParams{GetManyParams{Target: toMain, IDs: []int64{812, 813, 814}}}},
+		{17, MethodDescribe, &SiteParams{Target: toMain}},
 	}
 }
 

@@ -65,6 +65,20 @@ func sampleResults() []sampleResult {
 			{Err: Invalid("priority", "the value is not a whole number")},
 		}}},
 		{14, MethodDeadDrop, &CountResult{Count: 0}},
+		{16, MethodWaiting, &WaitingResult{Tickets: []*WaitingTicket{
+			{Revision: revision, Fields: []Field{
+				{Name: "status", Value: Text("closed")}, {Name: "replies", Value: Text("7")}, {Name: "last_reply", Value: Null},
+			}},
+			nil,
+			{Revision: revision, Fields: []Field{{Name: "notes", Value: Text("a:0:{}")}}, Deleted: true},
+		}}},
+		{17, MethodDescribe, &DescribeResult{
+			Kind: KindPostMeta, Table: "wordpress.wp_postmeta", PostTypes: []string{"ticket"},
+			Keys:       map[string]string{"assignee": "_wpas_assignee", "status": "_wpas_status"},
+			Posts:      map[string]string{"status": "post_status", "updated_at": "post_modified"},
+			Types:      map[string]string{"assignee": "text", "status": "varchar", "updated_at": "datetime"},
+			AddsBehind: true, QueryWait: 250 * time.Millisecond, MaxValue: 1 << 20,
+		}},
 	}
 }
 
@@ -93,6 +107,20 @@ func replyCases() []goldenCase {
 	}
 	cases = append(cases, replyCase("reply-list-locked", "a page that lacks changes of tickets whose rows are locked in MySQL",
 		sampleResult{1, MethodList, &ListResult{Tickets: []*Ticket{}, Stale: true, Locked: []int64{812, 813}}}, true))
+	cases = append(cases,
+		replyCase("reply-waiting-none", "no ticket has pending changes",
+			sampleResult{1, MethodWaiting, &WaitingResult{Tickets: []*WaitingTicket{nil, nil}}}, true),
+		replyCase("reply-waiting-stale", "pending changes may be missing",
+			sampleResult{1, MethodWaiting, &WaitingResult{Tickets: []*WaitingTicket{nil}, Stale: true}}, true),
+		replyCase("reply-waiting-deleted", "a deletion is pending, and nothing else",
+			sampleResult{1, MethodWaiting, &WaitingResult{Tickets: []*WaitingTicket{
+				{Revision: 1764000000000001, Fields: []Field{}, Deleted: true},
+			}}}, false),
+		replyCase("reply-describe-table", "the site's tickets are in a table of their own",
+			sampleResult{1, MethodDescribe, &DescribeResult{
+				Kind: KindTable, Table: "wordpress.wp_support_tickets", PostTypes: []string{}, Keys: map[string]string{},
+				Posts: map[string]string{}, Types: map[string]string{"priority": "integer", "status": "varchar"}, AddsBehind: true,
+			}}, false))
 	return append(cases, replyCase("reply-get-no-fields", "a ticket without any field: an empty map",
 		sampleResult{1, MethodGet, &Ticket{ID: 1, Revision: 1, Fields: []Field{}}}, false))
 }

@@ -156,6 +156,7 @@ func TestGoldenCoversEverything(t *testing.T) {
 	for _, m := range []Method{
 		MethodPing, MethodCreate, MethodSet, MethodSetMany, MethodCheck, MethodGet, MethodGetMany, MethodList, MethodCount,
 		MethodDelete, MethodFlush, MethodDeadList, MethodDeadRetry, MethodDeadDrop, MethodStatus,
+		MethodWaiting, MethodDescribe,
 	} {
 		for _, kind := range []string{"request", "reply"} {
 			if name := kind + "-" + string(m); !names[name] {

@@ -20,6 +20,8 @@ const (
 	MethodDeadRetry Method = "dead_retry"
 	MethodDeadDrop  Method = "dead_drop"
 	MethodStatus    Method = "status"
+	MethodWaiting   Method = "waiting"
+	MethodDescribe  Method = "describe"
 )
 
 // The first element of a message's array.

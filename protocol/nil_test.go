@@ -25,6 +25,8 @@ func TestOptionalParameterIsNeverNil(t *testing.T) {
 		MethodDelete:    {id, append([]string{"identity"}, shared...)},
 		MethodFlush:     {nil, []string{"site", "ids"}},
 		MethodStatus:    {nil, []string{"site", "timeout_ms"}},
+		MethodDescribe:  {nil, []string{"site", "timeout_ms"}},
+		MethodWaiting:   {map[string]string{"ids": "91 01"}, []string{"site", "timeout_ms"}},
 		MethodDeadList:  {nil, []string{"site", "timeout_ms", "after", "limit"}},
 		MethodDeadRetry: {map[string]string{"all": "c3"}, []string{"site", "timeout_ms", "ids"}},
 		MethodList: {nil, []string{

@@ -49,7 +49,7 @@ const (
 	AckJournal Ack = "journal"
 )
 
-// SiteParams are the parameters of ping and status.
+// SiteParams are the parameters of ping, status and describe.
 type SiteParams struct {
 	Target
 	Timed
@@ -144,6 +144,9 @@ type GetManyParams struct {
 	Timed
 	IDs []int64
 }
+
+// WaitingParams are the parameters of waiting.
+type WaitingParams struct{ GetManyParams }
 
 // DeleteParams are the parameters of delete.
 type DeleteParams struct {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ticketd/ticketd/internal/ticket"
@@ -221,6 +222,9 @@ type Record struct {
 	// Queued says that this host has pending changes that no other place has: these changes are newer than any row.
 	Queued bool
 	Fields ticket.Fields
+	// Changed counts the fields at the beginning of Fields with changes that the next place does not have, those of a dead letter
+	// included. The other fields are clean copies.
+	Changed int
 	// Stray are the fields that another program keeps under the ticket's key, in the program's own form; nil without such a key. The
 	// store does not hold the ticket then, and the first change of the ticket takes over all of the fields.
 	Stray ticket.Fields
@@ -230,6 +234,20 @@ type Record struct {
 
 // Held says whether the store holds the ticket.
 func (r *Record) Held() bool { return r.Revision != 0 }
+
+// Change puts a change over the record that the next place does not have.
+func (r *Record) Change(f ticket.Field) {
+	at := slices.IndexFunc(r.Fields, func(held ticket.Field) bool { return held.Name == f.Name })
+	if at < 0 {
+		at = len(r.Fields)
+		r.Fields = append(r.Fields, f)
+	}
+	r.Fields[at].Value = f.Value
+	if at >= r.Changed {
+		r.Fields[at], r.Fields[r.Changed] = r.Fields[r.Changed], r.Fields[at]
+		r.Changed++
+	}
+}
 
 // Claim is a dirty ticket under a lease, to be flushed to the next place.
 type Claim struct {

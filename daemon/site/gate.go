@@ -73,6 +73,16 @@ func (g Gate) GetMany(ctx context.Context, p *protocol.GetManyParams) (protocol.
 	return through(ctx, g, p, g.Site.GetMany)
 }
 
+// Waiting implements [daemon.Site].
+func (g Gate) Waiting(ctx context.Context, p *protocol.WaitingParams) (protocol.WaitingResult, error) {
+	return through(ctx, g, p, g.Site.Waiting)
+}
+
+// Describe implements [daemon.Site].
+func (g Gate) Describe(ctx context.Context, p *protocol.SiteParams) (protocol.DescribeResult, error) {
+	return through(ctx, g, p, g.Site.Describe)
+}
+
 // Delete implements [daemon.Site].
 func (g Gate) Delete(ctx context.Context, p *protocol.DeleteParams) (protocol.RevisionResult, error) {
 	return through(ctx, g, p, g.Site.Delete)

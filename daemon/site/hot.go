@@ -119,6 +119,16 @@ func (h *hot) GetMany(p *protocol.GetManyParams) bool {
 	return true
 }
 
+// Waiting implements [daemon.Hot].
+func (h *hot) Waiting(p *protocol.WaitingParams) bool {
+	if len(h.ids)+len(p.IDs) > maxHot {
+		return false
+	}
+	h.requests = append(h.requests, hotRequest{protocol.MethodWaiting, len(h.ids), len(p.IDs)})
+	h.ids = append(h.ids, idsOf(p.IDs)...)
+	return true
+}
+
 // Run implements [daemon.Hot]. The changes come before the reads: a client that sends a change and a read sees the change.
 func (h *hot) Run(ctx context.Context) {
 	b := h.batch
@@ -165,6 +175,8 @@ func (h *hot) Answer(i int) daemon.Answer {
 		return h.setMany(r)
 	case protocol.MethodGet:
 		return h.got(r)
+	case protocol.MethodWaiting:
+		return h.waiting(r)
 	default:
 		return h.gotMany(r)
 	}
@@ -243,4 +255,11 @@ func (h *hot) gotMany(r hotRequest) daemon.Answer {
 		return left
 	}
 	return daemon.Answer{Result: manyOf(h.table, records)}
+}
+
+func (h *hot) waiting(r hotRequest) daemon.Answer {
+	if h.unread {
+		return left
+	}
+	return daemon.Answer{Result: h.batch.site.waitingOf(h.records[r.at : r.at+r.n])}
 }

@@ -88,7 +88,9 @@ type Parts struct {
 	// Stuck returns a [store.StuckError] if changes of the tickets (nil: of any ticket) do not reach the store although the store
 	// answers. Optional.
 	Stuck func(ids []ticket.ID) error
-	Log   zerolog.Logger
+	// Description is the result of describe, without the fields' types.
+	Description protocol.DescribeResult
+	Log         zerolog.Logger
 }
 
 // Site serves a WordPress site. A Site is safe for concurrent use.

@@ -121,7 +121,7 @@ func (w *waiting) over(r *store.Record) {
 		if _, held := r.Fields.Get(c.field.Name); c.yields && (held || whole) {
 			continue
 		}
-		r.Fields = r.Fields.With(c.field.Name, c.field.Value)
+		r.Change(c.field)
 	}
 	if r.Created == 0 {
 		r.Created = w.created

@@ -44,8 +44,6 @@ func (f *field) dirty() bool { return f.changed != 0 }
 
 func (f *field) clean() bool { return f.changed == 0 }
 
-func (f *field) any() bool { return true }
-
 func (e *entry) dirty() bool {
 	return e.deleted != 0 || slices.ContainsFunc(e.fields, func(f field) bool { return f.changed != 0 })
 }
@@ -76,6 +74,21 @@ func (e *entry) values(which func(*field) bool) ticket.Fields {
 		}
 	}
 	return values
+}
+
+// changedFirst returns all fields, by name, those with a pending change first, and the number of these.
+func (e *entry) changedFirst() (fields ticket.Fields, changed int) {
+	fields = e.values((*field).dirty)
+	changed = len(fields)
+	if changed == len(e.fields) {
+		return fields, changed
+	}
+	for i := range e.fields {
+		if f := &e.fields[i]; f.clean() {
+			fields = append(fields, ticket.Field{Name: f.name, Value: f.value})
+		}
+	}
+	return fields, changed
 }
 
 func (e *entry) claim() store.Claim {

@@ -92,9 +92,10 @@ func (s *Store) Get(_ context.Context, ids []ticket.ID) ([]store.Record, error) 
 	for i, id := range ids {
 		records[i].ID = id
 		if e := s.tickets[id]; e != nil {
+			fields, changed := e.changedFirst()
 			records[i] = store.Record{
 				ID: id, Revision: e.revision, Full: e.full, Deleted: e.gone, Dirty: e.dirty(), Created: e.created, Born: e.born,
-				Fields: e.values((*field).any),
+				Fields: fields, Changed: changed,
 			}
 			if e.dirty() {
 				records[i].Since = time.UnixMicro(e.since)

@@ -131,12 +131,23 @@ func record(id ticket.ID, hash map[string]string) store.Record {
 	if ms, err := strconv.ParseInt(hash[fieldDirty], 10, 64); err == nil {
 		r.Since = time.UnixMilli(ms)
 	}
+	for name := range hash {
+		field, marked := strings.CutPrefix(name, markPrefix)
+		if !marked || strings.HasPrefix(field, reserved) {
+			continue
+		}
+		value := ticket.Null
+		if text, set := hash[field]; set {
+			value = ticket.Text(text)
+		}
+		r.Fields = append(r.Fields, ticket.Field{Name: field, Value: value})
+	}
+	r.Changed = len(r.Fields)
 	for name, value := range hash {
-		if field, marked := strings.CutPrefix(name, markPrefix); marked {
-			if _, set := hash[field]; !set && !strings.HasPrefix(field, reserved) {
-				r.Fields = append(r.Fields, ticket.Field{Name: field, Value: ticket.Null})
-			}
-		} else if !strings.HasPrefix(name, reserved) {
+		if strings.HasPrefix(name, reserved) {
+			continue
+		}
+		if _, marked := hash[markPrefix+name]; !marked {
 			r.Fields = append(r.Fields, ticket.Field{Name: name, Value: ticket.Text(value)})
 		}
 	}

@@ -72,6 +72,7 @@ final class Protocol {
 		'dead_list',
 		'dead_retry',
 		'delete',
+		'describe',
 		'flush',
 		'get',
 		'get_many',
@@ -80,6 +81,7 @@ final class Protocol {
 		'set',
 		'set_many',
 		'status',
+		'waiting',
 	);
 
 	/** Methods that may wait for MySQL: their timeouts do not mean that the daemon hangs. */
