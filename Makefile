@@ -87,6 +87,10 @@ soak: deps ## Use the daemon for DURATION (1h) and look for what leaks: memory, 
 	TICKETD_TEST_DURATION=$(if $(filter command line environment,$(origin DURATION)),$(DURATION),1h) \
 		$(GO) test -count=1 -v -timeout 0 -run '^TestSoak$$' ./internal/overload
 
+.PHONY: test-idle
+test-idle: deps ## Measure what 200 idle sites cost Redis, MySQL and the processor, for DURATION (10m)
+	TICKETD_TEST_IDLE=$(DURATION) $(GO) test -count=1 -v -timeout 0 -run '^TestIdleSites$$' ./internal/e2e
+
 .PHONY: deb
 deb: ## Build the Debian packages in dist/, for ARCH="amd64 arm64"
 	@GO="$(GO)" VERSION="$(VERSION)" packaging/build.sh $(ARCH)

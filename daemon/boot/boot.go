@@ -153,7 +153,7 @@ func (d *Daemon) identify(ctx context.Context, sites []*runningSite) {
 
 // openSite makes the parts of a site by which the table can be identified.
 func (d *Daemon) openSite(name string, c config.Site) (*runningSite, error) {
-	s := &runningSite{name: name, prefix: c.KeyPrefix, keys: describeKeys(d.now, name)}
+	s := &runningSite{name: name, prefix: c.KeyPrefix, checked: -1, keys: describeKeys(d.now, name)}
 	s.log = d.log.With().Str("site", name).Logger()
 	s.sampled = logs.Limited(s.log, 1, time.Minute)
 	database, err := databaseOf(c)
@@ -168,7 +168,7 @@ func (d *Daemon) openSite(name string, c config.Site) (*runningSite, error) {
 		return s, err
 	}
 	s.tables, s.server = newTableWatch(), d.serverOf(s)
-	s.database.Watch(s.server, s.tables.doubt)
+	s.database.Watch(s.server, s.tables.doubt, s.tables.use)
 	s.leaveServer = s.server.Join(s.database.Ask, s.recovered)
 	s.custody = newCustody(d.config.Daemon.StateDir, name, s.database, s.log)
 	s.moves, err = moves.Open(moves.Options{

@@ -43,7 +43,8 @@ type custody struct {
 	strange  error  // the journal is another table's
 	said     string // the reason in the last log message
 
-	loop lifecycle.Loop
+	withheld chan struct{} // tells the loop that the site is not served
+	loop     lifecycle.Loop
 }
 
 // custodyMemory is the content of a site's file, from which a start without MySQL knows the table.
@@ -120,7 +121,9 @@ func writeMemory(file string, m *custodyMemory) error {
 
 // newCustody makes the custody of a site, to which the site's database reports.
 func newCustody(stateDir, name string, db *mysql.DB, log zerolog.Logger) *custody {
-	c := &custody{site: name, former: db.Name(), file: identityFile(stateDir, name), log: log}
+	c := &custody{
+		site: name, former: db.Name(), file: identityFile(stateDir, name), log: log, withheld: make(chan struct{}, 1),
+	}
 	var err error
 	if c.memory, err = readMemory(c.file); err != nil {
 		log.Warn().Err(err).Msg("the identity kept on disk is not used; the daemon reads the identity from MySQL")
@@ -226,6 +229,10 @@ func (c *custody) say() {
 		c.log.Info().Msg("all places belong to the site's table: the site is served")
 	default:
 		c.log.Error().Err(err).Msg("the site is not served")
+		select {
+		case c.withheld <- struct{}{}:
+		default:
+		}
 	}
 	c.said = text
 }
@@ -329,9 +336,23 @@ const askEvery = time.Second
 
 // start checks the table every askEvery while the site is not served: no request asks MySQL then.
 func (c *custody) start(ctx context.Context, look func(context.Context) error) {
-	c.loop.StartEvery(ctx, askEvery, func(ctx context.Context) {
-		if c.served() != nil {
-			_ = look(ctx) // [custody.told] records the result
+	c.loop.Start(ctx, func(ctx context.Context) {
+		ticker := time.NewTicker(askEvery)
+		defer ticker.Stop()
+		for {
+			turn := ticker.C
+			if c.served() == nil {
+				ticker.Stop()
+				turn = nil
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case <-c.withheld:
+				ticker.Reset(askEvery)
+			case <-turn:
+				_ = look(ctx) // [custody.told] records the result
+			}
 		}
 	})
 }

@@ -88,6 +88,9 @@ type inspector struct {
 	queues func() []*runningSite
 	found  atomic.Pointer[[]string]
 	soon   chan struct{} // asks for a look before the next is due
+	// processes are those of the last look that checked all sites; empty: the next look checks all sites.
+	processes string
+	looking   sync.Mutex // held during a look: the daemon's start looks, too
 	// unchecked says that the log has named sites whose keys cannot be checked.
 	unchecked atomic.Bool
 	loop      lifecycle.Loop
@@ -110,6 +113,9 @@ func (i *inspector) Start(ctx context.Context) {
 				return
 			case <-ticker.C:
 			case <-i.soon:
+				i.looking.Lock()
+				i.processes = ""
+				i.looking.Unlock()
 			case <-again.C:
 			}
 			if !i.look(ctx) {
@@ -130,7 +136,9 @@ func (i *inspector) look(ctx context.Context) (answered bool) {
 			i.lookSoon()
 		}
 	}()
-	found, err := link.Inspect(ctx, i.client)
+	i.looking.Lock()
+	defer i.looking.Unlock()
+	found, processes, err := link.Inspect(ctx, i.client)
 	if err != nil {
 		return false
 	}
@@ -141,17 +149,23 @@ func (i *inspector) look(ctx context.Context) (answered bool) {
 		}
 	}
 	i.found.Store(&found)
-	i.lookAtSites(ctx)
+	i.lookAtSites(ctx, processes)
 	return true
 }
 
-// lookAtSites checks the keys of all sites, and logs the outcome of all sites together: once when keys cannot be checked, and
+// lookAtSites checks the keys of the sites that were used since their last check, and of all sites where Redis is another process
+// than before or the last check failed. lookAtSites logs the outcome of all sites together: once when keys cannot be checked, and
 // once when all can be checked again.
-func (i *inspector) lookAtSites(ctx context.Context) {
+func (i *inspector) lookAtSites(ctx context.Context, processes string) {
 	sites := i.queues()
+	if processes == i.processes && processes != "" {
+		sites = slices.DeleteFunc(slices.Clone(sites), func(s *runningSite) bool { return s.checked == s.tables.looks.Load() })
+	}
+	i.processes = ""
 	dropped, errs := make([]int, len(sites)), make([]error, len(sites))
 	var looks sync.WaitGroup // a site waits for the daemons of its other hosts, and for its MySQL
 	for n, s := range sites {
+		s.checked = s.tables.looks.Load()
 		looks.Go(func() { dropped[n], errs[n] = lookAt(ctx, s) })
 	}
 	looks.Wait()
@@ -168,6 +182,9 @@ func (i *inspector) lookAtSites(ctx context.Context) {
 	if copies > 0 {
 		i.log.Info().Int("dropped", copies).
 			Msg("Redis was restarted or failed over: clean copies are read from MySQL again")
+	}
+	if len(failed) == 0 {
+		i.processes = processes
 	}
 	switch before := i.unchecked.Swap(len(failed) > 0); {
 	case len(failed) > 0 && !before:

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// A table is looked at while no client asks for anything, and soon after a statement failed; a storm of failed statements costs
-// one look a second.
+// A table in use is looked at every half minute, an idle table seldom, and each at the first use after a pause and soon after a
+// statement failed; a storm of failed statements costs one look a second.
 func TestTheTableIsLookedAt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -23,7 +23,14 @@ func TestTheTableIsLookedAt(t *testing.T) {
 				t.Errorf("%s: %d looks in %v, want %d", what, n, d, want)
 			}
 		}
-		in("idle", 2*inspectEvery+time.Second, 2)
+		in("idle", 3*lookIdle, 3)
+		time.Sleep(time.Minute)
+		watch.use()
+		in("the first use after a pause", time.Millisecond, 1)
+		watch.use()
+		in("a second use", time.Millisecond, 0)
+		in("since then", inspectEvery, 1)
+		in("idle again", lookIdle-time.Second, 0)
 		watch.doubt()
 		in("a failed statement", time.Millisecond, 1)
 		storm := time.NewTicker(time.Millisecond)

@@ -56,6 +56,7 @@ type runningSite struct {
 	strays    strays
 	server    *health.Server // the state of its MySQL server
 	tables    *tableWatch
+	checked   int64 // the looks of tables at the last check of the keys; of the inspector alone
 	otherKeys otherKeys
 	prefix    string         // of the site's keys in Redis
 	keys      string         // describes the place of these keys to operators

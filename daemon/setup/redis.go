@@ -221,7 +221,7 @@ func lookAt(ctx context.Context, login *config.Redis) (*foundRedis, error) {
 		return nil, fmt.Errorf("this Redis %s refuses a command that ticketd needs (Redis %s or later, with all commands that scripts "+
 			"write and read with): %w", info["redis_version"], link.Least, err)
 	}
-	notes, err := link.Inspect(ctx, client)
+	notes, _, err := link.Inspect(ctx, client)
 	if err != nil {
 		return nil, err
 	}

@@ -86,7 +86,10 @@ func Open(ctx context.Context, dir string, o Options) (*Store, wal.Report, error
 	var err error
 	s.log, report, err = wal.Open(dir, wal.Options{ //nolint:contextcheck // Open reads the whole log or fails
 		Sync: o.Sync, Interval: o.Interval, MaxBytes: o.MaxBytes,
-		Log: o.Log, OpenFile: o.OpenFile, OnRestored: o.OnRestored,
+		Log: o.Log, OpenFile: o.OpenFile, OnRestored: o.OnRestored, Unneeded: func() bool {
+			pending, err := s.index.Backlog(context.Background()) // counts in memory
+			return err == nil && pending.Dirty == 0 && pending.Dead == 0
+		},
 	}, s.replay)
 	if err != nil {
 		return nil, report, err

@@ -135,6 +135,7 @@ func Open(dir string, o wal.Options, opts Options, open func(id string) (Next, e
 		opts: opts, moved: make(chan struct{}), waiting: newOverlay(), recent: newRecent(opts.Now), lanes: newLanes(opts.Partitions),
 		repeats: logs.Limited(opts.Log, maxRepeats, repeatPeriod),
 	}
+	o.Unneeded = s.isEmpty
 	log, report, err := wal.Open(dir, o, s.recover)
 	if err != nil {
 		return nil, report, err
@@ -274,6 +275,13 @@ func Waiting(dir string) (int, error) {
 		return 0, err
 	}
 	return s.count, log.Close()
+}
+
+// isEmpty says that no change is pending for the next store.
+func (s *Store) isEmpty() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.count == 0
 }
 
 func (q *queued) entry() (entry, error) { return decode(q.record) }

@@ -140,7 +140,7 @@ func TestARedisThatDoesNotSayWhichProcessItIs(t *testing.T) {
 	client := goredis.NewClient(&goredis.Options{Network: "unix", Addr: server.Socket(), Username: "app", Password: "any"})
 	t.Cleanup(func() { _ = client.Close() })
 	said := func() bool {
-		found, err := link.Inspect(t.Context(), client)
+		found, _, err := link.Inspect(t.Context(), client)
 		if err != nil {
 			t.Fatal(err)
 		}

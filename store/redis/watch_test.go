@@ -143,7 +143,7 @@ func TestInspect(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			client := testenv.NewRedis(t, testenv.RedisOptions{Config: c.config}).Client(t)
-			got, err := link.Inspect(t.Context(), client)
+			got, _, err := link.Inspect(t.Context(), client)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -163,7 +163,7 @@ func TestConfigurationOfTheDocs(t *testing.T) {
 		t.Fatal(err)
 	}
 	client := testenv.NewRedis(t, testenv.RedisOptions{Config: []string{"include " + path, "maxmemory 4mb"}}).Client(t)
-	if found, err := link.Inspect(t.Context(), client); err != nil || len(found) > 0 {
+	if found, _, err := link.Inspect(t.Context(), client); err != nil || len(found) > 0 {
 		t.Errorf("the inspector finds %q (%v)", found, err)
 	}
 	s := open(t, client, redis.Options{})

@@ -37,6 +37,7 @@ func (l *Log) Append(records ...[]byte) (Position, error) {
 			return Position{}, err
 		}
 	}
+	l.rouse()
 	if err := l.write(records); err != nil {
 		return Position{}, err
 	}

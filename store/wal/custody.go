@@ -11,8 +11,12 @@ import (
 	"time"
 )
 
-// lookEvery is how often the log checks whether its files are still at their paths.
-const lookEvery = 500 * time.Millisecond
+const (
+	// lookEvery is how often the log checks whether its files are still at their paths.
+	lookEvery = 500 * time.Millisecond
+	// lookIdle is the same for a log that has no pending change and gets none.
+	lookIdle = 10 * time.Second
+)
 
 // ErrGone refuses records while the log's folder is gone and cannot be made again.
 var ErrGone = errors.New("the journal's folder is gone")
@@ -45,16 +49,45 @@ func (l *Log) letGoAll() {
 
 // watch checks the log's files until ctx ends.
 func (l *Log) watch(ctx context.Context) {
-	ticker := time.NewTicker(lookEvery)
-	defer ticker.Stop()
+	timer := time.NewTimer(lookEvery)
+	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-ticker.C:
+		case <-l.roused:
+			timer.Reset(lookEvery)
+			continue
+		case <-timer.C:
 		}
 		if l.look() && l.opts.OnRestored != nil {
 			l.opts.OnRestored()
+		}
+		timer.Reset(l.rest())
+	}
+}
+
+// rest returns the pause until the next look.
+func (l *Log) rest() time.Duration {
+	unneeded := l.opts.Unneeded != nil && l.opts.Unneeded()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.resting = unneeded && !l.appended && l.gone == nil
+	l.appended = false
+	if l.resting {
+		return lookIdle
+	}
+	return lookEvery
+}
+
+// rouse notes an append, which ends a rest. The caller holds the lock.
+func (l *Log) rouse() {
+	l.appended = true
+	if l.resting {
+		l.resting = false
+		select {
+		case l.roused <- struct{}{}:
+		default:
 		}
 	}
 }

@@ -5,9 +5,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ticketd/ticketd/internal/testenv"
 )
 
 // small makes a segment of each few records.
@@ -189,4 +193,35 @@ func TestCloseWithoutAFolder(t *testing.T) {
 	closeLog(t, l)
 	got, _ := contents(t, dir, small)
 	want(t, got, "a", "b", "c", "d", "e")
+}
+
+// A log without needed records looks seldom, until the next record: then the log looks as soon as ever.
+func TestLogRestsUntilTheNextRecord(t *testing.T) {
+	t.Parallel()
+	restored := make(chan time.Time, 1)
+	var needed atomic.Bool
+	o := small
+	o.OnRestored = func() { restored <- time.Now() }
+	o.Unneeded = func() bool { return !needed.Load() }
+	dir := filepath.Join(t.TempDir(), "journal")
+	l, _, _ := open(t, dir, o)
+	testenv.Eventually(t, 10*lookEvery, "the log rests", func() bool {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return l.resting
+	})
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	needed.Store(true)
+	began := time.Now()
+	appendAll(t, l, "a")
+	if took := (<-restored).Sub(began); took > lookIdle/2 {
+		t.Errorf("the folder was missed after %v, want about %v", took, lookEvery)
+	}
+	want(t, killed(t, l, dir), "a")
+	if pause := l.rest(); pause != lookEvery {
+		t.Errorf("a log with needed records looks after %v, want %v", pause, lookEvery)
+	}
+	closeLog(t, l)
 }

@@ -40,6 +40,9 @@ type Options struct {
 	OpenFile func(path string) (File, error)
 	// OnRestored is called after missing files of the log have been written again: other files of the folder may be missing, too.
 	OnRestored func()
+	// Unneeded says that the log has no pending change: then the log checks its files seldom, until the next record. Optional;
+	// called without locks of the log.
+	Unneeded func() bool
 }
 
 func (o Options) withDefaults() (Options, error) {
@@ -95,12 +98,15 @@ type Log struct {
 	loop    lifecycle.Loop
 	watcher lifecycle.Loop
 	written chan struct{} // tells the interval syncer that a record is not on disk yet
+	roused  chan struct{} // tells the watch that a record came during its rest
 
 	mu       sync.Mutex
 	lock     *os.File
 	former   []*os.File          // the locks of former folders at the path
 	held     map[uint64]*os.File // the segments, open for reading
 	gone     error               // why the log refuses records: the folder is gone and cannot be made again
+	appended bool                // since the watch's last look
+	resting  bool                // the watch's next look is far
 	closed   bool
 	segments []Segment // in order; the last is active
 	total    int64     // bytes of all segments

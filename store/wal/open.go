@@ -43,7 +43,9 @@ func Open(dir string, o Options, replay func(at Position, record []byte) error) 
 	if err != nil {
 		return nil, Report{}, fmt.Errorf("open the journal: %w", err)
 	}
-	l := &Log{dir: dir, opts: o, lock: held, held: map[uint64]*os.File{}, written: make(chan struct{}, 1)}
+	l := &Log{
+		dir: dir, opts: o, lock: held, held: map[uint64]*os.File{}, written: make(chan struct{}, 1), roused: make(chan struct{}, 1),
+	}
 	report, err := l.recover(replay)
 	if err == nil {
 		err = l.holdAll()

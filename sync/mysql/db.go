@@ -31,7 +31,7 @@ type DB struct {
 	// statements: both nil outside of the daemon.
 	connections *borrower
 	health      *health.Server
-	doubt       func()
+	doubt, used func()
 	pool        *sql.DB // keeps no connection of its own: the server's pool does
 	definition  atomic.Pointer[table.Definition]
 	// altered says that the last statement that failed met a missing table, or a table that differs from the definition. The name
@@ -115,7 +115,12 @@ func (db *DB) Ping(ctx context.Context) error {
 }
 
 // Definition returns the table's definition as last read or remembered, or nil.
-func (db *DB) Definition() *table.Definition { return db.definition.Load() }
+func (db *DB) Definition() *table.Definition {
+	if db.used != nil {
+		db.used()
+	}
+	return db.definition.Load()
+}
 
 // Remember sets the definition that was kept on disk, until [DB.LoadDefinition] asks the database.
 func (db *DB) Remember(d *table.Definition) { db.definition.Store(d) }
@@ -444,9 +449,12 @@ func (db *DB) OddRevisions() string {
 
 // Watch makes db report to the state of its server, which the sites of the server share, and obey that state: while the server is
 // down, db makes no connection but for the trials that the server allows. db calls doubt after each statement that failed while
-// the server may be up: the site is to find out whether its table can be read. doubt must not block. Call Watch before any other
-// use of db.
-func (db *DB) Watch(server *health.Server, doubt func()) { db.health, db.doubt = server, doubt }
+// the server may be up: the site is to find out whether its table can be read. db calls used with each
+// [DB.Definition]: the definition of a table in use is to be read regularly. Neither may block. Call Watch before any other use of
+// db.
+func (db *DB) Watch(server *health.Server, doubt, used func()) {
+	db.health, db.doubt, db.used = server, doubt, used
+}
 
 // Ask finds out whether the server answers: on an open connection of the pool, if any, or only on a new one, which does not count
 // for the pool. It is db's [health.Asker].

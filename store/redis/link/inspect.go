@@ -18,36 +18,42 @@ var processScript = goredis.NewScript(processSource)
 
 // Inspect returns the settings of this Redis that an operator should change, each with the reason and the fix; an empty list
 // where Redis can keep changes that MySQL does not have yet. Inspect needs INFO alone, so Inspect works where CONFIG is
-// forbidden; a forbidden INFO is one of the findings.
-func Inspect(ctx context.Context, client goredis.UniversalClient) ([]string, error) {
+// forbidden; a forbidden INFO is one of the findings. processes names the processes of all masters: another text says that a master
+// was restarted or replaced. It is empty where INFO is forbidden.
+func Inspect(ctx context.Context, client goredis.UniversalClient) (found []string, processes string, err error) {
 	cluster, several := client.(*goredis.ClusterClient)
 	if !several {
 		info, found, err := inspect(ctx, client)
 		if err != nil {
-			return nil, Wrap("inspect", err)
+			return nil, "", Wrap("inspect", err)
 		}
 		if info["cluster_enabled"] == "1" {
 			found = append(found, "Redis is a node of a cluster, which refuses keys of the other nodes; name the nodes in "+
 				"redis.cluster instead of redis.addr")
 		}
-		return found, nil
+		return found, info["run_id"], nil
 	}
 	var mu sync.Mutex
-	var found []string
-	err := cluster.ForEachMaster(ctx, func(ctx context.Context, master *goredis.Client) error {
-		_, warnings, err := inspect(ctx, master)
+	var runs []string
+	err = cluster.ForEachMaster(ctx, func(ctx context.Context, master *goredis.Client) error {
+		info, warnings, err := inspect(ctx, master)
 		if err != nil {
 			return err
 		}
 		mu.Lock()
 		defer mu.Unlock()
+		runs = append(runs, info["run_id"])
 		for _, warning := range warnings {
 			found = append(found, warning+" (on "+master.Options().Addr+")")
 		}
 		return nil
 	})
 	slices.Sort(found)
-	return found, Wrap("inspect", err)
+	slices.Sort(runs)
+	if slices.Contains(runs, "") {
+		runs = nil
+	}
+	return found, strings.Join(runs, " "), Wrap("inspect", err)
 }
 
 // inspect inspects one server.
