@@ -38,6 +38,8 @@ type Config struct {
 	DeletedAt, CreatedAt, UpdatedAt string
 	// Columns maps ticket fields to columns with another name.
 	Columns map[string]string
+	// Layout, if not nil, describes other tables than a tickets table.
+	Layout *Layout
 	// MaxRows bounds one statement, 1 to 10000; default [DefaultMaxRows].
 	MaxRows int
 	// MaxConns bounds the database's share of its server's connections; default [DefaultMaxConns].
@@ -142,7 +144,7 @@ func (c Config) parseDSN() (*driver.Config, error) {
 // standard says that the table is the schema file's, not another program's table that the config describes.
 func (c Config) standard() bool {
 	usual := Config{}.withDefaults()
-	return c.Key == usual.Key && c.Revision == usual.Revision && c.Extra == usual.Extra &&
+	return c.Layout == nil && c.Key == usual.Key && c.Revision == usual.Revision && c.Extra == usual.Extra &&
 		c.DeletedAt == usual.DeletedAt &&
 		c.CreatedAt == usual.CreatedAt && c.UpdatedAt == usual.UpdatedAt && len(c.Columns) == 0
 }

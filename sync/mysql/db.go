@@ -173,7 +173,11 @@ func (db *DB) failure(operation string, err error) error {
 
 // transact runs do in a transaction with the session's isolation.
 func (db *DB) transact(ctx context.Context, do func(*sql.Tx) error) error {
-	tx, err := db.pool.BeginTx(ctx, nil)
+	return db.transactAs(ctx, nil, do)
+}
+
+func (db *DB) transactAs(ctx context.Context, options *sql.TxOptions, do func(*sql.Tx) error) error {
+	tx, err := db.pool.BeginTx(ctx, options)
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
@@ -359,10 +363,10 @@ func (db *DB) denied(ctx context.Context) (denied, untried []string) {
 		{"UPDATE", "UPDATE " + tickets + " SET " + key + " = " + key + " WHERE 1 = 0"},
 	}
 	if d := db.definition.Load(); d != nil && d.Side != "" {
-		side := quote(d.Side)
+		side, id := quote(d.Side), quote(db.sideKey())
 		tries = append(tries, struct{ name, statement string }{
 			"SELECT, INSERT, UPDATE on " + d.Side,
-			"INSERT INTO " + side + " (ticket_id, revision, deleted) SELECT ticket_id, revision, deleted FROM " + side +
+			"INSERT INTO " + side + " (" + id + ", revision, deleted) SELECT " + id + ", revision, deleted FROM " + side +
 				" WHERE 1 = 0 ON DUPLICATE KEY UPDATE deleted = VALUES(deleted)",
 		})
 	}
@@ -397,7 +401,7 @@ func (db *DB) FindOddRevision(ctx context.Context) (n int64, first ticket.ID, er
 	}
 	of, key, column := d.Table, d.Key, d.Revision
 	if d.Side != "" {
-		of, key, column = d.Side, "ticket_id", sideRevisionColumn
+		of, key, column = d.Side, db.sideKey(), sideRevisionColumn
 	}
 	err = db.pool.QueryRowContext(ctx, "SELECT COUNT(*),COALESCE(MIN("+quote(key)+"),0) FROM "+quote(of)+" WHERE "+quote(column)+
 		" NOT BETWEEN 0 AND ? AND "+isTicket(key), int64(ticket.Ceiling)).Scan(&n, &first)

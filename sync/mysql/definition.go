@@ -40,6 +40,9 @@ func (db *DB) LoadDefinition(ctx context.Context) (*table.Definition, error) {
 	if err := db.identifyAgain(ctx); err != nil {
 		return nil, err
 	}
+	if l := db.config.Layout; l != nil {
+		return db.loadLayout(ctx, l)
+	}
 	f, err := db.flavour(ctx)
 	if err != nil {
 		return nil, db.failure(operation, err)
@@ -175,11 +178,15 @@ type described struct {
 }
 
 func (db *DB) describe(ctx context.Context) ([]described, error) {
+	return db.describeTable(ctx, db.config.Table)
+}
+
+func (db *DB) describeTable(ctx context.Context, name string) ([]described, error) {
 	rows, err := db.pool.QueryContext(ctx, `SELECT column_name, data_type, column_type, extra, is_nullable = 'YES',
 		column_default, character_set_name, collation_name, generation_expression,
 		character_maximum_length, character_octet_length, numeric_precision, numeric_scale, datetime_precision
 		FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = ? ORDER BY ordinal_position`,
-		db.config.Table)
+		name)
 	if err != nil {
 		return nil, err
 	}

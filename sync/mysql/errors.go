@@ -109,6 +109,7 @@ var verdicts = map[uint16]verdict{
 	1226: down, // a resource of the user is used up
 	1317: down, // query killed
 	1637: down, // too many transactions
+	1665: down, // a transaction that locks no gaps, on a server with binlog_format = STATEMENT
 	1792: down, // read only transaction
 	1836: down, // read only mode
 	1927: down, // MariaDB: connection killed

@@ -65,7 +65,11 @@ func (db *DB) Migrate(ctx context.Context, options MigrateOptions) (statements [
 		options.Say = func(string, ...any) {}
 	}
 	m := &migration{config: db.config, conn: conn, dry: options.DryRun, options: options}
-	for _, step := range []func(context.Context) error{m.tickets, m.sequence, m.tombstones, m.sidecar, m.identity} {
+	steps := []func(context.Context) error{m.tickets, m.sequence, m.tombstones, m.sidecar, m.identity}
+	if db.config.Layout != nil {
+		steps = []func(context.Context) error{m.layout, m.identity}
+	}
+	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			return m.done, fmt.Errorf("mysql: migrate %s: %w", db.config.Table, err)
 		}

@@ -199,8 +199,11 @@ func (w *write) outage(ctx context.Context, err error) error {
 		}
 		w.looked = true
 	}
-	sequence := "UPDATE " + w.db.sequence() + " SET next = next WHERE id = 1"
-	for _, query := range append([]string{sequence}, w.rowless...) {
+	queries := w.rowless
+	if w.db.config.Layout == nil {
+		queries = append([]string{"UPDATE " + w.db.sequence() + " SET next = next WHERE id = 1"}, queries...)
+	}
+	for _, query := range queries {
 		if _, refused := w.db.pool.ExecContext(ctx, query); refused != nil {
 			return fmt.Errorf("%w (%w)", w.db.failure("write", err), w.db.failure("write without a row", refused))
 		}

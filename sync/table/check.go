@@ -160,7 +160,7 @@ func (c *Column) checkText(v ticket.Value) (ticket.Value, error) {
 	if len(s) <= c.MaxBytes {
 		return v, nil
 	}
-	if len(strings.TrimRight(s, " ")) > c.MaxBytes {
+	if c.Exact || len(strings.TrimRight(s, " ")) > c.MaxBytes {
 		return c.refuse(RuleLength, "%d bytes; the column takes at most %d", len(s), c.MaxBytes)
 	}
 	return ticket.Text(s[:c.MaxBytes]), nil

@@ -73,6 +73,8 @@ type Column struct {
 	ZeroFill   bool   `json:"zero_fill,omitempty"` // of Decimal: zeros are read before the number, up to the precision
 	FoldCase   bool   `json:"fold_case,omitempty"` // the collation takes upper and lower case as equal
 	Depth      int    `json:"depth,omitempty"`     // how deeply JSON may be nested
+	// Exact, of Text, refuses a value that is too long only by the spaces at its end, which the database would cut.
+	Exact bool `json:"exact,omitempty"`
 
 	ranges []rune // Characters, to search in
 }
