@@ -83,8 +83,8 @@ func (a *attempt) guard(ctx context.Context) error {
 	if _, err := a.tx.Exec(ctx, query, ids...); err != nil {
 		return err
 	}
-	held, err := a.readSide(ctx, "SELECT "+key+",revision,deleted FROM "+side+" WHERE "+key+" IN "+in(len(ids))+
-		" ORDER BY "+key+" FOR UPDATE", ids)
+	// The INSERT has locked all of these rows, and each statement sees what is committed.
+	held, err := a.readSide(ctx, "SELECT "+key+",revision,deleted FROM "+side+" WHERE "+key+" IN "+in(len(ids)), ids)
 	if err != nil {
 		return err
 	}

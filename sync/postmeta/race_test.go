@@ -87,7 +87,8 @@ func TestNobodyWaitsForAFlush(t *testing.T) {
 			}
 		}
 	})
-	d.stored(t, 5, set(812, 5, "status", "closed", "assignee", "7"), set(813, 5, "status", "open"))
+	d.stored(t, 5, set(812, 5, "status", "closed", "assignee", "7"), set(813, 5, "status", "open"),
+		set(899, 5, "status", "open"))
 	d.wantRows(t, 900, "_wpas_status=new")
 }
 
@@ -179,6 +180,9 @@ func TestALockedRowIsLeft(t *testing.T) {
 		if (r.Later != nil) != (i == 1) || r.Refused != nil {
 			t.Errorf("result %d: %+v", i, r)
 		}
+	}
+	if n := d.sink.Conflicts(); n != 1 {
+		t.Errorf("%d lock waits, want 1: the locked row is looked for, not found by halving", n)
 	}
 	if err := tx.Commit(); err != nil {
 		t.Fatal(err)

@@ -44,13 +44,14 @@ func (l *list) flush(ctx context.Context) error {
 	return l.run(ctx, n, args)
 }
 
-// update writes the values of rows by their meta_id; a row that has vanished since is not made again.
+// update writes the values of rows by their meta_id; a row that has vanished since is not made again. The index is forced: a scan,
+// which the server finds cheaper for a small table, would wait for every row that another client holds.
 func (a *attempt) update(ctx context.Context) error {
 	config := &a.sink.config
 	values := a.byOwner()
 	l := &list{most: maxUnion, room: a.room, run: func(ctx context.Context, n int, args []any) error {
 		query := "UPDATE (SELECT ? AS id,? AS v" + strings.Repeat(" UNION ALL SELECT ?,?", n-1) + ") AS n STRAIGHT_JOIN " +
-			mysql.Quote(config.meta()) + " AS m ON m." + mysql.Quote(config.Type.ID) + "=n.id SET m." + valueColumn + "=n.v"
+			mysql.Quote(config.meta()) + " AS m FORCE INDEX (PRIMARY) ON m." + mysql.Quote(config.Type.ID) + "=n.id SET m." + valueColumn + "=n.v"
 		_, err := a.tx.Exec(ctx, query, args...)
 		return err
 	}}
@@ -144,7 +145,7 @@ func (a *attempt) showing(columns []string) func(ctx context.Context, n int, arg
 	further := " UNION ALL SELECT ?" + strings.Repeat(",?", len(columns))
 	return func(ctx context.Context, n int, args []any) error {
 		query := "UPDATE (" + first + strings.Repeat(further, n-1) + ") AS n STRAIGHT_JOIN " + mysql.Quote(config.owner()) +
-			" AS p ON p." + mysql.Quote(config.Type.OwnerID) + "=n.id SET " + strings.Join(sets, ",")
+			" AS p FORCE INDEX (PRIMARY) ON p." + mysql.Quote(config.Type.OwnerID) + "=n.id SET " + strings.Join(sets, ",")
 		if len(config.PostTypes) > 0 {
 			query += " WHERE p." + typeColumn + " IN " + in(len(config.PostTypes))
 			for _, name := range config.PostTypes {
