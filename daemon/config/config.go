@@ -158,6 +158,19 @@ type Site struct {
 	TLSCert       string `toml:"tls_cert"`
 	TLSKey        string `toml:"tls_key"`
 	TLSServerName string `toml:"tls_server_name"`
+	// Kind is table (a table with a column for each field), postmeta (WordPress' posts and their meta) or usermeta.
+	Kind string `toml:"kind"`
+	// Preset names a help desk, whose post types and keys count where PostTypes and Keys are empty.
+	Preset string `toml:"preset"`
+	// PostTypes are the types of the managed posts; Keys maps fields to meta keys, Posts to columns of wp_posts.
+	PostTypes []string          `toml:"post_types"`
+	Keys      map[string]string `toml:"keys"`
+	Posts     map[string]string `toml:"posts"`
+	// Adds says whether the first value of a key waits for MySQL, too (behind), or is WordPress' own write (through).
+	Adds string `toml:"adds"`
+	// Queries says whether SQL that names a managed key flushes first (fresh), for up to QueryWait, or not (stale).
+	Queries   string        `toml:"queries"`
+	QueryWait time.Duration `toml:"query_wait"`
 	// TablePrefix is WordPress' $table_prefix; Table overrides {prefix}support_tickets.
 	TablePrefix string `toml:"table_prefix"`
 	Table       string `toml:"table"`
@@ -316,6 +329,7 @@ func (*Config) journalKind(redis bool) string {
 // SiteDefaults returns a site without any key set.
 func SiteDefaults() Site {
 	return Site{
+		Kind: KindTable, Adds: AddsBehind, Queries: QueriesFresh, QueryWait: 250 * time.Millisecond,
 		TablePrefix: "wp_", KeyColumn: "ticket_id", RevisionColumn: "revision", AllowUsers: []string{"www-data"},
 		Ack: AckRedis, Strategy: StrategyEvent, Linger: 200 * time.Millisecond, Period: time.Minute,
 		CloseField: "status", CloseStatuses: []string{"closed", "resolved"}, MaxAge: 5 * time.Minute,
@@ -325,8 +339,12 @@ func SiteDefaults() Site {
 
 // TableName returns the name of the site's table.
 func (s *Site) TableName() string {
-	if s.Table != "" {
+	switch {
+	case s.IsMeta():
+		return s.TablePrefix + s.metaTable()
+	case s.Table != "":
 		return s.Table
+	default:
+		return s.TablePrefix + "support_tickets"
 	}
-	return s.TablePrefix + "support_tickets"
 }

@@ -280,6 +280,7 @@ func (s *Site) validate(c *checks, key string) {
 		c.failf(key+"dsn", "is missing, or is not user:password@unix(/path/to.sock)/database or user:password@tcp(host:3306)/database")
 	}
 	s.validateTLS(c, key)
+	s.validateKind(c, key)
 	s.validateTable(c, key)
 	if len(s.KeyPrefix) > maxPrefix || strings.ContainsAny(s.KeyPrefix, "{} \t\r\n") {
 		c.failf(key+"key_prefix", "%q is not at most %d bytes without braces or spaces", s.KeyPrefix, maxPrefix)
