@@ -305,6 +305,48 @@ final class ClientTest extends TestCase {
 	}
 
 	/**
+	 * Pending changes come back by id, tickets without any as null.
+	 *
+	 * @dataProvider codecs
+	 * @param Codec $codec The codec.
+	 */
+	public function test_waiting_keys_changes_by_id( Codec $codec ): void {
+		$pending = array(
+			'revision' => 5,
+			'fields'   => array(
+				'status' => 'open',
+				'reply'  => null,
+			),
+		);
+		$client  = $this->client( array( 'tickets' => array( $pending, null ), 'stale' => true ), $peer, $codec );
+		$answer  = $client->waiting( array( 3, 4 ) );
+		$this->assertSame( array( 3 => $pending, 4 => null ), $answer['tickets'] );
+		$this->assertTrue( $answer['stale'] );
+		$this->assertSame( array( 'ids' => array( 3, 4 ) ), $this->request( $peer )[3] );
+		$this->assertSame( array( 'tickets' => array() ), $client->waiting( array() ) );
+	}
+
+	/**
+	 * A description has all of its keys, whatever an older daemon leaves out.
+	 */
+	public function test_describe(): void {
+		$client = $this->client( array( 'kind' => 'postmeta', 'keys' => array( 'status' => '_st' ), 'types' => array() ), $peer );
+		$this->assertSame(
+			array(
+				'kind'          => 'postmeta',
+				'keys'          => array( 'status' => '_st' ),
+				'posts'         => array(),
+				'post_types'    => array(),
+				'adds'          => 'behind',
+				'queries'       => 'fresh',
+				'query_wait_ms' => 250,
+				'max_value'     => 0,
+			),
+			$client->describe()
+		);
+	}
+
+	/**
 	 * A list sends its filters, alternatives as lists, and returns a page.
 	 *
 	 * @dataProvider codecs

@@ -148,4 +148,30 @@ final class FakeClientTest extends TestCase {
 		$this->assertSame( 2, $outcomes[1] );
 		$this->assertSame( 'not_found', $outcomes[2]->reason() );
 	}
+
+	/**
+	 * Changes are pending until a flush hands them over.
+	 */
+	public function test_pending_changes(): void {
+		$fake = new FakeClient();
+		$seen = array();
+		$fake->flush_into(
+			static function ( int $id, array $fields, bool $is_deleted ) use ( &$seen ): void {
+				$seen[] = array( $id, $fields, $is_deleted );
+			}
+		);
+		$fake->set( 7, array( 'status' => 'open' ) );
+		$fake->set( 7, array( 'note' => null ) );
+		$pending = array(
+			'revision' => 2,
+			'fields'   => array( 'status' => 'open', 'note' => null ),
+		);
+		$this->assertSame( array( 7 => $pending, 8 => null ), $fake->waiting( array( 7, 8 ) )['tickets'] );
+		$fake->flush( array( 7 ) );
+		$this->assertSame( array( array( 7, $pending['fields'], false ) ), $seen );
+		$this->assertSame( array( 7 => null ), $fake->waiting( array( 7 ) )['tickets'] );
+		$this->assertSame( 'table', $fake->describe()['kind'] );
+		$fake->describe_as( array( 'kind' => 'postmeta', 'keys' => array( 'status' => '_st' ) ) );
+		$this->assertSame( array( 'status' => '_st' ), $fake->describe()['keys'] );
+	}
 }

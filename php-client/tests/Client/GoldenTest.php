@@ -71,7 +71,7 @@ final class GoldenTest extends TestCase {
 				$methods[ $golden['value'][2] ] = true;
 			}
 		}
-		$sent = array( 'create', 'delete', 'flush', 'get', 'get_many', 'list', 'count', 'ping', 'set', 'set_many', 'check', 'status', 'dead_list', 'dead_retry', 'dead_drop' );
+		$sent = array( 'create', 'delete', 'flush', 'get', 'get_many', 'list', 'count', 'ping', 'set', 'set_many', 'check', 'status', 'dead_list', 'dead_retry', 'dead_drop', 'waiting', 'describe' );
 		$this->assertSame( array(), array_diff( $sent, array_keys( $methods ) ) );
 	}
 }

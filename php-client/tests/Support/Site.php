@@ -47,6 +47,13 @@ final class Site {
 	public static array $loaded = array();
 
 	/**
+	 * The types of posts, by id.
+	 *
+	 * @var array<int, string>
+	 */
+	public static array $posts = array();
+
+	/**
 	 * The abilities and their category, by name.
 	 *
 	 * @var array<string, array>

@@ -84,3 +84,13 @@ function selected( string $option, string $current ): string {
 function wp_hash( string $data ): string {
 	return hash_hmac( 'md5', $data, 'salt' );
 }
+
+/**
+ * A post's type.
+ *
+ * @param int $id The post's id.
+ * @return string|false
+ */
+function get_post_type( int $id ) {
+	return Site::$posts[ $id ] ?? false;
+}

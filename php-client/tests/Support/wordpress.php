@@ -50,6 +50,7 @@ foreach (
 		'pomo/translations',
 		'l10n',
 		'functions',
+		'meta',
 		'shortcodes',
 		'cron',
 		'link-template',

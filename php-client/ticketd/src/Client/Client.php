@@ -368,6 +368,37 @@ final class Client implements ClientInterface {
 	}
 
 	/**
+	 * Reads the pending changes of tickets: only the fields whose values the database does not have yet. What is
+	 * pending nowhere at the answer was in the database before: who reads the rows after it misses nothing.
+	 *
+	 * @param int[] $ids Ticket ids, at most 1,000.
+	 * @return array{tickets: array<int, array{revision: int, fields: array}|null>} By ticket id the pending values, or
+	 *         null where no change is pending. And `stale`: true where changes may be missing, as the store that holds
+	 *         them did not answer.
+	 */
+	public function waiting( array $ids ): array {
+		if ( array() === $ids ) {
+			return array( 'tickets' => array() );
+		}
+		$ids     = Request::ids( $ids );
+		$pending = $this->call( $this->request( 'waiting', array( 'ids' => $ids ) ), 'pending' );
+
+		$pending['tickets'] = array_combine( $ids, $pending['tickets'] );
+		return $pending;
+	}
+
+	/**
+	 * Asks what kind of site this is, and for a site of metadata, which keys it has.
+	 *
+	 * @return array{kind: string, keys: array<string, string>, posts: array<string, string>, post_types: string[],
+	 *               adds: string, queries: string, query_wait_ms: int, max_value: int} `keys` has the metadata's key by
+	 *         field, `posts` the column of the posts' table.
+	 */
+	public function describe(): array {
+		return $this->call( $this->request( 'describe', array() ), 'description' );
+	}
+
+	/**
 	 * Reads the dead letters: tickets with changes that MySQL rejects.
 	 *
 	 * @param int $after Only tickets above this id: that of the last letter of the page before; 0: from the first.

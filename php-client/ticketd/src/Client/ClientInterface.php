@@ -158,6 +158,24 @@ interface ClientInterface {
 	): array;
 
 	/**
+	 * Reads the pending changes of tickets: only the fields whose values the database does not have yet.
+	 *
+	 * @param int[] $ids Ticket ids, at most 1,000.
+	 * @return array{tickets: array<int, array|null>} By ticket id `revision` and `fields`, or null where no change is
+	 *         pending. And `stale`: true where changes may be missing.
+	 */
+	public function waiting( array $ids ): array;
+
+	/**
+	 * Asks what kind of site this is, and for a site of metadata, which keys it has.
+	 *
+	 * @return array{kind: string, keys: array<string, string>, posts: array<string, string>, post_types: string[],
+	 *               adds: string, queries: string, query_wait_ms: int, max_value: int} `keys` has the metadata's key by
+	 *         field, `posts` the column of the posts' table.
+	 */
+	public function describe(): array;
+
+	/**
 	 * Reads the dead letters: tickets with changes that MySQL rejects.
 	 *
 	 * @param int $after Only tickets above this id; 0: from the first.

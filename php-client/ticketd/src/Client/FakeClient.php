@@ -34,6 +34,27 @@ final class FakeClient implements ClientInterface {
 	private array $dirty = array();
 
 	/**
+	 * The values that were not flushed, by ticket id and field name.
+	 *
+	 * @var array<int, array>
+	 */
+	private array $pending = array();
+
+	/**
+	 * Called at a flush with a ticket's id and its pending values; null: nothing is.
+	 *
+	 * @var callable|null
+	 */
+	private $sink = null;
+
+	/**
+	 * What describe() answers.
+	 *
+	 * @var array
+	 */
+	private array $description = array( 'kind' => 'table' );
+
+	/**
 	 * What was answered under each request id: the request and the answer.
 	 *
 	 * @var array<string, array>
@@ -112,6 +133,25 @@ final class FakeClient implements ClientInterface {
 			$failure      = self::error( $failure, 'The fake fails.', $is_retryable );
 		}
 		array_push( $this->failures, ...array_fill( 0, $times, array( $method, $failure ) ) );
+	}
+
+	/**
+	 * Puts a function in the database's place.
+	 *
+	 * @param callable|null $sink Called at a flush with a ticket's id, its pending values by field name, and whether it
+	 *                            is deleted.
+	 */
+	public function flush_into( ?callable $sink ): void {
+		$this->sink = $sink;
+	}
+
+	/**
+	 * Sets what describe() answers.
+	 *
+	 * @param array $description See Client::describe().
+	 */
+	public function describe_as( array $description ): void {
+		$this->description = $description;
 	}
 
 	/**
@@ -378,6 +418,12 @@ final class FakeClient implements ClientInterface {
 		$this->called( 'flush', $ids, $timeout_ms );
 		$flushed     = array() === $ids ? $this->dirty : array_intersect_key( $this->dirty, array_flip( $ids ) );
 		$this->dirty = array_diff_key( $this->dirty, $flushed );
+		foreach ( array_keys( $flushed ) as $id ) {
+			if ( null !== $this->sink ) {
+				( $this->sink )( $id, $this->pending[ $id ] ?? array(), $this->tickets[ $id ]['deleted'] );
+			}
+			unset( $this->pending[ $id ] );
+		}
 		if ( null !== $progress ) {
 			$progress( count( $flushed ), count( $flushed ) );
 		}
@@ -385,6 +431,31 @@ final class FakeClient implements ClientInterface {
 			'flushed' => count( $flushed ),
 			'dead'    => 0,
 		);
+	}
+
+	/**
+	 * Reads the pending changes of tickets; see Client::waiting().
+	 *
+	 * @param int[] $ids Ticket ids.
+	 */
+	public function waiting( array $ids ): array {
+		$this->called( 'waiting', $ids );
+		$tickets = array();
+		foreach ( Request::ids( $ids ) as $id ) {
+			$tickets[ $id ] = ! isset( $this->pending[ $id ] ) ? null : array(
+				'revision' => $this->tickets[ $id ]['revision'],
+				'fields'   => $this->pending[ $id ],
+			);
+		}
+		return array( 'tickets' => $tickets );
+	}
+
+	/**
+	 * Asks what kind of site this is; see Client::describe().
+	 */
+	public function describe(): array {
+		$this->called( 'describe' );
+		return Result::description( $this->description );
 	}
 
 	/**
@@ -525,6 +596,7 @@ final class FakeClient implements ClientInterface {
 		}
 		$old = $this->tickets[ $id ]['fields'] ?? array( 'created_at' => $now );
 
+		$this->pending[ $id ] = array_merge( $this->pending[ $id ] ?? array(), $fields );
 		$this->dirty[ $id ]   = true;
 		$this->tickets[ $id ] = array(
 			'id'       => $id,

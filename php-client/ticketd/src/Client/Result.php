@@ -123,6 +123,53 @@ final class Result {
 	}
 
 	/**
+	 * Reads the result of `waiting`.
+	 *
+	 * @param array $result The result.
+	 * @param int   $count  How many tickets were asked for.
+	 * @return array{tickets: array<int, array{revision: int, fields: array}|null>} In the order of the request. And
+	 *         `stale`: true where the result says so.
+	 * @throws ProtocolException If an entry has no fields.
+	 */
+	public static function pending( array $result, int $count ): array {
+		$tickets = self::items( $result, 'tickets', $count );
+		foreach ( $tickets as $index => $ticket ) {
+			if ( null !== $ticket && ! is_array( $ticket['fields'] ?? null ) ) {
+				throw new ProtocolException( 'a pending change without fields' );
+			}
+			$tickets[ $index ] = null === $ticket ? null : array(
+				'revision' => self::integer( $ticket, 'revision' ),
+				'fields'   => $ticket['fields'],
+			);
+		}
+		return array( 'tickets' => $tickets ) + self::staleness( $result );
+	}
+
+	/**
+	 * Reads the result of `describe`.
+	 *
+	 * @param array $result The result.
+	 * @return array{kind: string, keys: array<string, string>, posts: array<string, string>, post_types: string[],
+	 *               adds: string, queries: string, query_wait_ms: int, max_value: int}
+	 * @throws ProtocolException If there is no kind.
+	 */
+	public static function description( array $result ): array {
+		if ( ! is_string( $result['kind'] ?? null ) ) {
+			throw new ProtocolException( 'a description without a kind' );
+		}
+		return array(
+			'kind'          => $result['kind'],
+			'keys'          => array_map( 'strval', (array) ( $result['keys'] ?? array() ) ),
+			'posts'         => array_map( 'strval', (array) ( $result['posts'] ?? array() ) ),
+			'post_types'    => array_map( 'strval', array_values( (array) ( $result['post_types'] ?? array() ) ) ),
+			'adds'          => (string) ( $result['adds'] ?? 'behind' ),
+			'queries'       => (string) ( $result['queries'] ?? 'fresh' ),
+			'query_wait_ms' => (int) ( $result['query_wait_ms'] ?? 250 ),
+			'max_value'     => (int) ( $result['max_value'] ?? 0 ),
+		);
+	}
+
+	/**
 	 * Reads the result of `list`.
 	 *
 	 * @param array $result The result.

@@ -297,6 +297,22 @@ final class SpoolingClient implements ClientInterface {
 	}
 
 	/**
+	 * Reads the pending changes of tickets; see Client::waiting().
+	 *
+	 * @param int[] $ids Ticket ids.
+	 */
+	public function waiting( array $ids ): array {
+		return $this->client->waiting( $ids );
+	}
+
+	/**
+	 * Asks what kind of site this is; see Client::describe().
+	 */
+	public function describe(): array {
+		return $this->client->describe();
+	}
+
+	/**
 	 * Reads the dead letters; see Client::dead_list().
 	 *
 	 * @param int $after Only tickets above this id.

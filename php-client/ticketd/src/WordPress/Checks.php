@@ -69,6 +69,7 @@ final class Checks {
 		$this->check_spool();
 		$this->check_cron();
 		$this->check_drop_in();
+		$this->check_metadata();
 		return $this->findings;
 	}
 
@@ -416,6 +417,36 @@ final class Checks {
 		} else {
 			$this->good( 'drop-in', 'site', __( 'The functions of the guide are ticketd\'s.', 'ticketd' ) );
 		}
+	}
+
+	/**
+	 * Checks the metadata that ticketd takes.
+	 */
+	private function check_metadata(): void {
+		$descriptions = Meta\Adapter::descriptions();
+		if ( array() === $descriptions ) {
+			return;
+		}
+		if ( ! Meta\Loader::is_installed() ) {
+			$title = __( 'The loader for metadata is missing', 'ticketd' );
+			/* translators: %s: path of a file */
+			$text = __( 'Processes without %s show and cache old metadata. Run "wp ticketd meta install".', 'ticketd' );
+			$this->add( 'metadata', 'site', 'error', $title, sprintf( $text, Meta\Loader::path() ) );
+			return;
+		}
+		$problems = Meta\Adapter::instance()->refresh();
+		if ( array() !== $problems ) {
+			$title = __( 'The keys of the metadata cannot be compared with the daemon\'s', 'ticketd' );
+			$this->add( 'metadata', 'site', 'warning', $title, implode( ' ', $problems ) );
+			return;
+		}
+		$keys = array();
+		foreach ( Meta\Adapter::descriptions() as $description ) {
+			$keys = array_merge( $keys, array_values( $description['keys'] ) );
+		}
+		/* translators: %s: names of keys */
+		$text = __( 'ticketd takes this metadata: %s', 'ticketd' );
+		$this->good( 'metadata', 'site', sprintf( $text, implode( ', ', $keys ) ) );
 	}
 
 	/**

@@ -102,8 +102,36 @@ final class Clients {
 	 * The current blog's client.
 	 */
 	public function current(): ClientInterface {
-		$this->site = $this->settings->site();
-		return $this->substitute ?? $this->client( $this->site, $this->settings->full_table() );
+		return $this->of( $this->settings->site(), $this->settings->full_table() );
+	}
+
+	/**
+	 * The client of a site.
+	 *
+	 * @param string $site  The site's name; empty: the daemon finds the site by the table.
+	 * @param string $table The site's table, as `database.table`.
+	 */
+	public function of( string $site, string $table ): ClientInterface {
+		$this->site = $site;
+		return $this->substitute ?? $this->client( $site, $table );
+	}
+
+	/**
+	 * The client of a site, with the spool behind it. New tickets get no id while the daemon is unreachable.
+	 *
+	 * @param string $site  The site's name; empty: the daemon finds the site by the table.
+	 * @param string $table The site's table, as `database.table`.
+	 */
+	public function spooling_of( string $site, string $table ): ClientInterface {
+		$this->site = $site;
+		if ( null !== $this->substitute ) {
+			return $this->substitute;
+		}
+		$key = $site . "\n" . $table;
+		if ( ! isset( $this->spooling[ $key ] ) ) {
+			$this->spooling[ $key ] = new SpoolingClient( $this->client( $site, $table ), array( $this, 'spool' ) );
+		}
+		return $this->spooling[ $key ];
 	}
 
 	/**

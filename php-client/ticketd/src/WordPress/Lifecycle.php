@@ -121,12 +121,12 @@ final class Lifecycle {
 	 */
 	private function flush(): string {
 		$result = $this->api->flush( array(), null, self::FLUSH_MS );
-		if ( ! is_wp_error( $result ) ) {
-			return '';
-		}
 		// A site that the daemon does not know, or does not allow to this user, has no pending changes.
-		$is_unknown = in_array( $result->get_error_code(), array( 'ticketd_forbidden', 'ticketd_invalid' ), true );
-		return $is_unknown ? '' : $result->get_error_message();
+		$harmless = array( 'ticketd_forbidden', 'ticketd_invalid' );
+		if ( is_wp_error( $result ) && ! in_array( $result->get_error_code(), $harmless, true ) ) {
+			return $result->get_error_message();
+		}
+		return Meta\Adapter::instance()->end();
 	}
 
 	/**

@@ -65,6 +65,9 @@ final class Plugin {
 		$this->register_life( $file );
 		$this->register_pages();
 		$this->register_other_plugins();
+		if ( is_array( get_option( 'ticketd_meta' ) ) ) {
+			Meta\Adapter::instance()->register(); // As the must-use plugin does, which some site may lack.
+		}
 		( new Watchdog( $this->api, new Settings() ) )->register();
 		( new Form\Blocks( $file ) )->register();
 		( new Capabilities() )->register();

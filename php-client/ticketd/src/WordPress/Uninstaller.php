@@ -29,6 +29,7 @@ final class Uninstaller {
 			return;
 		}
 		self::delete_options( 'ticketd_' );
+		Meta\Loader::remove();
 		Capabilities::revoke();
 		if ( 'nothing' === $keep && Database::is_table_name( $table ) ) {
 			foreach ( Table::made_for( $table ) as $name ) {

@@ -99,6 +99,9 @@ final class Watchdog {
 	 *         counts how many looks in a row found this state.
 	 */
 	public function look(): array {
+		if ( is_array( get_option( Meta\Adapter::OPTION ) ) ) {
+			Meta\Adapter::instance()->refresh();
+		}
 		$status = $this->api->status();
 		if ( is_wp_error( $status ) ) {
 			return $this->report( 'away', $status->get_error_message() );

@@ -1,0 +1,65 @@
+<?php
+/**
+ * The end of posts, of outages and of the adapter.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\Tests\WordPress\Meta;
+
+use Ticketd\Client\TicketdException;
+use Ticketd\WordPress\Meta\Adapter;
+
+/**
+ * Nothing is pending for what is gone.
+ */
+final class LifecycleTest extends MetaTestCase {
+
+	/**
+	 * A post's changes are flushed before it is deleted, and late ones are dropped.
+	 */
+	public function test_a_deleted_post(): void {
+		update_metadata( 'post', self::ID, '_st', 'open' );
+		do_action( 'before_delete_post', self::ID );
+		$this->assertSame( array( 'open' ), $this->rows->values( self::ID, '_st' ) );
+		do_action( 'deleted_post', self::ID );
+		$this->expectException( TicketdException::class );
+		$this->daemon->set( self::ID, array( 'status' => 'late' ) );
+	}
+
+	/**
+	 * Other posts are none of the daemon's business.
+	 */
+	public function test_another_post(): void {
+		do_action( 'before_delete_post', self::PAGE );
+		do_action( 'deleted_post', self::PAGE );
+		$this->assertSame( array(), $this->called() );
+	}
+
+	/**
+	 * The adapter ends with a flush, or goes on.
+	 */
+	public function test_the_end(): void {
+		update_metadata( 'post', self::ID, '_st', 'open' );
+		$this->daemon->fail_next( 'unavailable' );
+		$this->assertNotSame( '', Adapter::instance()->end() );
+		$this->assertNotSame( array(), Adapter::descriptions() );
+		$this->assertSame( '', Adapter::instance()->end() );
+		$this->assertSame( array( 'open' ), $this->rows->values( self::ID, '_st' ) );
+		$this->assertSame( array(), Adapter::descriptions() );
+		update_metadata( 'post', self::ID, '_st', 'closed' );
+		$this->assertSame( array( 'closed' ), $this->rows->values( self::ID, '_st' ) );
+	}
+
+	/**
+	 * The keys come from the daemon, if it has such a site.
+	 */
+	public function test_keys_are_learnt(): void {
+		Adapter::instance()->end();
+		$this->assertIsArray( Adapter::instance()->learn( 'post' ) );
+		$this->assertSame( self::KEYS, Adapter::descriptions()['post']['keys'] );
+		$this->assertSame( 'ticketd_kind', Adapter::instance()->learn( 'user' )->get_error_code() );
+		$this->daemon->fail_next( 'unavailable' );
+		$this->assertSame( 'ticketd_unavailable', Adapter::instance()->learn( 'post' )->get_error_code() );
+	}
+}

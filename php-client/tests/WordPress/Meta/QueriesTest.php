@@ -1,0 +1,139 @@
+<?php
+/**
+ * Statements that other code sends.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\Tests\WordPress\Meta;
+
+use Ticketd\WordPress\Meta\Queries;
+
+/**
+ * A flush before each statement that could miss or overwrite a pending change, and before no other.
+ */
+final class QueriesTest extends MetaTestCase {
+
+	/**
+	 * Statements, and the ids that are flushed: null for no flush, an empty list for all.
+	 */
+	public function statements(): array {
+		$join = 'SELECT SQL_CALC_FOUND_ROWS wp_posts.ID FROM wp_posts INNER JOIN wp_postmeta ON ( wp_posts.ID = wp_postmeta.post_id ) ';
+		return array(
+			'a meta query'            => array( $join . "WHERE 1=1 AND ( wp_postmeta.meta_key = '_st' AND wp_postmeta.meta_value = 'open' )", array() ),
+			'of another key'          => array( $join . "WHERE 1=1 AND ( wp_postmeta.meta_key = 'other' AND wp_postmeta.meta_value = 'a _st b' )", null ),
+			'without a key'           => array( $join . "WHERE 1=1 AND wp_postmeta.meta_value = 'open'", array() ),
+			'one key of two'          => array( "SELECT a.post_id FROM wp_postmeta a INNER JOIN wp_postmeta b ON a.post_id = b.post_id WHERE a.meta_key = 'x' AND b.meta_value = 'y'", array() ),
+			'the case of the key'     => array( "SELECT meta_value FROM wp_postmeta WHERE meta_key = '_ST '", array() ),
+			'a list of keys'          => array( "SELECT meta_value FROM wp_postmeta WHERE meta_key IN ( 'a', '_note' )", array() ),
+			'a list of others'        => array( "SELECT meta_value FROM wp_postmeta WHERE meta_key IN ( 'a', 'b' )", null ),
+			'a pattern'               => array( "SELECT post_id FROM wp_postmeta WHERE meta_key LIKE '%\\_s%'", array() ),
+			'an export'               => array( 'SELECT * FROM wp_postmeta WHERE post_id = 7', array( 7 ) ),
+			'some posts'              => array( 'SELECT * FROM wp_postmeta WHERE post_id IN (7, 8,9)', array( 7, 8 ) ),
+			'posts of another type'   => array( 'SELECT * FROM wp_postmeta WHERE post_id IN (9)', null ),
+			'a row of ours'           => array( 'SELECT * FROM wp_postmeta WHERE meta_id = 1', array( 7 ) ),
+			'a row of another key'    => array( 'DELETE FROM wp_postmeta WHERE meta_id IN( 2 )', null ),
+			'other tables'            => array( 'SELECT * FROM wp_posts WHERE ID = 7', null ),
+			'a table with this name'  => array( 'SELECT * FROM wp_postmeta_copy', null ),
+			'a text with this name'   => array( "UPDATE wp_options SET option_value = 'SELECT * FROM wp_postmeta' WHERE option_id = 1", null ),
+			'an update of all'        => array( "UPDATE wp_postmeta SET meta_value = REPLACE( meta_value, 'a', 'b' )", array() ),
+			'an update of a post'     => array( "UPDATE `wp_postmeta` SET `meta_value` = 'x WHERE post_id = 3' WHERE `post_id` = 7 AND `meta_key` = '_st'", array( 7 ) ),
+			'of another key again'    => array( "UPDATE `wp_postmeta` SET `meta_value` = 'it\\'s' WHERE `post_id` = 7 AND `meta_key` = 'other'", null ),
+			'either of two'           => array( "SELECT 1 FROM wp_postmeta WHERE post_id = 9 OR meta_key = '_st'", array() ),
+			'an insert'               => array( "INSERT INTO `wp_postmeta` (`post_id`, `meta_key`, `meta_value`) VALUES (7, '_st', 'x')", array( 7 ) ),
+			'two inserts'             => array( "INSERT INTO wp_postmeta (post_id, meta_key, meta_value) VALUES (9, 'a', 'x'), (7, '_st', 'x')", array() ),
+			'an insert of another'    => array( "INSERT INTO `wp_postmeta` (`post_id`, `meta_key`, `meta_value`) VALUES (7, 'other', 'x')", null ),
+			'a copy'                  => array( 'INSERT INTO wp_postmeta (post_id, meta_key, meta_value) SELECT 8, meta_key, meta_value FROM wp_postmeta WHERE post_id=7', array( 7 ) ),
+			'the columns'             => array( 'SHOW FULL COLUMNS FROM `wp_postmeta`', null ),
+		);
+	}
+
+	/**
+	 * Flushes what the statement concerns.
+	 *
+	 * @dataProvider statements
+	 * @param string     $sql The statement.
+	 * @param array|null $ids What is flushed.
+	 */
+	public function test_what_is_flushed( string $sql, ?array $ids ): void {
+		$this->rows->put( self::ID, '_st', 'open' );
+		$this->rows->put( self::ID, 'other', 'x' );
+		$this->assertSame( $sql, apply_filters( 'query', $sql ) );
+		$flushed = array_column( array_column( $this->daemon->calls(), 1 ), 0 );
+		$this->assertSame( null === $ids ? array() : array( $ids ), $flushed );
+	}
+
+	/**
+	 * Within a transaction WordPress writes, and a rollback forgets what was read in it.
+	 */
+	public function test_a_transaction(): void {
+		update_metadata( 'post', self::ID, '_st', 'open' );
+		apply_filters( 'query', 'START TRANSACTION' );
+		$this->assertSame( array( 'open' ), $this->rows->values( self::ID, '_st' ) );
+		$calls = count( $this->called() );
+		update_metadata( 'post', self::ID, '_st', 'closed' );
+		$this->assertSame( array( 'closed' ), $this->rows->values( self::ID, '_st' ) );
+		$this->assertSame( 'closed', get_metadata( 'post', self::ID, '_st', true ) );
+		$this->assertNotContains( 'flush', array_slice( $this->called(), $calls ) );
+		apply_filters( 'query', 'ROLLBACK TO here' );
+		$this->sink_back( 'open' );
+		apply_filters( 'query', 'ROLLBACK' );
+		$this->assertSame( 'open', get_metadata( 'post', self::ID, '_st', true ) );
+		update_metadata( 'post', self::ID, '_st', 'last' );
+		$this->assertSame( array( 'open' ), $this->rows->values( self::ID, '_st' ) );
+	}
+
+	/**
+	 * What the database does at a rollback.
+	 *
+	 * @param string $value The value before.
+	 */
+	private function sink_back( string $value ): void {
+		foreach ( array_keys( $this->rows->rows ) as $row ) {
+			$this->rows->rows[ $row ]['meta_value'] = $value;
+		}
+	}
+
+	/**
+	 * A flush that fails is not waited for again on this page, the action fires once, and no answer is kept.
+	 */
+	public function test_a_stale_query(): void {
+		$seen = array();
+		add_action(
+			'ticketd_stale_query',
+			static function ( string $sql, int $age_ms ) use ( &$seen ): void {
+				$seen[] = array( $sql, $age_ms );
+			},
+			10,
+			2
+		);
+		wp_cache_set( 'last_changed', 'before', 'posts' );
+		$sql = "SELECT post_id FROM wp_postmeta WHERE meta_key = '_st'";
+		$this->daemon->fail_next( 'timeout' );
+		apply_filters( 'query', $sql );
+		apply_filters( 'query', $sql );
+		$this->assertSame( array( array( $sql, 0 ) ), $seen );
+		$this->assertSame( 1, $this->count_of( 'flush' ) );
+		$this->assertNotSame( 'before', wp_cache_get( 'last_changed', 'posts' ) );
+	}
+
+	/**
+	 * A site may let its queries be stale, each or all; the answers are not kept either.
+	 */
+	public function test_queries_that_may_be_stale(): void {
+		add_filter( 'ticketd_query_may_be_stale', static fn( bool $stale, string $sql ): bool => false !== strpos( $sql, 'agent' ), 10, 2 );
+		wp_cache_set( 'last_changed', 'before', 'posts' );
+		apply_filters( 'query', "SELECT /* agent */ post_id FROM wp_postmeta WHERE meta_key = '_st'" );
+		$this->assertSame( 0, $this->count_of( 'flush' ) );
+		$this->assertNotSame( 'before', wp_cache_get( 'last_changed', 'posts' ) );
+		apply_filters( 'query', "SELECT post_id FROM wp_postmeta WHERE meta_key = '_st'" );
+		$this->assertSame( 1, $this->count_of( 'flush' ) );
+
+		remove_all_filters( 'ticketd_query_may_be_stale' );
+		$this->begin( true, array( 'queries' => 'stale' ) );
+		apply_filters( 'query', "SELECT post_id FROM wp_postmeta WHERE meta_key = '_st'" );
+		$this->assertSame( 0, $this->count_of( 'flush' ) );
+		apply_filters( 'query', "UPDATE wp_postmeta SET meta_value = 'x' WHERE meta_key = '_st'" );
+		$this->assertSame( 1, $this->count_of( 'flush' ) );
+	}
+}

@@ -1,0 +1,309 @@
+<?php
+/**
+ * Takes metadata of WordPress.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\WordPress\Meta;
+
+use Ticketd\Client\ClientInterface;
+use Ticketd\Client\TicketdException;
+use Ticketd\WordPress\Clients;
+use Ticketd\WordPress\Settings;
+
+defined( 'ABSPATH' ) || exit;
+
+/**
+ * Adds the hooks for the metadata that the daemon's configuration names. The keys are kept in an option, so that a page
+ * needs no call to know them, and knows them while the daemon does not answer. Without the option no hook is added.
+ */
+final class Adapter {
+
+	/** Option with the descriptions by meta type; autoloaded. */
+	public const OPTION = 'ticketd_meta';
+
+	/**
+	 * The instance.
+	 *
+	 * @var self|null
+	 */
+	private static ?self $instance = null;
+
+	/**
+	 * The clients.
+	 *
+	 * @var Clients
+	 */
+	private Clients $clients;
+
+	/**
+	 * The parts by blog and meta type.
+	 *
+	 * @var array<int, array<string, object[]>>
+	 */
+	private array $blogs = array();
+
+	/**
+	 * The parts of the current blog by meta type.
+	 *
+	 * @var array<string, object[]>
+	 */
+	private array $current = array();
+
+	/**
+	 * The meta types whose keys were asked for again in this request, by blog.
+	 *
+	 * @var array<int, array<string, bool>>
+	 */
+	private array $relearnt = array();
+
+	/**
+	 * The meta types whose hooks were added, as keys.
+	 *
+	 * @var array<string, bool>
+	 */
+	private array $hooked = array();
+
+	/**
+	 * Makes the adapter; the first call connects.
+	 */
+	private function __construct() {
+		$this->clients = new Clients( new Settings() );
+	}
+
+	/**
+	 * The instance of this request.
+	 */
+	public static function instance(): self {
+		self::$instance = self::$instance ?? new self();
+		return self::$instance;
+	}
+
+	/**
+	 * Adds the hooks; a second call does nothing.
+	 */
+	public function register(): void {
+		if ( false !== has_action( 'switch_blog', array( $this, 'turn' ) ) ) {
+			return;
+		}
+		add_action( 'switch_blog', array( $this, 'turn' ) );
+		add_action( 'update_option_' . self::OPTION, array( $this, 'reload' ) );
+		add_action( 'add_option_' . self::OPTION, array( $this, 'reload' ) );
+		add_action( 'delete_option_' . self::OPTION, array( $this, 'reload' ) );
+		$this->turn();
+	}
+
+	/**
+	 * Makes all calls with another client, for a test.
+	 *
+	 * @param ClientInterface|null $client The client; null: the daemon's again.
+	 */
+	public function use_client( ?ClientInterface $client ): void {
+		$this->clients->substitute( $client );
+		$this->blogs    = array();
+		$this->relearnt = array();
+		$this->turn();
+	}
+
+	/**
+	 * Takes the current blog's keys.
+	 */
+	public function turn(): void {
+		$blog = get_current_blog_id();
+		if ( ! isset( $this->blogs[ $blog ] ) ) {
+			$this->blogs[ $blog ] = array();
+			$this->reload();
+			return;
+		}
+		$this->current = $this->blogs[ $blog ];
+		foreach ( array_keys( $this->current ) as $type ) {
+			if ( ! isset( $this->hooked[ $type ] ) ) {
+				$this->hooked[ $type ] = true;
+				$this->hook( $type );
+			}
+		}
+	}
+
+	/**
+	 * Takes the keys anew, as the option has changed. The parts stay: one of them may have asked for it.
+	 */
+	public function reload(): void {
+		$blog         = get_current_blog_id();
+		$descriptions = self::descriptions();
+		$known        = array_intersect_key( $this->blogs[ $blog ] ?? array(), $descriptions );
+		foreach ( $descriptions as $type => $description ) {
+			if ( isset( $known[ $type ] ) ) {
+				$known[ $type ]['keys']->take( $description );
+			} else {
+				$known[ $type ] = $this->parts( new Keys( $type, $description ) );
+			}
+		}
+		$this->blogs[ $blog ] = $known;
+		$this->turn();
+	}
+
+	/**
+	 * Takes the keys anew once in a request, as the daemon has a field that the option lacks.
+	 *
+	 * @param string $type `post` or `user`.
+	 */
+	public function relearn( string $type ): void {
+		$blog = get_current_blog_id();
+		if ( ! isset( $this->relearnt[ $blog ][ $type ] ) ) {
+			$this->relearnt[ $blog ][ $type ] = true;
+			$this->learn( $type );
+		}
+	}
+
+	/**
+	 * Asks the daemon for the keys, and keeps them.
+	 *
+	 * @param string $type `post` or `user`.
+	 * @return array|\WP_Error The description; `ticketd_kind` where the daemon takes no such metadata.
+	 */
+	public function learn( string $type ) {
+		try {
+			$description = $this->daemon( self::no_keys( $type ) )->describe();
+		} catch ( TicketdException $failure ) {
+			return new \WP_Error( 'ticketd_' . $failure->reason(), $failure->getMessage() );
+		}
+		if ( Keys::KINDS[ $type ] !== $description['kind'] ) {
+			/* translators: %s: name of a table */
+			$text = __( 'The daemon does not take the metadata of %s: its configuration has no such site.', 'ticketd' );
+			return new \WP_Error( 'ticketd_kind', sprintf( $text, self::no_keys( $type )->full_table() ) );
+		}
+		update_option( self::OPTION, array( $type => $description ) + self::descriptions(), true );
+		return $description;
+	}
+
+	/**
+	 * Asks the daemon again for the keys of all meta types that it took before. A type that it takes no longer is kept
+	 * until the adapter ends, as its changes may be pending.
+	 *
+	 * @return array<string, string> By meta type why they could not be learnt.
+	 */
+	public function refresh(): array {
+		$problems = array();
+		foreach ( array_keys( self::descriptions() ) as $type ) {
+			$learnt = $this->learn( $type );
+			if ( is_wp_error( $learnt ) ) {
+				$problems[ $type ] = $learnt->get_error_message();
+			}
+		}
+		return $problems;
+	}
+
+	/**
+	 * Takes no more metadata: the current blog's pending changes are flushed.
+	 *
+	 * @return string Why changes may be pending; empty if none are. Then the option is kept.
+	 */
+	public function end(): string {
+		$before = self::descriptions();
+		if ( array() === $before ) {
+			return '';
+		}
+		// First the option: other requests make no further changes that would be pending.
+		delete_option( self::OPTION );
+		foreach ( $before as $type => $description ) {
+			$daemon = $this->daemon( new Keys( $type, $description ) );
+			if ( ! $daemon->flush( array(), Daemon::FLUSH_MS ) ) {
+				update_option( self::OPTION, $before, true );
+				return __( 'The pending changes of metadata could not be flushed.', 'ticketd' );
+			}
+		}
+		return '';
+	}
+
+	/**
+	 * The current blog's descriptions by meta type.
+	 *
+	 * @return array<string, array>
+	 */
+	public static function descriptions(): array {
+		$stored = get_option( self::OPTION );
+		return is_array( $stored ) ? array_intersect_key( $stored, Keys::KINDS ) : array();
+	}
+
+	/**
+	 * Flushes the pending changes of a meta type.
+	 *
+	 * @param string $type `post` or `user`.
+	 */
+	public function flush( string $type ): bool {
+		return isset( $this->current[ $type ] ) && $this->current[ $type ]['daemon']->flush( array() );
+	}
+
+	/**
+	 * Keys of a table that is not described yet.
+	 *
+	 * @param string $type `post` or `user`.
+	 */
+	private static function no_keys( string $type ): Keys {
+		return new Keys(
+			$type,
+			array(
+				'keys'       => array(),
+				'post_types' => array(),
+			)
+		);
+	}
+
+	/**
+	 * The daemon for a meta type.
+	 *
+	 * @param Keys $keys The type's keys.
+	 */
+	private function daemon( Keys $keys ): Daemon {
+		return new Daemon( $this->clients, $keys, array( $this, 'relearn' ) );
+	}
+
+	/**
+	 * Makes the parts for a meta type.
+	 *
+	 * @param Keys $keys Its keys.
+	 * @return object[]
+	 */
+	private function parts( Keys $keys ): array {
+		$daemon  = $this->daemon( $keys );
+		$queries = new Queries( $keys, $daemon );
+		$cache   = new Cache( $keys, $daemon, $queries );
+		return array(
+			'keys'    => $keys,
+			'daemon'  => $daemon,
+			'queries' => $queries,
+			'cache'   => $cache,
+			'writes'  => new Writes( $keys, $daemon, $cache, $queries ),
+			'life'    => new Lifecycle( $keys, $daemon, $cache, $queries ),
+		);
+	}
+
+	/**
+	 * Adds the hooks of a meta type, after those of other plugins.
+	 *
+	 * @param string $type `post` or `user`.
+	 */
+	private function hook( string $type ): void {
+		$hooks = array(
+			array( "update_{$type}_metadata", 'writes', 'update', 5 ),
+			array( "add_{$type}_metadata", 'writes', 'add', 5 ),
+			array( "delete_{$type}_metadata", 'writes', 'delete', 5 ),
+			array( "update_{$type}_metadata_cache", 'cache', 'fill', 2 ),
+			array( "get_{$type}_metadata", 'cache', 'read', 4 ),
+			array( 'query', 'queries', 'look', 1 ),
+			array( 'post' === $type ? 'before_delete_post' : 'delete_user', 'life', 'before_delete', 1 ),
+			array( 'post' === $type ? 'deleted_post' : 'deleted_user', 'life', 'deleted', 1 ),
+		);
+		foreach ( $hooks as list( $hook, $part, $method, $count ) ) {
+			$call = function ( $first, ...$rest ) use ( $type, $part, $method ) {
+				$parts = $this->current[ $type ] ?? null;
+				if ( isset( $rest[1] ) || array_key_exists( 1, $rest ) ) {
+					$rest[1] = is_scalar( $rest[1] ) ? (string) $rest[1] : ''; // The key, of any type.
+				}
+				return null === $parts ? $first : $parts[ $part ]->$method( $first, ...$rest );
+			};
+			add_filter( $hook, $call, PHP_INT_MAX, $count );
+		}
+	}
+}

@@ -1,0 +1,245 @@
+<?php
+/**
+ * The cache entries of metadata.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\WordPress\Meta;
+
+defined( 'ABSPATH' ) || exit;
+
+/**
+ * Fills WordPress' cache entries of metadata: asks the daemon for the pending changes, then reads the rows, lays the
+ * changes over the rows, and only then caches. The order is the proof: what is not pending at the daemon's answer is in
+ * the database before the rows are read. An entry that was filled from the rows alone would be wrong for ever in a
+ * persistent cache, as nothing deletes it at the flush.
+ *
+ * Where the daemon does not answer, nothing is cached. The values that are known are served to this PHP request alone.
+ */
+final class Cache {
+
+	/**
+	 * The keys.
+	 *
+	 * @var Keys
+	 */
+	private Keys $keys;
+
+	/**
+	 * The daemon.
+	 *
+	 * @var Daemon
+	 */
+	private Daemon $daemon;
+
+	/**
+	 * Runs statements that need no flush.
+	 *
+	 * @var Queries
+	 */
+	private Queries $queries;
+
+	/**
+	 * Entries that must not be cached, by id.
+	 *
+	 * @var array<int, array>
+	 */
+	private array $uncached = array();
+
+	/**
+	 * Takes the parts.
+	 *
+	 * @param Keys    $keys    The keys.
+	 * @param Daemon  $daemon  The daemon.
+	 * @param Queries $queries Runs statements that need no flush.
+	 */
+	public function __construct( Keys $keys, Daemon $daemon, Queries $queries ) {
+		$this->keys    = $keys;
+		$this->daemon  = $daemon;
+		$this->queries = $queries;
+	}
+
+	/**
+	 * Fills entries before WordPress does: `update_{type}_metadata_cache`.
+	 *
+	 * @param mixed $check Null, unless another plugin has filled them.
+	 * @param int[] $ids   Ids of objects.
+	 * @return mixed Null: WordPress goes on, and finds the entries. True: they are not to be cached.
+	 */
+	public function fill( $check, array $ids ) {
+		if ( null !== $check ) {
+			return $check;
+		}
+		$lacking = array_keys( wp_cache_get_multiple( $ids, $this->keys->group() ), false, true );
+		$ours    = array_values( array_filter( $lacking, array( $this->keys, 'may_have' ) ) );
+		if ( array() === $ours || $this->prime( $ours ) ) {
+			return null;
+		}
+		$others = array_diff( $lacking, $ours );
+		if ( array() !== $others ) {
+			update_meta_cache( $this->keys->type(), $others );
+		}
+		return true;
+	}
+
+	/**
+	 * Serves what must not be cached: `get_{type}_metadata`. WordPress turns the array back into the value.
+	 *
+	 * @param mixed  $check  Null, unless another plugin has answered.
+	 * @param int    $id     The object's id.
+	 * @param string $key    The key; empty: all.
+	 * @param mixed  $single Whether a single value is asked for.
+	 * @return mixed Null: WordPress reads its cache.
+	 */
+	public function read( $check, int $id, string $key, $single ) {
+		if ( null !== $check || false !== wp_cache_get( $id, $this->keys->group() ) ) {
+			return $check;
+		}
+		if ( ! $this->keys->may_have( $id ) ) {
+			return null;
+		}
+		if ( ! isset( $this->uncached[ $id ] ) && $this->prime( array( $id ) ) ) {
+			return null;
+		}
+		$entry = $this->uncached[ $id ];
+		if ( '' === $key ) {
+			return $single ? array( $entry ) : $entry;
+		}
+		if ( ! isset( $entry[ $key ] ) ) {
+			return get_metadata_default( $this->keys->type(), $id, $key, $single );
+		}
+		return array_map( 'maybe_unserialize', $entry[ $key ] );
+	}
+
+	/**
+	 * The metadata of an object, as the cache holds it: lists of raw strings by key.
+	 *
+	 * @param int $id The object's id.
+	 * @return array<string, array>
+	 */
+	public function entry( int $id ): array {
+		$entry = wp_cache_get( $id, $this->keys->group() );
+		if ( is_array( $entry ) ) {
+			return $entry;
+		}
+		if ( ! isset( $this->uncached[ $id ] ) && $this->prime( array( $id ) ) ) {
+			$entry = wp_cache_get( $id, $this->keys->group() );
+		}
+		return is_array( $entry ) ? $entry : $this->uncached[ $id ] ?? array();
+	}
+
+	/**
+	 * Puts an acknowledged value into this request's entry. A persistent entry is deleted instead, as WordPress does:
+	 * two processes that amend it at once could leave the older value.
+	 *
+	 * @param int         $id  The object's id.
+	 * @param string      $key The key.
+	 * @param string|null $raw The value.
+	 */
+	public function put( int $id, string $key, ?string $raw ): void {
+		if ( isset( $this->uncached[ $id ] ) ) {
+			$this->uncached[ $id ][ $key ] = array( $raw );
+		}
+		$group = $this->keys->group();
+		$entry = wp_using_ext_object_cache() ? false : wp_cache_get( $id, $group );
+		if ( ! is_array( $entry ) ) {
+			wp_cache_delete( $id, $group );
+			return;
+		}
+		$entry[ $key ] = array( $raw );
+		wp_cache_set( $id, $entry, $group );
+	}
+
+	/**
+	 * Forgets an entry.
+	 *
+	 * @param int $id The object's id.
+	 */
+	public function forget( int $id ): void {
+		unset( $this->uncached[ $id ] );
+		wp_cache_delete( $id, $this->keys->group() );
+	}
+
+	/**
+	 * Forgets what was read while the daemon did not answer.
+	 */
+	public function forget_uncached(): void {
+		$this->uncached = array();
+	}
+
+	/**
+	 * Reads entries and caches them.
+	 *
+	 * @param int[] $ids Ids of objects.
+	 * @return bool Whether they are cached; otherwise this request alone has them.
+	 */
+	private function prime( array $ids ): bool {
+		list( $pending, $is_all ) = $this->daemon->waiting( $ids );
+
+		$known = $is_all ? array() : array_intersect_key( $this->uncached, array_flip( $ids ) );
+		$read  = array_diff( $ids, array_keys( $known ) );
+		if ( array() === $read ) {
+			return false;
+		}
+		$entries = $this->rows( $read );
+		$is_read = null !== $entries;
+		$entries = $entries ?? array_fill_keys( $read, array() );
+		foreach ( $pending as $id => $values ) {
+			if ( isset( $entries[ $id ] ) ) {
+				$entries[ $id ] = self::over( $entries[ $id ], $values );
+			}
+		}
+		if ( $is_all && $is_read && ! wp_suspend_cache_addition() ) {
+			wp_cache_add_multiple( $entries, $this->keys->group() );
+			$this->uncached = array_diff_key( $this->uncached, $entries );
+			return true;
+		}
+		$this->uncached = $entries + $this->uncached;
+		return false;
+	}
+
+	/**
+	 * Reads rows, as WordPress does.
+	 *
+	 * @param int[] $ids Ids of objects.
+	 * @return array<int, array>|null Entries by id; null: the database does not answer.
+	 */
+	private function rows( array $ids ): ?array {
+		global $wpdb;
+
+		$column  = $this->keys->column();
+		$entries = array_fill_keys( $ids, array() );
+		$sql     = sprintf(
+			'SELECT %1$s, meta_key, meta_value FROM %2$s WHERE %1$s IN (%3$s) ORDER BY %4$s ASC',
+			$column,
+			$this->keys->table(),
+			implode( ',', array_map( 'intval', $ids ) ),
+			$this->keys->row_column()
+		);
+		$rows    = $this->queries->as_they_are(
+			// phpcs:ignore WordPress.DB.PreparedSQL, WordPress.DB.DirectDatabaseQuery -- Integers alone; it fills the cache.
+			static fn() => $wpdb->get_results( $sql, ARRAY_A )
+		);
+		if ( ! is_array( $rows ) || '' !== $wpdb->last_error ) {
+			return null;
+		}
+		foreach ( $rows as $row ) {
+			$entries[ (int) $row[ $column ] ][ $row['meta_key'] ][] = $row['meta_value'];
+		}
+		return $entries;
+	}
+
+	/**
+	 * Lays values over an entry: all rows of a key get the value, as at the flush.
+	 *
+	 * @param array $entry  Lists of raw strings by key.
+	 * @param array $values Values by key.
+	 */
+	private static function over( array $entry, array $values ): array {
+		foreach ( $values as $key => $value ) {
+			$entry[ $key ] = array_fill( 0, max( 1, count( $entry[ $key ] ?? array() ) ), $value );
+		}
+		return $entry;
+	}
+}

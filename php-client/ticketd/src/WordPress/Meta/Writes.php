@@ -1,0 +1,356 @@
+<?php
+/**
+ * Changes of metadata.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\WordPress\Meta;
+
+use Ticketd\Client\TicketdException;
+
+defined( 'ABSPATH' ) || exit;
+
+/**
+ * Does what add_metadata() and update_metadata() of WordPress do, in their order, with the daemon in the table's place.
+ * What ticketd cannot do is left to WordPress, after a flush of the object: several rows of a key, a value that is
+ * compared in another way than byte by byte, a value that the table does not hold, every deletion.
+ *
+ * Nothing passes the daemon by unless the object was flushed: an older change that is still pending would overwrite
+ * it. If the flush fails, so does the change.
+ */
+final class Writes {
+
+	/**
+	 * What WordPress itself does at the actions; it needs no ids of rows.
+	 */
+	private const OWN_LISTENERS = array( 'wp_cache_set_posts_last_changed', 'wp_cache_set_users_last_changed' );
+
+	/**
+	 * The keys.
+	 *
+	 * @var Keys
+	 */
+	private Keys $keys;
+
+	/**
+	 * The daemon.
+	 *
+	 * @var Daemon
+	 */
+	private Daemon $daemon;
+
+	/**
+	 * The cache entries.
+	 *
+	 * @var Cache
+	 */
+	private Cache $cache;
+
+	/**
+	 * Knows the transaction.
+	 *
+	 * @var Queries
+	 */
+	private Queries $queries;
+
+	/**
+	 * Takes the parts.
+	 *
+	 * @param Keys    $keys    The keys.
+	 * @param Daemon  $daemon  The daemon.
+	 * @param Cache   $cache   The cache entries.
+	 * @param Queries $queries Knows the transaction.
+	 */
+	public function __construct( Keys $keys, Daemon $daemon, Cache $cache, Queries $queries ) {
+		$this->keys    = $keys;
+		$this->daemon  = $daemon;
+		$this->cache   = $cache;
+		$this->queries = $queries;
+	}
+
+	/**
+	 * Sets a value: `update_{type}_metadata`.
+	 *
+	 * @param mixed  $check Null, unless another plugin has done it.
+	 * @param int    $id    The object's id.
+	 * @param string $key   The key.
+	 * @param mixed  $value The value.
+	 * @param mixed  $prev  The value that it must have; empty: any.
+	 * @return mixed Whether the value was changed; null: WordPress decides.
+	 */
+	public function update( $check, int $id, string $key, $value, $prev ) {
+		if ( null !== $check || ! $this->is_ours( $id, $key ) ) {
+			return $check;
+		}
+		$type = $this->keys->type();
+		if ( empty( $prev ) ) {
+			$old = get_metadata_raw( $type, $id, $key );
+			if ( is_countable( $old ) && 1 === count( $old ) && $old[0] === $value ) {
+				return false;
+			}
+		}
+		$rows = $this->cache->entry( $id )[ $key ] ?? array();
+		if ( array() === $rows && empty( $prev ) ) {
+			// phpcs:ignore WordPress.NamingConventions.PrefixAllGlobals, WordPress.NamingConventions.ValidHookName -- WordPress' filter.
+			return apply_filters( "add_{$type}_metadata", null, $id, $key, $value, false );
+		}
+		$raw = Values::raw( $value );
+		if ( 1 !== count( $rows ) || ! Values::is_sendable( $raw, $this->keys ) ) {
+			return $this->leave( $id );
+		}
+		$revision = 0;
+		if ( ! empty( $prev ) ) {
+			$revision = $this->daemon->revision_with( $id, $key, (string) Values::raw( $prev ) );
+			if ( 0 === $revision ) {
+				return $this->leave( $id );
+			}
+			$rows = array( Values::raw( $prev ) );
+		}
+		return $this->replace( $id, $key, $value, $rows[0], $revision );
+	}
+
+	/**
+	 * Adds a value: `add_{type}_metadata`.
+	 *
+	 * @param mixed  $check     Null, unless another plugin has done it.
+	 * @param int    $id        The object's id.
+	 * @param string $key       The key.
+	 * @param mixed  $value     The value.
+	 * @param mixed  $is_unique Whether the object must not have the key.
+	 * @return mixed True: it is added, and has no row id yet; false: it is not; null: WordPress decides.
+	 */
+	public function add( $check, int $id, string $key, $value, $is_unique ) {
+		if ( null !== $check || ! $this->is_ours( $id, $key ) ) {
+			return $check;
+		}
+		if ( $is_unique ) {
+			$this->cache->forget( $id ); // WordPress asks the table, too: the answer decides who was first.
+		}
+		$has_one = isset( $this->cache->entry( $id )[ $key ] );
+		if ( $has_one && $is_unique ) {
+			return false;
+		}
+		$raw = Values::raw( $value );
+		if ( $has_one || ! $this->keys->adds_behind() || ! Values::is_sendable( $raw, $this->keys ) ) {
+			return $this->leave( $id );
+		}
+		$type = $this->keys->type();
+		// phpcs:disable WordPress.NamingConventions.PrefixAllGlobals, WordPress.NamingConventions.ValidHookName -- WordPress' actions.
+		do_action( "add_{$type}_meta", $id, $key, $value );
+		$row = 0;
+		try {
+			$this->daemon->set( $id, array( $key => $raw ) );
+			$this->cache->put( $id, $key, $raw );
+		} catch ( TicketdException $failure ) {
+			$row = $this->insert( $id, $key, $raw );
+			if ( 0 === $row ) {
+				return false;
+			}
+		}
+		do_action( "added_{$type}_meta", $row, $id, $key, $value );
+		// phpcs:enable
+		return 0 === $row ? true : $row;
+	}
+
+	/**
+	 * Flushes before a deletion: `delete_{type}_metadata`.
+	 *
+	 * @param mixed  $check  Null, unless another plugin has done it.
+	 * @param int    $id     The object's id.
+	 * @param string $key    The key.
+	 * @param mixed  $value  The value that is to be deleted; WordPress looks for it.
+	 * @param mixed  $is_all Whether the key of all objects is deleted.
+	 * @return mixed Null: WordPress deletes; false: it must not, as a pending change would bring the value back.
+	 */
+	public function delete( $check, int $id, string $key, $value, $is_all ) {
+		if ( null !== $check || '' === $this->keys->field( $key ) ) {
+			return $check;
+		}
+		if ( $is_all ) {
+			return $this->queries->is_transaction() || $this->daemon->flush( array() ) ? null : false;
+		}
+		return $this->is_ours( $id, $key ) ? $this->leave( $id ) : null;
+	}
+
+	/**
+	 * Whether ticketd takes a key of an object now.
+	 *
+	 * @param int    $id  The object's id.
+	 * @param string $key The key.
+	 */
+	private function is_ours( int $id, string $key ): bool {
+		if ( ! $this->keys->has( $id, $key ) ) {
+			return false;
+		}
+		if ( $this->queries->is_transaction() ) {
+			$this->queries->note_through( $id );
+			return false;
+		}
+		return true;
+	}
+
+	/**
+	 * Leaves a change to WordPress.
+	 *
+	 * @param int $id The object's id.
+	 * @return null|false Null: WordPress decides; false: it must not.
+	 */
+	private function leave( int $id ): ?bool {
+		if ( ! $this->daemon->flush( array( $id ) ) ) {
+			return false;
+		}
+		$this->cache->forget( $id );
+		return null;
+	}
+
+	/**
+	 * Replaces the only value of a key.
+	 *
+	 * @param int         $id       The object's id.
+	 * @param string      $key      The key.
+	 * @param mixed       $value    The new value.
+	 * @param string|null $old      The value that it has.
+	 * @param int         $revision Only if the object is at this revision; 0: at any.
+	 * @return bool Whether the value was changed.
+	 */
+	private function replace( int $id, string $key, $value, ?string $old, int $revision ): bool {
+		$raw = Values::raw( $value );
+		$row = $this->row_id( $id, $key );
+		$this->tell( 'update', $row, $id, $key, $value );
+		if ( $old === $raw ) {
+			return false; // The database would find no row to change.
+		}
+		try {
+			$this->daemon->set( $id, array( $key => $raw ), $revision );
+			$this->cache->put( $id, $key, $raw );
+		} catch ( TicketdException $failure ) {
+			if ( ! $this->write( $id, $key, $raw, 0 === $revision ? array() : array( 'meta_value' => $old ) ) ) {
+				return false;
+			}
+		}
+		$this->tell( 'updated', $row, $id, $key, $value );
+		return true;
+	}
+
+	/**
+	 * Fires WordPress' actions of an update.
+	 *
+	 * @param string     $when  `update` or `updated`.
+	 * @param int|string $row   The row's id.
+	 * @param int        $id    The object's id.
+	 * @param string     $key   The key.
+	 * @param mixed      $value The value.
+	 */
+	private function tell( string $when, $row, int $id, string $key, $value ): void {
+		$type = $this->keys->type();
+		// phpcs:disable WordPress.NamingConventions.PrefixAllGlobals, WordPress.NamingConventions.ValidHookName -- WordPress' actions.
+		do_action( "{$when}_{$type}_meta", $row, $id, $key, $value );
+		if ( 'post' === $type ) {
+			do_action( "{$when}_postmeta", $row, $id, $key, maybe_serialize( $value ) );
+		}
+		// phpcs:enable
+	}
+
+	/**
+	 * The id of a key's row, if other code than WordPress listens to it.
+	 *
+	 * @param int    $id  The object's id.
+	 * @param string $key The key.
+	 * @return int|string 0: there is no row yet, or no listener; a string, as WordPress passes it.
+	 */
+	private function row_id( int $id, string $key ) {
+		global $wpdb;
+
+		$type = $this->keys->type();
+		$old  = 'post' === $type ? array( 'update_postmeta', 'updated_postmeta' ) : array();
+		if ( ! self::is_heard( "update_{$type}_meta", "updated_{$type}_meta", ...$old ) ) {
+			return 0;
+		}
+		$sql = sprintf(
+			'SELECT %s FROM %s WHERE meta_key = %%s AND %s = %%d',
+			$this->keys->row_column(),
+			$this->keys->table(),
+			$this->keys->column()
+		);
+		$row = $this->queries->as_they_are(
+			// phpcs:ignore WordPress.DB.PreparedSQL, WordPress.DB.DirectDatabaseQuery -- The names are WordPress' own.
+			static fn() => $wpdb->get_var( $wpdb->prepare( $sql, $key, $id ) )
+		);
+		return $row ?? 0;
+	}
+
+	/**
+	 * Whether other code than WordPress listens to an action.
+	 *
+	 * @param string ...$names The actions' names.
+	 */
+	private static function is_heard( string ...$names ): bool {
+		global $wp_filter;
+
+		foreach ( $names as $name ) {
+			foreach ( isset( $wp_filter[ $name ] ) ? $wp_filter[ $name ]->callbacks : array() as $callbacks ) {
+				foreach ( $callbacks as $callback ) {
+					if ( ! in_array( $callback['function'], self::OWN_LISTENERS, true ) ) {
+						return true;
+					}
+				}
+			}
+		}
+		return false;
+	}
+
+	/**
+	 * Writes a row as WordPress does, after a flush.
+	 *
+	 * @param int         $id   The object's id.
+	 * @param string      $key  The key.
+	 * @param string|null $raw  The value.
+	 * @param array       $only Further columns that the row must have.
+	 * @return bool Whether a row was changed.
+	 */
+	private function write( int $id, string $key, ?string $raw, array $only ): bool {
+		global $wpdb;
+
+		if ( false === $this->leave( $id ) ) {
+			return false;
+		}
+		$where = array(
+			$this->keys->column() => $id,
+			'meta_key'            => $key, // phpcs:ignore WordPress.DB.SlowDBQuery -- As WordPress does.
+		) + $only;
+		$count = $this->queries->as_they_are(
+			// phpcs:ignore WordPress.DB.DirectDatabaseQuery, WordPress.DB.SlowDBQuery -- As WordPress does.
+			fn() => $wpdb->update( $this->keys->table(), array( 'meta_value' => $raw ), $where )
+		);
+		$this->cache->forget( $id );
+		return (bool) $count;
+	}
+
+	/**
+	 * Inserts a row as WordPress does, after a flush.
+	 *
+	 * @param int         $id  The object's id.
+	 * @param string      $key The key.
+	 * @param string|null $raw The value.
+	 * @return int The row's id; 0: it was not inserted.
+	 */
+	private function insert( int $id, string $key, ?string $raw ): int {
+		global $wpdb;
+
+		if ( false === $this->leave( $id ) ) {
+			return 0;
+		}
+		$row  = array(
+			$this->keys->column() => $id,
+			'meta_key'            => $key, // phpcs:ignore WordPress.DB.SlowDBQuery -- As WordPress does.
+			'meta_value'          => $raw, // phpcs:ignore WordPress.DB.SlowDBQuery -- As WordPress does.
+		);
+		$done = $this->queries->as_they_are(
+			// phpcs:ignore WordPress.DB.DirectDatabaseQuery -- As WordPress does.
+			fn() => $wpdb->insert( $this->keys->table(), $row )
+		);
+		$this->cache->forget( $id );
+		return $done ? (int) $wpdb->insert_id : 0;
+	}
+}

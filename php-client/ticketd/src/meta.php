@@ -1,0 +1,17 @@
+<?php
+/**
+ * Loads the adapter for metadata, if this site has an option that says which keys ticketd takes.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd;
+
+use Ticketd\WordPress\Meta\Adapter;
+
+defined( 'ABSPATH' ) || exit;
+
+if ( is_array( get_option( 'ticketd_meta' ) ) || is_multisite() ) {
+	require_once __DIR__ . '/autoload.php';
+	Adapter::instance()->register();
+}
