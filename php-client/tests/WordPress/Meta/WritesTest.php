@@ -77,6 +77,13 @@ final class WritesTest extends MetaTestCase {
 					array( 'delete_metadata', array( 'other' ) ),
 				),
 			),
+			'a case of ours first' => array(
+				array(
+					array( 'add_metadata', array( '_ST', 'a' ) ),
+					array( 'add_metadata', array( '_st', 'b', true ) ),
+					array( 'update_metadata', array( '_st', 'c' ) ),
+				),
+			),
 		);
 	}
 

@@ -90,7 +90,11 @@ final class Writes {
 				return false;
 			}
 		}
-		$rows = $this->cache->entry( $id )[ $key ] ?? array();
+		$entry = $this->cache->entry( $id );
+		if ( self::has_alike( $entry, $key ) ) {
+			return $this->leave( $id );
+		}
+		$rows = $entry[ $key ] ?? array();
 		if ( array() === $rows && empty( $prev ) ) {
 			// phpcs:ignore WordPress.NamingConventions.PrefixAllGlobals, WordPress.NamingConventions.ValidHookName -- WordPress' filter.
 			return apply_filters( "add_{$type}_metadata", null, $id, $key, $value, false );
@@ -127,12 +131,13 @@ final class Writes {
 		if ( $is_unique ) {
 			$this->cache->forget( $id ); // WordPress asks the table, too: the answer decides who was first.
 		}
-		$has_one = isset( $this->cache->entry( $id )[ $key ] );
+		$entry   = $this->cache->entry( $id );
+		$has_one = isset( $entry[ $key ] );
 		if ( $has_one && $is_unique ) {
 			return false;
 		}
 		$raw = Values::raw( $value );
-		if ( $has_one || ! $this->keys->adds_behind() || ! Values::is_sendable( $raw, $this->keys ) ) {
+		if ( $has_one || self::has_alike( $entry, $key ) || ! $this->keys->adds_behind() || ! Values::is_sendable( $raw, $this->keys ) ) {
 			return $this->leave( $id );
 		}
 		$type = $this->keys->type();
@@ -188,6 +193,22 @@ final class Writes {
 			return false;
 		}
 		return true;
+	}
+
+	/**
+	 * Whether an object has a key that the table takes for the same, as it compares without regard to case and
+	 * trailing spaces.
+	 *
+	 * @param array  $entry The object's metadata by key.
+	 * @param string $key   The key.
+	 */
+	private static function has_alike( array $entry, string $key ): bool {
+		foreach ( array_keys( $entry ) as $other ) {
+			if ( $key !== (string) $other && 0 === strcasecmp( $key, rtrim( (string) $other ) ) ) {
+				return true;
+			}
+		}
+		return false;
 	}
 
 	/**
