@@ -134,6 +134,8 @@ final class CacheTest extends MetaTestCase {
 		$this->assertSame( 'closed', get_metadata( 'post', self::ID, '_st', true ) );
 		$this->assertTrue( update_metadata( 'post', self::ID, '_st', 'open' ) );
 		$this->assertSame( 'open', get_metadata( 'post', self::ID, '_st', true ) );
+		$this->daemon->set( self::ID, array( 'status' => 'by another process' ) );
+		$this->assertSame( 'by another process', get_metadata( 'post', self::ID, '_st', true ) );
 	}
 
 	/**

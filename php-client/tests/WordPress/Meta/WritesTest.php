@@ -81,6 +81,7 @@ final class WritesTest extends MetaTestCase {
 				array(
 					array( 'add_metadata', array( '_ST', 'a' ) ),
 					array( 'add_metadata', array( '_st', 'b', true ) ),
+					array( 'add_metadata', array( '_st', 'b' ) ),
 					array( 'update_metadata', array( '_st', 'c' ) ),
 				),
 			),
@@ -226,6 +227,16 @@ final class WritesTest extends MetaTestCase {
 		$this->assertTrue( update_metadata( 'post', self::ID, '_st', 'closed' ) );
 		remove_filter( 'update_post_metadata', '__return_true' );
 		$this->assertNotContains( 'set', $this->called() );
+	}
+
+	/**
+	 * Of two processes that add a unique value one is first, whatever the other has read before.
+	 */
+	public function test_a_unique_value(): void {
+		$this->assertSame( '', get_metadata( 'post', self::ID, '_st', true ) );
+		$this->daemon->set( self::ID, array( 'status' => 'theirs' ) );
+		$this->assertFalse( add_metadata( 'post', self::ID, '_st', 'ours', true ) );
+		$this->assertSame( 'theirs', get_metadata( 'post', self::ID, '_st', true ) );
 	}
 
 	/**

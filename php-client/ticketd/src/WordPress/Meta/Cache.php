@@ -99,7 +99,7 @@ final class Cache {
 		if ( ! $this->keys->may_have( $id ) ) {
 			return null;
 		}
-		if ( ! isset( $this->uncached[ $id ] ) && $this->prime( array( $id ) ) ) {
+		if ( $this->is_unread( $id ) && $this->prime( array( $id ) ) ) {
 			return null;
 		}
 		$entry = $this->uncached[ $id ];
@@ -123,10 +123,19 @@ final class Cache {
 		if ( is_array( $entry ) ) {
 			return $entry;
 		}
-		if ( ! isset( $this->uncached[ $id ] ) && $this->prime( array( $id ) ) ) {
+		if ( $this->is_unread( $id ) && $this->prime( array( $id ) ) ) {
 			$entry = wp_cache_get( $id, $this->keys->group() );
 		}
 		return is_array( $entry ) ? $entry : $this->uncached[ $id ] ?? array();
+	}
+
+	/**
+	 * Whether an entry must be read. While WordPress caches nothing, as at an import, it is read each time.
+	 *
+	 * @param int $id The object's id.
+	 */
+	private function is_unread( int $id ): bool {
+		return ! isset( $this->uncached[ $id ] ) || wp_suspend_cache_addition();
 	}
 
 	/**
