@@ -181,6 +181,9 @@ final class Daemon {
 		if ( method_exists( $wpdb, 'send_reads_to_masters' ) ) {
 			$wpdb->send_reads_to_masters(); // HyperDB: a replica may not have the flush yet.
 		}
+		foreach ( $this->keys->has_columns() ? $ids : array() as $id ) {
+			clean_post_cache( $id ); // No filter could lay a pending value over a cached post.
+		}
 		$this->answered();
 		return true;
 	}

@@ -242,6 +242,13 @@ final class Keys {
 	}
 
 	/**
+	 * Whether a flush also changes columns of the posts themselves.
+	 */
+	public function has_columns(): bool {
+		return array() !== ( $this->description['posts'] ?? array() );
+	}
+
+	/**
 	 * How long a query waits for a flush, in milliseconds.
 	 */
 	public function query_wait_ms(): int {
