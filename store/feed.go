@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -90,9 +91,9 @@ type FeedKeeper interface {
 	// Trim removes the events that every destination has and that are older than keep. Without destinations Trim removes nothing,
 	// and MaxEvents alone bounds the feed.
 	Trim(ctx context.Context, keep time.Duration) error
-	// Erase removes the events of tickets, for a person's privacy, and returns how many events it removed. If the removed events
-	// were the oldest, a reader may get a gap event for them. A journal cannot change its records: it erases by leaving the
-	// tickets' events out of pages until the segments go.
+	// Erase removes the events of tickets, except [ticket.EventErased], for a person's privacy, and returns how many events it
+	// removed. Readers get no gap event for them. A journal cannot change its records: it leaves the events out of pages until
+	// their segments go.
 	Erase(ctx context.Context, ids []ticket.ID) (int, error)
 	// Usage returns the feed's size as the store itself reports it.
 	Usage(ctx context.Context) (FeedUsage, error)
@@ -255,6 +256,14 @@ var (
 	// ErrCursor refuses a text that is no cursor.
 	ErrCursor = errors.New("not a cursor of a feed")
 )
+
+// FullLetters is the error of a destination that has [MaxFeedLetters] letters.
+func FullLetters(destination string) error {
+	return &FullError{
+		Bound:  "letters of the destination " + destination,
+		Reason: fmt.Sprintf("the destination has refused %d events; retry or drop them", MaxFeedLetters),
+	}
+}
 
 // DestinationName says whether a text may name a destination: 1 to 32 letters, digits, "-" and "_".
 func DestinationName(name string) bool {

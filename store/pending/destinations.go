@@ -158,20 +158,12 @@ func (d *Destinations) AddLetter(name string, letter *store.FeedLetter) error {
 		return err
 	}
 	if len(at.letters) >= store.MaxFeedLetters {
-		return FullLetters(name)
+		return store.FullLetters(name)
 	}
 	at.lastKey++
 	letter.Key = at.lastKey
 	at.letters = append(at.letters, *letter)
 	return nil
-}
-
-// FullLetters is the error of a destination that has [store.MaxFeedLetters] letters.
-func FullLetters(name string) error {
-	return &store.FullError{
-		Bound:  "letters of the destination " + name,
-		Reason: fmt.Sprintf("the destination has refused %d events; retry or drop them", store.MaxFeedLetters),
-	}
 }
 
 // Letters implements [store.FeedLetters].

@@ -21,6 +21,7 @@ type Feed struct {
 
 	mu      sync.Mutex
 	to      store.FeedSwitch
+	erased  map[uint64]bool // numbers
 	number  uint64
 	events  []ticket.Event // by number
 	changed chan struct{}  // closed and replaced by each event
@@ -29,7 +30,9 @@ type Feed struct {
 var _ store.Feed = (*Feed)(nil)
 
 func newFeed(now func() time.Time) *Feed {
-	return &Feed{now: now, filling: rand.Text(), destinations: NewDestinations(now, 1), changed: make(chan struct{})}
+	return &Feed{
+		now: now, filling: rand.Text(), erased: map[uint64]bool{}, destinations: NewDestinations(now, 1), changed: make(chan struct{}),
+	}
 }
 
 // Feed returns the store's feed.
@@ -41,9 +44,6 @@ func (s *Store) eventOf(m *store.Mutation, revision ticket.Revision) ticket.Even
 	event := ticket.Event{
 		Kind: kinds[m.Kind], Ticket: m.ID, Revision: revision, Complete: m.Kind == store.Create,
 		At: time.UnixMicro(int64(m.Dated())), By: m.By, Via: m.Via,
-	}
-	if m.Dated() == store.Unreceived {
-		event.At = time.UnixMicro(int64(m.Proposed))
 	}
 	if e != nil {
 		event.Previous = e.revision
@@ -124,13 +124,33 @@ func (f *Feed) Events(_ context.Context, _ int, after store.Cursor, limit int) (
 	case after.Filling() != f.filling || number > f.number:
 		first = 0
 		page.Add(store.ResetEvent(0, f.now()), f.cursor(f.oldest()-1))
-	case first == 0 && number+1 < f.oldest():
-		page.Add(store.GapEvent(0, number+1, f.oldest()-1, f.now()), f.cursor(f.oldest()-1))
+	case f.lost(number+1, f.next(first)) > 0:
+		gap := store.GapEvent(0, number+1, f.next(first)-1, f.now())
+		gap.Lost = f.lost(number+1, f.next(first))
+		page.Add(gap, f.cursor(gap.Last))
 	}
 	for i := first; i < len(f.events) && len(page.Events) < limit; i++ {
 		page.Add(&f.events[i], f.cursor(f.events[i].Number))
 	}
 	return page, nil
+}
+
+// next is the number of the i-th event, or of the event to come.
+func (f *Feed) next(i int) uint64 {
+	if i == len(f.events) {
+		return f.number + 1
+	}
+	return f.events[i].Number
+}
+
+// lost counts the numbers from first up to end that are not of erased events.
+func (f *Feed) lost(first, end uint64) (n uint64) {
+	for ; first < end; first++ {
+		if !f.erased[first] {
+			n++
+		}
+	}
+	return n
 }
 
 // oldest is the number of the oldest event, or of the next event while the feed has none.
@@ -212,7 +232,13 @@ func (f *Feed) Erase(_ context.Context, ids []ticket.ID) (int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	before := len(f.events)
-	f.events = slices.DeleteFunc(f.events, func(e ticket.Event) bool { return slices.Contains(ids, e.Ticket) })
+	f.events = slices.DeleteFunc(f.events, func(e ticket.Event) bool {
+		erased := slices.Contains(ids, e.Ticket) && e.Kind != ticket.EventErased
+		if erased {
+			f.erased[e.Number] = true
+		}
+		return erased
+	})
 	return before - len(f.events), nil
 }
 

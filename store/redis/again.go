@@ -178,7 +178,7 @@ func (r *recall) reserveAgain(ctx context.Context, on goredis.Scripter, p int, e
 
 // againCall returns the keys and arguments of again.lua for tickets.
 func (r *recall) againCall(p int, tickets []keptTicket) (names []string, args []any) {
-	names = append(names, r.keys.dirty(p), r.keys.dead(p), r.keys.meta(p))
+	names = append(names, r.keys.dirty(p), r.keys.dead(p), r.keys.meta(p), r.keys.feed(p))
 	args = append(args, len(tickets))
 	now := time.Now()
 	for i := range tickets {

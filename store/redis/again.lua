@@ -6,8 +6,9 @@
 -- KEYS[2]  the partition's dead letters
 -- KEYS[3]  the partition's meta hash; used here: epoch, rev, gone, as in apply.lua; line, the run_id of the process that serves the
 --          partition; base, the highest revision that this process had when the first daemon came; host:{id}, the line to which a
---          daemon has applied its kept changes again
--- KEYS[4…] per ticket its hash, the tombstones of its bucket, and the keys of its requests
+--          daemon has applied its kept changes again; feed and feed:n, see feed.lua
+-- KEYS[4]  the partition's feed
+-- KEYS[5…] per ticket its hash, the tombstones of its bucket, and the keys of its requests
 --
 -- ARGV[1]  the epoch that the caller knows
 -- ARGV[2]  the caller's id among the daemons that share the keys
@@ -46,7 +47,7 @@ local dirty, dead, meta = KEYS[1], KEYS[2], KEYS[3]
 local host, now, last, forced = ARGV[2], ARGV[3], ARGV[4] == '1', ARGV[5] == '1'
 local late_skew = 10000000 -- store.LateSkew
 
-local known = redis.call('HMGET', meta, 'epoch', 'rev', 'line', 'base', 'host:' .. host, 'floorless')
+local known = redis.call('HMGET', meta, 'epoch', 'rev', 'line', 'base', 'host:' .. host, 'floorless', 'feed', 'feed:n')
 if known[1] ~= ARGV[1] then
 	return redis.error_reply('EPOCH ' .. (known[1] or ''))
 end
@@ -55,6 +56,7 @@ local run = type(info) == 'string' and string.match(info, 'run_id:(%w+)')
 if not run then
 	return { '' }
 end
+feed.open(KEYS[4], known[7], known[8])
 local highest, base = bounded(known[2]), bounded(known[4])
 local before, buried, room, floorless = highest, 0, true, known[6]
 
@@ -75,7 +77,7 @@ if known[3] ~= run then
 	end
 end
 
-local k, a = 3, 6
+local k, a = 4, 6
 local function key()
 	k = k + 1
 	return KEYS[k]
@@ -146,6 +148,29 @@ local function bury(t)
 	buried = buried + (tonumber(new) or 0)
 end
 
+-- told adds the event of changes that are back. The process had lost their events with the changes: one event stands for all
+-- changes of the ticket, under the revision of the newest change. Old values and the origin are not known.
+local function told(t, held, lost, revision)
+	local kind = t.gone > 0 and 'deleted' or (t.created > 0 and not held[1]) and 'created' or 'updated'
+	local e = feed.entry(kind, t.id, text(revision), held[1], text(revision), '')
+	local lists = { _null = {}, _long = {} }
+	for _, f in ipairs(lost) do
+		if f.null then
+			lists._null[#lists._null + 1] = f.name
+		elseif #f.value > feed.longest then
+			lists._long[#lists._long + 1] = f.name
+		else
+			e[#e + 1], e[#e + 2] = f.name, f.value
+		end
+	end
+	for of, all in pairs(lists) do
+		if #all > 0 then
+			e[#e + 1], e[#e + 2] = of, table.concat(all, ',')
+		end
+	end
+	feed.add(e)
+end
+
 -- put writes the lost fields of a ticket under a revision; with a deletion the fields get the deletion's revision. In a filling
 -- that lacks the next place's highest revision the ticket notes the highest revision of the fields (_kept): the next place may be
 -- ahead of these changes, so raise.lua does not put the changes above the next place.
@@ -202,6 +227,9 @@ local function put(t, held, lost, revision)
 		redis.call('ZREM', dead, t.id)
 	end
 	redis.call('ZADD', dirty, 'LT', now, t.id)
+	if feed.keep then
+		told(t, held, lost, revision)
+	end
 	highest = math.max(highest, revision)
 	return 1
 end
@@ -291,6 +319,7 @@ end
 if highest > before then
 	redis.call('HSET', meta, 'rev', text(highest))
 end
+feed.close(meta)
 if last and room and host ~= '' then
 	redis.call('HSET', meta, 'host:' .. host, run)
 end

@@ -22,14 +22,15 @@ type writer struct {
 	fences       *fences
 	tickets      *tickets
 	reservations *reservations
+	news         *news
 	combine      []*combiner // per partition
 
 	asked atomic.Int64 // the value of former for which the sink was asked for its highest revision
 }
 
-func newWriter(r *recall, t *tickets) *writer {
+func newWriter(r *recall, t *tickets, n *news) *writer {
 	w := &writer{
-		site: r.site, recall: r, fences: r.fences, tickets: t, reservations: &reservations{site: r.site, recall: r},
+		site: r.site, recall: r, fences: r.fences, tickets: t, reservations: &reservations{site: r.site, recall: r}, news: n,
 	}
 	for p := range w.keys.partitions {
 		w.combine = append(w.combine, &combiner{send: func(ctx context.Context, batch []store.Mutation) ([]store.Outcome, error) {
@@ -215,6 +216,7 @@ func (w *writer) acknowledged(
 	if err != nil {
 		return nil, err
 	}
+	w.news.tell()
 	if w.fences.host() == "" || !w.recall.kept[p].add(time.Now(), generation, b, outcomes) {
 		return outcomes, nil
 	}
@@ -225,8 +227,8 @@ func (w *writer) acknowledged(
 }
 
 func (w *writer) applyKeys(p int, batch []store.Mutation) []string {
-	names := make([]string, 0, 3+3*len(batch))
-	names = append(names, w.keys.dirty(p), w.keys.dead(p), w.keys.meta(p))
+	names := make([]string, 0, 4+3*len(batch))
+	names = append(names, w.keys.dirty(p), w.keys.dead(p), w.keys.meta(p), w.keys.feed(p))
 	for i := range batch {
 		m := &batch[i]
 		names = append(names, w.keys.ticket(m.ID), w.keys.graves(m.ID))
@@ -238,7 +240,7 @@ func (w *writer) applyKeys(p int, batch []store.Mutation) []string {
 }
 
 func (w *writer) applyArgs(epoch, fence string, b *batch) []any {
-	args := make([]any, 0, 5+29*len(b.mutations))
+	args := make([]any, 0, 5+30*len(b.mutations))
 	args = append(args, epoch, w.fences.journal(), fence, len(b.mutations))
 	for i := range b.mutations {
 		m := &b.mutations[i]
@@ -268,7 +270,7 @@ func (w *writer) applyArgs(epoch, fence string, b *batch) []any {
 		if m.RequestID != "" {
 			args = append(args, m.Digest)
 		}
-		args = append(args, len(m.Fields)-nulls)
+		args = append(args, origin(m), len(m.Fields)-nulls)
 		for _, f := range m.Fields {
 			if !f.Value.IsNull() {
 				args = append(args, f.Name, f.Value.Text())
@@ -297,6 +299,14 @@ func (w *writer) proposed(b *batch, i int) ticket.Revision {
 // quota is how many tickets of a partition may be dirty; 0 is no bound.
 func (w *writer) quota() int {
 	return (w.opts.MaxDirty + w.keys.partitions - 1) / w.keys.partitions
+}
+
+// origin is who made a mutation, and through which part of the client, in the form of the scripts.
+func origin(m *store.Mutation) string {
+	if m.Via == "" {
+		return m.By
+	}
+	return m.By + " " + m.Via
 }
 
 // required is the revision that the ticket must have: 0 for any revision, and -1 for any revision of a ticket that the store

@@ -5,8 +5,9 @@
 -- KEYS[3]  the partition's meta hash: epoch (the filling of this Redis), rev (the highest revision assigned), gone (the number of
 --          tombstones), and for each journal fence:{id} (the mark that direct writes of the journal's daemon must carry), seq:{id} (the
 --          highest replayed sequence number) and unmade:{id} (the sequence numbers up to seq:{id}, with spaces between them, of the
---          entries that the last replay could not make)
--- KEYS[4…] per mutation the ticket's hash, the tombstones of its bucket (a set of ids), then, for a mutation with a request id, the key
+--          entries that the last replay could not make); feed and feed:n, see feed.lua
+-- KEYS[4]  the partition's feed
+-- KEYS[5…] per mutation the ticket's hash, the tombstones of its bucket (a set of ids), then, for a mutation with a request id, the key
 --          that remembers the request
 --
 -- ARGV[1]  the epoch that the caller knows
@@ -20,7 +21,8 @@
 --   arrives late may be that create's own (store.Mutation.Since), when a set or deletion was acknowledged that arrives late
 --   (store.Mutation.Late), or 0, and if not 0 store.Mutation.RowBorn, for how many ms the request id is remembered or 0 without
 --   a request id, with a request id the request's digest, which is empty where unknown,
---   count of values, name and value of each, count of NULLs, name of each
+--   who made the change and the client's part, with a space between, count of values, name and value of each, count of NULLs, name
+--   of each
 -- ARGV[#ARGV - 1]  now in µs, by the caller's clock
 -- ARGV[#ARGV]  how many tickets of the partition may be dirty; 0 means no bound
 --
@@ -65,7 +67,7 @@
 local dirty, dead, meta = KEYS[1], KEYS[2], KEYS[3]
 local journal, fence = ARGV[2], ARGV[3]
 
-local known = redis.call('HMGET', meta, 'epoch', 'rev', 'fence:' .. journal, 'seq:' .. journal, 'unmade:' .. journal, 'line', 'run', 'base')
+local known = redis.call('HMGET', meta, 'epoch', 'rev', 'fence:' .. journal, 'seq:' .. journal, 'unmade:' .. journal, 'line', 'run', 'base', 'feed', 'feed:n')
 local doubt = known[6] and known[7] ~= known[6] -- clean copies may be older than the next place, see doubt.go
 if known[1] ~= ARGV[1] then
 	return redis.error_reply('EPOCH ' .. (known[1] or ''))
@@ -74,6 +76,7 @@ if fence ~= '' and known[3] ~= fence then
 	return redis.error_reply('FENCE was raised')
 end
 local base = bounded(known[8])
+feed.open(KEYS[4], known[9], known[10])
 local quota = tonumber(ARGV[#ARGV])
 local waiting = quota > 0 and redis.call('ZCARD', dirty) or -1
 if waiting >= quota and (tonumber(ARGV[5]) or 0) > 0 then
@@ -93,7 +96,7 @@ for number in string.gmatch(known[5] or '', '%d+') do
 	end
 end
 
-local k, a = 3, 4
+local k, a = 4, 4
 local function key()
 	k = k + 1
 	return KEYS[k]
@@ -228,6 +231,48 @@ local function raise(ticket, id, graves, acknowledged, dated, due)
 	return true
 end
 
+-- told adds the event of a change to the feed: the new values (the first of the names have values in set, the others are NULL),
+-- and the old values, where Redis held the ticket.
+local kinds = { 'created', 'updated', 'deleted', 'created' }
+local function told(kind, id, revision, held, at, origin, acknowledged, set, names, values, total)
+	local e = feed.entry(kinds[kind], id, revision, held[1], at, origin)
+	local function put(name, value)
+		e[#e + 1], e[#e + 2] = name, value
+	end
+	local lists = { _null = {}, _long = {}, _wasnull = {} }
+	local function list(name, of)
+		lists[of][#lists[of] + 1] = name
+	end
+	if kind == 1 then
+		put('_complete', '1')
+	end
+	if acknowledged ~= '0' and acknowledged ~= revision then
+		put('_ack', acknowledged)
+	end
+	local old = held[1] and not held[3]
+	for i = 1, total do
+		local name, was = names[i], old and held[9 + i]
+		if i > values then
+			list(name, '_null')
+		elseif #set[3 + 2 * i] > feed.longest then
+			list(name, '_long')
+		else
+			put(name, set[3 + 2 * i])
+		end
+		if was and #was <= feed.longest then
+			put('_was:' .. name, was)
+		elseif old and not was and held[9] then
+			list(name, '_wasnull')
+		end
+	end
+	for of, all in pairs(lists) do
+		if #all > 0 then
+			put(of, table.concat(all, ','))
+		end
+	end
+	feed.add(e)
+end
+
 -- made is the revision of a ticket's newest change that is no repetition, where this call has replayed a change or a repetition
 -- of the ticket. moved are tickets whose newest change is newer than the first replayed repetition: readers on the journal's host
 -- saw the repetition's values over that change, so the state that they saw under the revisions of the repetition and of later
@@ -242,18 +287,22 @@ local function answer(status, id, rev, new)
 end
 
 for _ = 1, tonumber(ARGV[4]) do
-	local sequence, acknowledged = tonumber(arg()), tonumber(arg())
-	local kind, id, proposed, dated, due = tonumber(arg()), arg(), tonumber(arg()), tonumber(arg()), arg()
+	local sequence, promised = tonumber(arg()), arg()
+	local acknowledged = tonumber(promised)
+	local kind, id, proposed, at, due = tonumber(arg()), arg(), tonumber(arg()), arg(), arg()
+	local dated = tonumber(at)
 	local required, since = tonumber(arg()), tonumber(arg())
 	local row = since > 0 and tonumber(arg()) or 0
 	local memory = arg()
 	local ticket, graves = key(), key()
 	local request = memory ~= '0' and key()
 	local digest = request and arg() or ''
+	local origin = arg()
 
 	local set = { ticket, '_rev', '' }
 	local names = {}
-	for _ = 1, tonumber(arg()) do
+	local values = tonumber(arg())
+	for _ = 1, values do
 		local name, value = arg(), arg()
 		set[#set + 1] = name
 		set[#set + 1] = value
@@ -265,6 +314,7 @@ for _ = 1, tonumber(ARGV[4]) do
 		nulls[#nulls + 1] = name
 		names[#names + 1] = name
 	end
+	local total = #names
 
 	local refused = false
 	local done = request and redis.call('GET', request)
@@ -273,7 +323,12 @@ for _ = 1, tonumber(ARGV[4]) do
 	if sequence > 0 and (first ~= id or reused) then
 		done, reused = false, false -- Redis must hold an acknowledged mutation, whatever the request id has made before
 	end
-	local held = redis.pcall('HMGET', ticket, '_rev', '_dirty', '_gone', '_dead', '_born', '_made', '_d:_new', '_line')
+	local held
+	if feed.keep then -- with the old values
+		held = redis.pcall('HMGET', ticket, '_rev', '_dirty', '_gone', '_dead', '_born', '_made', '_d:_new', '_line', '_full', unpack(names))
+	else
+		held = redis.pcall('HMGET', ticket, '_rev', '_dirty', '_gone', '_dead', '_born', '_made', '_d:_new', '_line')
+	end
 	local behind = sequence > 0 and held[1] and (kind == 3 or not held[3]) and acknowledged > bounded(held[1])
 	if kind == 3 then
 		names[#names + 1] = '_gone'
@@ -288,10 +343,12 @@ for _ = 1, tonumber(ARGV[4]) do
 			moved[id] = made[id] ~= tonumber(rev)
 			local stands = acknowledged + (moved[id] and 1 or 0)
 			stand(ticket, id, names, nulls, held, stands, dated, due, kind == 3)
+			feed.restated(id, rev, string.format('%.0f', stands), held[1], at, origin, promised)
 			highest = math.max(highest, stands)
 			rev = string.format('%.0f', acknowledged)
 			redis.call('SET', request, id .. ' ' .. rev .. ' ' .. digest, 'KEEPTTL') -- a repetition of the request returns this revision
 		elseif sequence > 0 and kind ~= 3 and not held[1] and acknowledged > tonumber(rev) and raise(ticket, id, graves, acknowledged, dated, due) then
+			feed.restated(id, rev, promised, nil, at, origin)
 			highest = math.max(highest, acknowledged)
 			rev = string.format('%.0f', acknowledged)
 			redis.call('SET', request, id .. ' ' .. rev .. ' ' .. digest, 'KEEPTTL')
@@ -311,6 +368,7 @@ for _ = 1, tonumber(ARGV[4]) do
 		elseif kind == 3 and held[3] then
 			if behind then
 				stand(ticket, id, names, nulls, held, acknowledged, dated, due, true)
+				feed.restated(id, held[1], promised, held[1], at, origin)
 				highest = math.max(highest, acknowledged)
 			end
 			local stands = string.format('%.0f', behind and acknowledged or bounded(held[1]))
@@ -382,6 +440,9 @@ for _ = 1, tonumber(ARGV[4]) do
 			if request then
 				redis.call('SET', request, id .. ' ' .. text .. ' ' .. digest, 'PX', memory)
 			end
+			if feed.keep then
+				told(kind, id, text, held, at, origin, promised, set, names, values, total)
+			end
 			answer(0, id, revision, held[7] and bounded(held[7]))
 		end
 	end
@@ -397,6 +458,7 @@ end
 if highest > before then
 	redis.call('HSET', meta, 'rev', string.format('%.0f', highest))
 end
+feed.close(meta)
 if arrived > arrivedBefore then
 	redis.call('HSET', meta, 'seq:' .. journal, string.format('%.0f', arrived))
 end

@@ -91,7 +91,8 @@ func (d *deadLetters) Drop(ctx context.Context, ids []ticket.ID) (int, error) {
 	dropped := 0
 	for p, indexes := range d.split(len(ids), func(i int) ticket.ID { return ids[i] }) {
 		for part := range slices.Chunk(indexes, maxTickets) {
-			names, args := []string{d.keys.dirty(p), d.keys.dead(p), d.keys.meta(p)}, make([]any, 0, len(part))
+			names := []string{d.keys.dirty(p), d.keys.dead(p), d.keys.meta(p), d.keys.feed(p)}
+			args := append(make([]any, 0, 1+len(part)), time.Now().UnixMicro())
 			for _, at := range part {
 				names = append(names, d.keys.ticket(ids[at]), d.keys.graves(ids[at]))
 				args = append(args, int64(ids[at]))

@@ -12,6 +12,7 @@
 //	reservations  reserve.go                        request ids in a cluster
 //	queue         claim.go, queue.go                claims, acks, the backlog
 //	deadLetters   dead.go                           tickets that the sink refuses
+//	feed          feed.go, couriers.go              the change feed, and the cursors of its destinations
 //	Admin, Keys   admin.go, owner.go                operations of commands
 //
 // Package link is the connection to Redis.
@@ -23,7 +24,12 @@
 //	{prefix}ticket:dead      sorted set of the dead letters: member = id, score = time in ms
 //	{prefix}ticket:meta      hash: epoch, rev, gone, owner, run, fence:{journal}, seq:{journal} and
 //	                         unmade:{journal}, see apply.lua, floorless, see raise.lua, and line, base and host:{id},
-//	                         see again.lua; one per partition
+//	                         see again.lua; feed and feed:n, see feed.lua; one per partition
+//	{prefix}ticket:feed      stream of the partition's events, see docs/feed.md
+//	{prefix}ticket:feed:cursors      hash: destination, cursor
+//	{prefix}ticket:feed:own:{name}   the token of the courier that serves a destination, until its lease ends
+//	{prefix}ticket:feed:dead:{name}  stream of the events that a destination refuses, in the first partition
+//	{prefix}ticket:feed:erased       sorted set: the numbers of events that were erased
 //	{prefix}ticket:aside:{id} hash of another program that is older than the ticket, see aside.lua
 //	{prefix}ticket:gone:{n}  set: the ids of deleted tickets among 512, see keys.graves; looked at where a ticket is not held
 //	{prefix}ticket:req:{id}  the outcome of a repeatable request: "id revision digest", kept for a day or as the client asks

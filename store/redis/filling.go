@@ -128,8 +128,9 @@ type seed struct {
 // mark marks an empty partition, or learns the mark of a filled partition; fresh says that the partition was empty.
 func (s *site) mark(ctx context.Context, p int, owner Owner, of seed) (fresh bool, err error) {
 	epoch := rand.Text()
-	names := []string{s.keys.meta(p)}
+	names := []string{s.keys.meta(p), s.keys.feed(p)}
 	args := []any{epoch, int64(of.floor), owner.Identity, !of.floorKnown, owner.Former, of.again}
+	args = append(args, s.feedKeep.Load(), time.Now().UnixMicro())
 	stands, err := seedScript.Run(ctx, s.client, names, args...).StringSlice()
 	if err != nil {
 		return false, link.Wrap("seed", err)

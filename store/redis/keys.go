@@ -42,6 +42,20 @@ func (k keys) dirty(partition int) string { return k.base(partition) + "dirty" }
 
 func (k keys) dead(partition int) string { return k.base(partition) + "dead" }
 
+func (k keys) feed(partition int) string { return k.base(partition) + "feed" }
+
+func (k keys) cursors(partition int) string { return k.base(partition) + "feed:cursors" }
+
+func (k keys) courier(partition int, destination string) string {
+	return k.base(partition) + "feed:own:" + destination
+}
+
+// erased is the sorted set of the numbers of erased events.
+func (k keys) erased(partition int) string { return k.base(partition) + "feed:erased" }
+
+// feedLetters is the stream of a destination's letters, in the first partition.
+func (k keys) feedLetters(destination string) string { return k.base(0) + "feed:dead:" + destination }
+
 func (k keys) meta(partition int) string { return k.base(partition) + "meta" }
 
 // graves is the set of tombstones of the ticket's bucket. A bucket is as many ids of one partition as Redis keeps in an intset by

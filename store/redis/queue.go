@@ -38,11 +38,11 @@ func (q *queue) raise(ctx context.Context) {
 // raiseTo raises first the revisions to come and then the revisions of pending changes.
 func (q *queue) raiseTo(ctx context.Context, floor ticket.Revision) error {
 	run := func(p int, ids []ticket.ID, last bool) error {
-		names := []string{q.keys.meta(p)}
+		names, args := []string{q.keys.meta(p), q.keys.feed(p)}, []any{int64(floor), q.line.Load(), last}
 		for _, id := range ids {
-			names = append(names, q.keys.ticket(id))
+			names, args = append(names, q.keys.ticket(id)), append(args, int64(id))
 		}
-		return link.Wrap("raise", q.run(ctx, raiseScript, p, names, int64(floor), q.line.Load(), last).Err())
+		return link.Wrap("raise", q.run(ctx, raiseScript, p, names, args...).Err())
 	}
 	for p := range q.keys.partitions {
 		if err := run(p, nil, false); err != nil {

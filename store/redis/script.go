@@ -62,10 +62,32 @@ var (
 	againSource string
 	//go:embed adopt.lua
 	adoptSource string
+	//go:embed feed.lua
+	feedSource string
+	//go:embed feed_switch.lua
+	feedSwitchSource string
+	//go:embed feed_append.lua
+	feedAppendSource string
+	//go:embed feed_own.lua
+	feedOwnSource string
+	//go:embed feed_advance.lua
+	feedAdvanceSource string
+	//go:embed feed_release.lua
+	feedReleaseSource string
+	//go:embed feed_rewind.lua
+	feedRewindSource string
+	//go:embed feed_trim.lua
+	feedTrimSource string
+	//go:embed feed_letter.lua
+	feedLetterSource string
+	//go:embed feed_delete.lua
+	feedDeleteSource string
+	//go:embed feed_erase.lua
+	feedEraseSource string
 
-	applyScript     = goredis.NewScript(boundedSource + applySource)
+	applyScript     = goredis.NewScript(boundedSource + feedSource + applySource)
 	absentScript    = guarded(absentSource)
-	againScript     = goredis.NewScript(boundedSource + againSource)
+	againScript     = goredis.NewScript(boundedSource + feedSource + againSource)
 	claimScript     = guarded(claimSource)
 	changesScript   = guarded(changesSource)
 	ackScript       = guarded(ackSource)
@@ -75,7 +97,7 @@ var (
 	repairScript    = guarded(repairSource)
 	forgetScript    = guarded(forgetSource)
 	reconcileScript = guarded(reconcileSource)
-	raiseScript     = guarded(boundedSource + raiseSource)
+	raiseScript     = guarded(boundedSource + feedSource + raiseSource)
 	mendScript      = guarded(boundedSource + mendSource)
 	unsureScript    = guarded(boundedSource + unsureSource)
 	reserveScript   = guarded(reserveSource)
@@ -83,10 +105,21 @@ var (
 	recordScript    = guarded(recordSource)
 	buryScript      = guarded(burySource)
 	retryScript     = guarded(retrySource)
-	dropScript      = guarded(dropSource)
+	dropScript      = guarded(feedSource + dropSource)
 	dueScript       = guarded(dueSource)
 	noteScript      = guarded(noteSource)
 	adoptScript     = goredis.NewScript(adoptSource)
+
+	feedSwitchScript  = guarded(feedSwitchSource)
+	feedAppendScript  = guarded(feedAppendSource)
+	feedOwnScript     = guarded(feedOwnSource)
+	feedAdvanceScript = guarded(feedAdvanceSource)
+	feedReleaseScript = guarded(feedReleaseSource)
+	feedRewindScript  = guarded(feedRewindSource)
+	feedTrimScript    = guarded(feedTrimSource)
+	feedLetterScript  = guarded(feedLetterSource)
+	feedDeleteScript  = guarded(feedDeleteSource)
+	feedEraseScript   = guarded(feedEraseSource)
 )
 
 // guarded makes a script that first proves that the keys are the caller's.

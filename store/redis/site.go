@@ -25,6 +25,8 @@ type site struct {
 	line   atomic.Int64 // see NewLine
 	former atomic.Int64 // see proposed
 
+	feedKeep atomic.Int64 // how many events a partition's feed may have; 0 unless this daemon has switched the feed on
+
 	floorless atomic.Bool // the filling lacks the sink's highest revision: see raise
 	seeding   sync.Mutex  // held while partitions are marked as filled
 	// filled runs when the store has learned the filling of a partition, before the store uses the partition; other says that the

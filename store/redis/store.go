@@ -89,6 +89,7 @@ type Store struct {
 	*tickets // reads
 	*writer  // changes
 	*queue   // claims and acks
+	feed     *feed
 	*deadLetters
 }
 
@@ -109,7 +110,8 @@ func New(client goredis.UniversalClient, opts Options) (*Store, error) {
 	s.recall = newRecall(s.site, s.fences)
 	s.tickets = &tickets{site: s.site, recall: s.recall}
 	s.deadLetters = &deadLetters{site: s.site, recall: s.recall, tickets: s.tickets}
-	s.writer = newWriter(s.recall, s.tickets)
+	s.feed = &feed{site: s.site, news: newNews(s.site)}
+	s.writer = newWriter(s.recall, s.tickets, s.feed.news)
 	s.queue = &queue{site: s.site, recall: s.recall, tickets: s.tickets, dead: s.deadLetters}
 	return s, nil
 }

@@ -108,7 +108,7 @@ func IsRefusal(err error) bool {
 }
 
 // understood are the prefixes of answers about the keys, or about the caller's knowledge of the keys.
-var understood = []string{"EPOCH", "FENCE", "QUOTA", "WRONGTYPE", "NOSCRIPT", "MOVED", "ASK"}
+var understood = []string{"EPOCH", "FENCE", "QUOTA", "NOTOWNER", "DESTINATIONS", "WRONGTYPE", "NOSCRIPT", "MOVED", "ASK"}
 
 func isUnderstood(err error) bool {
 	return errors.Is(err, goredis.Nil) ||

@@ -1,0 +1,684 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store"
+)
+
+// FeedBackend is a store with a feed under test.
+type FeedBackend struct {
+	Store store.Store
+	Feed  store.Feed
+	// Bounded says that FeedSwitch.MaxEvents bounds the feed.
+	Bounded bool
+}
+
+// RunFeed runs the feed's contract. Every test opens its own store; the tests run in parallel.
+func RunFeed(t *testing.T, open func(t *testing.T) FeedBackend) {
+	t.Helper()
+	for name, test := range feedCases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := open(t)
+			test(t, &follower{FeedBackend: b, bench: newBench(t, Backend{Store: b.Store})})
+		})
+	}
+}
+
+var feedCases = map[string]func(*testing.T, *follower){
+	"each change is an event with its values, old values and origin": eventsOfChanges,
+	"a ticket's events name the revision before":                     previousRevisions,
+	"what is no change makes no event":                               noEvents,
+	"a feed that is off has no events":                               feedOff,
+	"a page ends at its limit, and any cursor goes on":               feedPages,
+	"lost events are said":                                           feedGap,
+	"a dropped letter is told":                                       feedDropped,
+	"a long value is named, and left out":                            feedLong,
+	"NULL is a value":                                                feedNull,
+	"one courier serves a destination":                               feedOwner,
+	"a cursor moves forward, and back for an operator":               feedCursors,
+	"what every destination has is trimmed":                          feedTrim,
+	"a person's events are erased":                                   feedErase,
+	"the letters of a destination":                                   feedLetters,
+	"a reader waits for a change":                                    feedWait,
+	"a cursor of another filling begins again":                       feedOtherFilling,
+	"a reader begins at a time":                                      feedSince,
+	"a large batch":                                                  feedBatch,
+}
+
+// follower reads the feed of the partition of ticket [Partitions].
+type follower struct {
+	FeedBackend
+	*bench
+}
+
+// of is the n-th ticket of the partition that the follower reads.
+func of(n int) ticket.ID { return ticket.ID(n * Partitions) }
+
+func (f *follower) on(t *testing.T) {
+	t.Helper()
+	f.turn(t, store.FeedSwitch{On: true, MaxBytes: 64 << 20})
+}
+
+func (f *follower) turn(t *testing.T, to store.FeedSwitch) {
+	t.Helper()
+	if err := f.Feed.Switch(t.Context(), to); err != nil {
+		t.Fatalf("Switch: %v", err)
+	}
+}
+
+// page reads a page behind a cursor.
+func (f *follower) page(t *testing.T, after store.Cursor, limit int) store.FeedPage {
+	t.Helper()
+	page, err := f.Feed.Events(t.Context(), 0, after, limit)
+	if err != nil {
+		t.Fatalf("Events: %v", err)
+	}
+	if len(page.Events) != len(page.Cursors) || len(page.Events) > limit {
+		t.Fatalf("%d events, %d cursors, limit %d", len(page.Events), len(page.Cursors), limit)
+	}
+	if n := len(page.Cursors); n > 0 && page.Next != page.Cursors[n-1] {
+		t.Fatalf("the page ends at %q, its last event at %q", page.Next, page.Cursors[n-1])
+	}
+	return page
+}
+
+// all reads the whole feed.
+func (f *follower) all(t *testing.T) []ticket.Event {
+	t.Helper()
+	var events []ticket.Event
+	for cursor := store.Cursor(""); ; {
+		page := f.page(t, cursor, 100)
+		if len(page.Events) == 0 {
+			return events
+		}
+		events, cursor = append(events, page.Events...), page.Next
+	}
+}
+
+func (f *follower) end(t *testing.T) store.Cursor {
+	t.Helper()
+	end, err := f.Feed.End(t.Context(), 0)
+	if err != nil {
+		t.Fatalf("End: %v", err)
+	}
+	return end
+}
+
+// make applies one mutation, which must succeed.
+func (f *follower) make(t *testing.T, m store.Mutation) ticket.Revision {
+	t.Helper()
+	outcome := f.apply(t, m)[0]
+	if outcome.Err != nil {
+		t.Fatalf("%+v: %v", m, outcome.Err)
+	}
+	return outcome.Revision
+}
+
+// wantKinds demands these kinds of events, with contiguous numbers from 1.
+func wantKinds(t *testing.T, events []ticket.Event, kinds ...ticket.EventKind) {
+	t.Helper()
+	var have []ticket.EventKind
+	for i := range events {
+		have = append(have, events[i].Kind)
+		if events[i].Number != uint64(i+1) { //nolint:gosec // an index
+			t.Errorf("event %d has the number %d", i+1, events[i].Number)
+		}
+	}
+	if !slices.Equal(have, kinds) {
+		t.Fatalf("events %v, want %v", have, kinds)
+	}
+}
+
+func eventsOfChanges(t *testing.T, f *follower) {
+	f.on(t)
+	create := f.mutation(store.Create, of(1), fields("status", "open", "subject", "Help"))
+	create.By, create.Via = "user:3", "wp-admin"
+	r1 := f.make(t, create)
+	set := f.mutation(store.Set, of(1), fields("status", "pending"))
+	set.By = "peer:33"
+	r2 := f.make(t, set)
+	part := f.mutation(store.Set, of(2), fields("status", "closed"))
+	r3 := f.make(t, part)
+	r4 := f.make(t, f.mutation(store.Delete, of(1), nil))
+
+	events := f.all(t)
+	wantKinds(t, events, ticket.EventCreated, ticket.EventUpdated, ticket.EventUpdated, ticket.EventDeleted)
+	created, updated, partial, deleted := &events[0], &events[1], &events[2], &events[3]
+	if created.Ticket != of(1) || created.Revision != r1 || created.Previous != 0 || !created.Complete {
+		t.Errorf("created: %+v", created)
+	}
+	wantFields(t, created.Fields, "status", "open", "subject", "Help")
+	wantFields(t, created.Was)
+	if created.By != "user:3" || created.Via != "wp-admin" || updated.By != "peer:33" || updated.Via != "" || partial.By != "" {
+		t.Errorf("origins: %q %q, %q %q, %q", created.By, created.Via, updated.By, updated.Via, partial.By)
+	}
+	if updated.Revision != r2 || updated.Previous != r1 || updated.Complete {
+		t.Errorf("updated: %+v", updated)
+	}
+	wantFields(t, updated.Fields, "status", "pending")
+	wantFields(t, updated.Was, "status", "open")
+	if partial.Revision != r3 || partial.Previous != 0 {
+		t.Errorf("a set of a ticket that the store does not hold: %+v", partial)
+	}
+	wantFields(t, partial.Was) // not known
+	if deleted.Revision != r4 || deleted.Previous != r2 {
+		t.Errorf("deleted: %+v", deleted)
+	}
+	if at := created.At.Sub(f.now).Abs(); at > time.Second {
+		t.Errorf("created at %v, want about %v", created.At, f.now)
+	}
+	if created.Recorded.IsZero() || created.Partition != 0 {
+		t.Errorf("recorded %v in partition %d", created.Recorded, created.Partition)
+	}
+}
+
+func previousRevisions(t *testing.T, f *follower) {
+	f.on(t)
+	for i := range 30 {
+		f.make(t, f.mutation(store.Set, of(1+i%3), fields("priority", strconv.Itoa(i))))
+	}
+	last := map[ticket.ID]ticket.Revision{}
+	for i, e := range f.all(t) {
+		if e.Number != uint64(i+1) { //nolint:gosec // an index
+			t.Errorf("event %d has the number %d", i+1, e.Number)
+		}
+		if e.Previous != last[e.Ticket] || e.Revision <= e.Previous {
+			t.Errorf("event %d of ticket %d goes from %d to %d, want from %d", e.Number, e.Ticket, e.Previous, e.Revision, last[e.Ticket])
+		}
+		last[e.Ticket] = e.Revision
+	}
+}
+
+func noEvents(t *testing.T, f *follower) {
+	f.on(t)
+	set := f.mutation(store.Set, of(1), fields("status", "open"))
+	set.RequestID = "once"
+	f.make(t, set)
+	f.make(t, set) // a repetition
+	f.make(t, f.mutation(store.Delete, of(2), nil))
+	refused := []store.Mutation{
+		f.mutation(store.Set, of(1), fields("status", "closed")),
+		f.mutation(store.Set, of(2), fields("status", "closed")),
+		f.mutation(store.Create, of(1), fields("status", "new")),
+		f.mutation(store.Set, of(3), fields("status", "closed")),
+	}
+	refused[0].IfRevision = 1
+	refused[3].MustExist = true
+	for i, outcome := range f.apply(t, refused...) {
+		if outcome.Err == nil {
+			t.Fatalf("mutation %d was made", i)
+		}
+	}
+	again := f.mutation(store.Delete, of(2), nil) // deleted already
+	again.RequestID = "twice"
+	f.make(t, again)
+	wantKinds(t, f.all(t), ticket.EventUpdated, ticket.EventDeleted)
+}
+
+func feedOff(t *testing.T, f *follower) {
+	f.set(t, of(1), "status", "open")
+	if end := f.end(t); end.Number() != 0 || len(f.all(t)) != 0 {
+		t.Fatalf("a feed that was never on ends at %q", end)
+	}
+	f.on(t)
+	f.set(t, of(1), "status", "pending")
+	f.turn(t, store.FeedSwitch{})
+	f.set(t, of(1), "status", "closed")
+	f.on(t)
+	f.set(t, of(1), "status", "open")
+	events := f.all(t)
+	wantKinds(t, events, ticket.EventUpdated, ticket.EventUpdated)
+	wantFields(t, events[1].Was, "status", "closed")
+	usage, err := f.Feed.Usage(t.Context())
+	if err != nil || !usage.On || usage.Events != 2 || usage.Bytes == 0 || usage.Oldest.IsZero() {
+		t.Errorf("usage %+v, %v", usage, err)
+	}
+}
+
+func feedPages(t *testing.T, f *follower) {
+	f.on(t)
+	for i := range 7 {
+		f.set(t, of(i+1), "status", "open")
+	}
+	whole := f.page(t, "", 100)
+	if len(whole.Events) != 7 || whole.Next != f.end(t) {
+		t.Fatalf("%d events up to %q, the feed ends at %q", len(whole.Events), whole.Next, f.end(t))
+	}
+	for i, cursor := range whole.Cursors {
+		if checked, err := store.ParseCursor(string(cursor)); err != nil || checked.Number() != uint64(i+1) { //nolint:gosec // an index
+			t.Errorf("cursor %q: %v", cursor, err)
+		}
+		next := f.page(t, cursor, 2)
+		if want := min(2, 6-i); len(next.Events) != want {
+			t.Fatalf("%d events behind event %d, want %d", len(next.Events), i+1, want)
+		}
+		if len(next.Events) > 0 && next.Events[0].Number != uint64(i+2) { //nolint:gosec // an index
+			t.Errorf("behind event %d comes event %d", i+1, next.Events[0].Number)
+		}
+	}
+	if !whole.Cursors[6].Reached(f.end(t)) || whole.Cursors[5].Reached(f.end(t)) {
+		t.Error("a cursor does not know whether it has reached the end")
+	}
+}
+
+func feedGap(t *testing.T, f *follower) {
+	if !f.Bounded {
+		t.Skip("bounded by bytes alone")
+	}
+	f.turn(t, store.FeedSwitch{On: true, MaxEvents: 10 * int64(f.Feed.Partitions())})
+	f.set(t, of(1), "status", "open")
+	first := f.page(t, "", 1)
+	for range 6 {
+		batch := make([]store.Mutation, 100)
+		for i := range batch {
+			batch[i] = f.mutation(store.Set, of(i+1), fields("status", "open"))
+		}
+		f.apply(t, batch...)
+	}
+	page := f.page(t, first.Next, 5)
+	gap := &page.Events[0]
+	if gap.Kind != ticket.EventGap || gap.First != 2 || gap.Lost != gap.Last-1 || gap.Lost < 100 {
+		t.Fatalf("after lost events: %+v", gap)
+	}
+	if page.Events[1].Number != gap.Last+1 || len(page.Events) != 5 {
+		t.Errorf("behind the gap up to %d comes %d", gap.Last, page.Events[1].Number)
+	}
+	behind := f.page(t, page.Cursors[0], 1)
+	if behind.Events[0].Number != gap.Last+1 {
+		t.Errorf("the gap's cursor leads to %+v", behind.Events[0])
+	}
+}
+
+func feedDropped(t *testing.T, f *follower) {
+	f.on(t)
+	revision := f.set(t, of(1), "status", "nonsense")
+	claim := f.claimed(t)
+	letter := ticket.Letter{ID: claim.ID, Revision: claim.Revision, Code: 1406, Reason: "too long", At: f.now}
+	if err := f.Store.Park(t.Context(), []ticket.Letter{letter}); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := f.Store.Drop(t.Context(), []ticket.ID{of(1), of(2)}); n != 1 || err != nil {
+		t.Fatalf("Drop: %d, %v", n, err)
+	}
+	events := f.all(t)
+	wantKinds(t, events, ticket.EventUpdated, ticket.EventDropped)
+	if events[1].Ticket != of(1) || events[1].Revision != revision {
+		t.Errorf("dropped: %+v", events[1])
+	}
+}
+
+// claimed claims the only dirty ticket.
+func (f *follower) claimed(t *testing.T) store.Claim {
+	t.Helper()
+	f.advance(time.Minute)
+	return f.claimOne(t)
+}
+
+func feedLong(t *testing.T, f *follower) {
+	f.on(t)
+	long, short := strings.Repeat("x", store.MaxFeedValue+1), strings.Repeat("y", store.MaxFeedValue)
+	f.set(t, of(1), "subject", long, "note", short)
+	f.set(t, of(1), "subject", "short", "note", "short")
+	events := f.all(t)
+	wantFields(t, events[0].Fields, "note", short)
+	if !slices.Equal(events[0].Omitted, []string{"subject"}) {
+		t.Errorf("omitted %v", events[0].Omitted)
+	}
+	wantFields(t, events[1].Was, "note", short) // the old value of subject is too long, and so not known
+	if record := f.get(t, of(1)); record.Revision != events[1].Revision {
+		t.Errorf("the ticket is at %d, the feed at %d", record.Revision, events[1].Revision)
+	}
+}
+
+func feedNull(t *testing.T, f *follower) {
+	f.on(t)
+	f.make(t, f.mutation(store.Create, of(1), ticket.Fields{{Name: "status", Value: ticket.Text("")}, {Name: "due"}}))
+	f.make(t, f.mutation(store.Set, of(1), ticket.Fields{{Name: "status"}, {Name: "due", Value: ticket.Text("today")}}))
+	events := f.all(t)
+	value := func(of ticket.Fields, name string) string {
+		v, there := of.Get(name)
+		switch {
+		case !there:
+			return "missing"
+		case v.IsNull():
+			return "NULL"
+		}
+		return strconv.Quote(v.Text())
+	}
+	have := []string{
+		value(events[0].Fields, "status"), value(events[0].Fields, "due"),
+		value(events[1].Fields, "status"), value(events[1].Fields, "due"), value(events[1].Was, "status"), value(events[1].Was, "due"),
+	}
+	if want := []string{`""`, "NULL", "NULL", `"today"`, `""`, "NULL"}; !slices.Equal(have, want) {
+		t.Errorf("values %v, want %v", have, want)
+	}
+}
+
+func (f *follower) own(t *testing.T, destination, token string, lease time.Duration) (map[int]store.Cursor, error) {
+	t.Helper()
+	cursors, err := f.Feed.Own(t.Context(), destination, token, lease)
+	if err == nil && len(cursors) != f.Feed.Partitions() {
+		t.Fatalf("Own returned %d cursors of %d partitions", len(cursors), f.Feed.Partitions())
+	}
+	return cursors, err
+}
+
+func feedOwner(t *testing.T, f *follower) {
+	f.on(t)
+	f.set(t, of(1), "status", "open")
+	ctx, end := t.Context(), f.end(t)
+	if cursors, err := f.own(t, "crm", "a", time.Hour); err != nil || cursors[0] != "" {
+		t.Fatalf("Own: %q, %v", cursors[0], err)
+	}
+	if _, err := f.own(t, "crm", "b", time.Hour); !errors.Is(err, store.ErrNotOwner) {
+		t.Fatalf("a second courier: %v", err)
+	}
+	if _, err := f.own(t, "bus", "b", time.Hour); err != nil {
+		t.Fatalf("another destination: %v", err)
+	}
+	if err := f.Feed.Advance(ctx, "crm", "b", 0, end); !errors.Is(err, store.ErrNotOwner) {
+		t.Errorf("Advance with another token: %v", err)
+	}
+	if err := f.Feed.Advance(ctx, "crm", "a", 0, end); err != nil {
+		t.Errorf("Advance: %v", err)
+	}
+	if err := f.Feed.Release(ctx, "crm", "b"); err != nil { // has no right
+		t.Error(err)
+	}
+	if _, err := f.own(t, "crm", "b", time.Hour); !errors.Is(err, store.ErrNotOwner) {
+		t.Errorf("after another courier's Release: %v", err)
+	}
+	if err := f.Feed.Release(ctx, "crm", "a"); err != nil {
+		t.Error(err)
+	}
+	if cursors, err := f.own(t, "crm", "b", time.Hour); err != nil || cursors[0] != end {
+		t.Errorf("the next courier begins at %q, want %q: %v", cursors[0], end, err)
+	}
+	if err := f.Feed.Advance(ctx, "crm", "a", 0, end); !errors.Is(err, store.ErrNotOwner) {
+		t.Errorf("Advance of the former courier: %v", err)
+	}
+	if _, err := f.own(t, "brief", "a", time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		if _, err := f.own(t, "brief", "b", time.Hour); err == nil {
+			break // the lease of a is over
+		} else if !errors.Is(err, store.ErrNotOwner) {
+			t.Fatal(err)
+		}
+	}
+	destinations, err := f.Feed.Destinations(ctx)
+	if err != nil || len(destinations) != 3 || destinations["crm"].Owner != "b" || destinations["crm"].Cursors[0] != end {
+		t.Errorf("destinations %+v, %v", destinations, err)
+	}
+}
+
+func feedCursors(t *testing.T, f *follower) {
+	f.on(t)
+	for i := range 3 {
+		f.set(t, of(i+1), "status", "open")
+	}
+	ctx, page := t.Context(), f.page(t, "", 10)
+	cursor := func() store.Cursor {
+		cursors, err := f.own(t, "crm", "a", time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return cursors[0]
+	}
+	cursor()
+	for _, step := range []struct{ to, want int }{{1, 1}, {0, 1}, {1, 1}, {2, 2}} {
+		if err := f.Feed.Advance(ctx, "crm", "a", 0, page.Cursors[step.to]); err != nil {
+			t.Fatal(err)
+		}
+		if have := cursor(); have != page.Cursors[step.want] {
+			t.Errorf("after Advance to event %d the cursor is %q", step.to+1, have)
+		}
+	}
+	to := make([]store.Cursor, f.Feed.Partitions())
+	to[0] = page.Cursors[0]
+	if err := f.Feed.Rewind(ctx, "crm", to); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Feed.Advance(ctx, "crm", "a", 0, page.Cursors[2]); !errors.Is(err, store.ErrNotOwner) {
+		t.Errorf("Advance after Rewind: %v", err)
+	}
+	if have := cursor(); have != page.Cursors[0] {
+		t.Errorf("after Rewind the cursor is %q, want %q", have, page.Cursors[0])
+	}
+	if err := f.Feed.Forget(ctx, "crm"); err != nil {
+		t.Fatal(err)
+	}
+	if all, err := f.Feed.Destinations(ctx); err != nil || len(all) != 0 {
+		t.Errorf("after Forget: %+v, %v", all, err)
+	}
+}
+
+func feedTrim(t *testing.T, f *follower) {
+	f.on(t)
+	batch := make([]store.Mutation, 0, 600)
+	for i := range 600 {
+		batch = append(batch, f.mutation(store.Set, of(i+1), fields("status", "open")))
+	}
+	f.apply(t, batch...)
+	ctx, end := t.Context(), f.end(t)
+	trimmed := func() int64 {
+		if err := f.Feed.Trim(ctx, 0); err != nil {
+			t.Fatal(err)
+		}
+		usage, err := f.Feed.Usage(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return usage.Events
+	}
+	if n := trimmed(); n != 600 {
+		t.Fatalf("%d events without destinations", n)
+	}
+	for _, name := range []string{"crm", "bus"} {
+		if _, err := f.own(t, name, "a", time.Hour); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all := func(name string, to store.Cursor) {
+		for p := range f.Feed.Partitions() {
+			cursor := to
+			if p > 0 {
+				cursor, _ = f.Feed.End(ctx, p)
+			}
+			if err := f.Feed.Advance(ctx, name, "a", p, cursor); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	all("crm", end)
+	if n := trimmed(); n != 600 {
+		t.Errorf("%d events while a destination has none", n)
+	}
+	if err := f.Feed.Trim(ctx, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	all("bus", f.page(t, "", 450).Next)
+	if n := f.page(t, f.page(t, "", 450).Next, 1000); len(n.Events) != 150 {
+		t.Errorf("%d events behind the slowest destination, want 150", len(n.Events))
+	}
+	trimmed()
+	behind := f.page(t, store.NewCursor(end.Filling(), 450, place(t, f, 450)), 1000)
+	if len(behind.Events) != 150 || behind.Events[0].Number != 451 {
+		t.Errorf("%d events behind the slowest destination after Trim, want 150", len(behind.Events))
+	}
+	f.set(t, of(1), "status", "closed")
+	if f.end(t).Number() != 601 {
+		t.Errorf("after Trim numbers go on with %d", f.end(t).Number())
+	}
+}
+
+// place is the place of the cursor behind an event.
+func place(t *testing.T, f *follower, number uint64) string {
+	t.Helper()
+	cursors, err := f.Feed.Destinations(t.Context())
+	if err != nil || cursors["bus"].Cursors[0].Number() != number {
+		t.Fatalf("the slowest destination is at %+v: %v", cursors["bus"], err)
+	}
+	return cursors["bus"].Cursors[0].Place()
+}
+
+func feedErase(t *testing.T, f *follower) {
+	f.on(t)
+	for i := range 4 {
+		f.set(t, of(1+i%2), "email", strconv.Itoa(i)+"@example.com")
+	}
+	erased := ticket.Event{Kind: ticket.EventErased, Ticket: of(2), At: f.now, By: "user:1"}
+	if err := f.Feed.Append(t.Context(), []ticket.Event{erased}); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := f.Feed.Erase(t.Context(), []ticket.ID{of(2)}); n != 2 || err != nil {
+		t.Fatalf("Erase: %d, %v", n, err)
+	}
+	var have []ticket.EventKind
+	for _, e := range f.all(t) {
+		have = append(have, e.Kind)
+		if e.Ticket == of(2) && e.Kind != ticket.EventErased {
+			t.Errorf("event of an erased ticket: %+v", e)
+		}
+	}
+	if want := []ticket.EventKind{ticket.EventUpdated, ticket.EventUpdated, ticket.EventErased}; !slices.Equal(have, want) {
+		t.Errorf("events %v, want %v", have, want)
+	}
+	if err := f.Feed.Append(t.Context(), []ticket.Event{{Kind: ticket.EventReset, At: f.now, Note: "restored"}}); err != nil {
+		t.Fatal(err)
+	}
+	last := f.all(t)[3]
+	if last.Kind != ticket.EventReset || last.Note != "restored" || last.Number != 6 {
+		t.Errorf("reset: %+v", last)
+	}
+}
+
+func feedLetters(t *testing.T, f *follower) {
+	f.on(t)
+	f.make(t, f.mutation(store.Set, of(7), ticket.Fields{{Name: "status", Value: ticket.Text("open")}, {Name: "due"}}))
+	event := f.all(t)[0]
+	ctx := t.Context()
+	for i := range 3 {
+		letter := store.FeedLetter{Event: event, Reason: "422 " + strconv.Itoa(i), Answer: []byte("no\x00"), Tries: 3, At: f.now}
+		if err := f.Feed.AddLetter(ctx, "crm", &letter); err != nil || letter.Key == 0 {
+			t.Fatalf("AddLetter: %d, %v", letter.Key, err)
+		}
+	}
+	read := func(after uint64, limit int) []store.FeedLetter {
+		letters, err := f.Feed.FeedLetters(ctx, "crm", after, limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return letters
+	}
+	letters := read(0, 2)
+	if len(letters) != 2 || len(read(letters[1].Key, 10)) != 1 || letters[0].Key >= letters[1].Key {
+		t.Fatalf("letters %+v", letters)
+	}
+	l := &letters[0]
+	if l.Reason != "422 0" || string(l.Answer) != "no\x00" || l.Tries != 3 || !l.At.Equal(f.now) || l.Event.ID() != event.ID() ||
+		l.Event.Number != 1 || !l.Event.At.Equal(event.At) {
+		t.Errorf("letter %+v of %+v", l, event)
+	}
+	if v, there := l.Event.Fields.Get("due"); !there || !v.IsNull() {
+		t.Errorf("fields %v", l.Event.Fields)
+	}
+	if n, err := f.Feed.DropLetters(ctx, "crm", []uint64{l.Key, l.Key + 1<<40}); n != 1 || err != nil || len(read(0, 10)) != 2 {
+		t.Errorf("DropLetters: %d, %v", n, err)
+	}
+	if other, err := f.Feed.FeedLetters(ctx, "bus", 0, 10); len(other) != 0 || err != nil {
+		t.Errorf("another destination's letters: %v, %v", other, err)
+	}
+}
+
+func feedWait(t *testing.T, f *follower) {
+	f.on(t)
+	ends := make([]store.Cursor, f.Feed.Partitions())
+	for p := range ends {
+		ends[p], _ = f.Feed.End(t.Context(), p)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := f.Feed.Wait(ended, ends); !errors.Is(err, context.Canceled) {
+		t.Fatalf("Wait without a change: %v", err)
+	}
+	woken := make(chan error, 1)
+	go func() { woken <- f.Feed.Wait(t.Context(), ends) }()
+	f.set(t, of(1), "status", "open")
+	if err := <-woken; err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Feed.Wait(t.Context(), ends); err != nil { // the change is there already
+		t.Fatal(err)
+	}
+}
+
+func feedOtherFilling(t *testing.T, f *follower) {
+	f.on(t)
+	f.set(t, of(1), "status", "open")
+	end := f.end(t)
+	page := f.page(t, store.NewCursor("another", 77, end.Place()), 10)
+	if len(page.Events) != 2 || page.Events[0].Kind != ticket.EventReset || page.Events[1].Number != 1 {
+		t.Fatalf("page %+v", page)
+	}
+	if next := f.page(t, page.Cursors[0], 10); len(next.Events) != 1 {
+		t.Errorf("behind the reset come %+v", next.Events)
+	}
+	if !end.Reached(store.NewCursor("another", 77, "0-0")) {
+		t.Error("a reader of the present filling has not reached the end of a former filling")
+	}
+}
+
+func feedSince(t *testing.T, f *follower) {
+	f.on(t)
+	f.set(t, of(1), "status", "open")
+	first := f.all(t)[0].Recorded
+	for f.end(t).Number() < 2 || !f.all(t)[f.end(t).Number()-1].Recorded.After(first) { // until the store's clock has moved
+		f.set(t, of(1), "status", "pending")
+	}
+	events := f.all(t)
+	last := events[len(events)-1]
+	cursor, err := f.Feed.Since(t.Context(), 0, last.Recorded)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if page := f.page(t, cursor, 1); page.Events[0].Recorded.Before(last.Recorded) || page.Events[0].Number == 1 {
+		t.Errorf("since %v: %+v", last.Recorded, page.Events[0])
+	}
+	if cursor, err := f.Feed.Since(t.Context(), 0, last.Recorded.Add(time.Hour)); err != nil || cursor != f.end(t) {
+		t.Errorf("since a later time: %q, %v", cursor, err)
+	}
+	cursor, err = f.Feed.Since(t.Context(), 0, time.Time{})
+	if err != nil || f.page(t, cursor, 1).Events[0].Number != 1 {
+		t.Errorf("since ever: %q, %v", cursor, err)
+	}
+}
+
+func feedBatch(t *testing.T, f *follower) {
+	f.on(t)
+	const n = 300
+	batch := make([]store.Mutation, n)
+	for i := range batch {
+		batch[i] = f.mutation(store.Set, of(1+i%50), fields("priority", strconv.Itoa(i)))
+	}
+	outcomes := f.apply(t, batch...)
+	events := f.all(t)
+	if len(events) != n {
+		t.Fatalf("%d events of %d changes", len(events), n)
+	}
+	for i := range events {
+		if events[i].Revision != outcomes[i].Revision || events[i].Ticket != outcomes[i].ID || events[i].Number != uint64(i+1) {
+			t.Fatalf("event %d is %+v, its change %+v", i, events[i], outcomes[i])
+		}
+	}
+}
