@@ -147,6 +147,8 @@ const (
 	letterAnswer = "_answer"
 	letterTries  = "_tries"
 	letterAt     = "_added"
+	letterSince  = "_since"
+	letterHeld   = "_held"
 )
 
 // perMilli is how many letters of a millisecond have different keys.
@@ -156,6 +158,12 @@ const perMilli = 1 << 12
 func (f *feed) AddLetter(ctx context.Context, destination string, letter *store.FeedLetter) error {
 	pairs := append(flat.Whole(&letter.Event), letterReason, letter.Reason, letterAnswer, string(letter.Answer),
 		letterTries, strconv.Itoa(letter.Tries), letterAt, strconv.FormatInt(letter.At.UnixMicro(), 10))
+	if !letter.Since.IsZero() {
+		pairs = append(pairs, letterSince, strconv.FormatInt(letter.Since.UnixMicro(), 10))
+	}
+	if letter.Held {
+		pairs = append(pairs, letterHeld, "1")
+	}
 	args := make([]any, 0, 1+len(pairs))
 	args = append(args, store.MaxFeedLetters)
 	for _, text := range pairs {
@@ -197,24 +205,33 @@ func (f *feed) FeedLetters(ctx context.Context, destination string, after uint64
 	letters := make([]store.FeedLetter, 0, len(list))
 	for _, item := range list {
 		id, pairs := rawEntry(item)
-		l := store.FeedLetter{Key: letterKey(id), Event: flat.Event(pairs)}
-		for i := 0; i+1 < len(pairs); i += 2 {
-			value := pairs[i+1]
-			switch pairs[i] {
-			case letterReason:
-				l.Reason = value
-			case letterAnswer:
-				l.Answer = []byte(value)
-			case letterTries:
-				l.Tries, _ = strconv.Atoi(value)
-			case letterAt:
-				n, _ := strconv.ParseInt(value, 10, 64)
-				l.At = time.UnixMicro(n)
-			}
-		}
-		letters = append(letters, l)
+		letters = append(letters, letterOf(id, pairs))
 	}
 	return letters, nil
+}
+
+// letterOf reads the entry of a letter.
+func letterOf(id string, pairs []string) store.FeedLetter {
+	l := store.FeedLetter{Key: letterKey(id), Event: flat.Event(pairs)}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		value := pairs[i+1]
+		n, _ := strconv.ParseInt(value, 10, 64)
+		switch pairs[i] {
+		case letterReason:
+			l.Reason = value
+		case letterAnswer:
+			l.Answer = []byte(value)
+		case letterTries:
+			l.Tries = int(n)
+		case letterAt:
+			l.At = time.UnixMicro(n)
+		case letterSince:
+			l.Since = time.UnixMicro(n)
+		case letterHeld:
+			l.Held = value == "1"
+		}
+	}
+	return l
 }
 
 // DropLetters implements [store.FeedLetters].

@@ -569,7 +569,10 @@ func feedLetters(t *testing.T, f *follower) {
 	event := f.all(t)[0]
 	ctx := t.Context()
 	for i := range 3 {
-		letter := store.FeedLetter{Event: event, Reason: "422 " + strconv.Itoa(i), Answer: []byte("no\x00"), Tries: 3, At: f.now}
+		letter := store.FeedLetter{
+			Event: event, Reason: "422 " + strconv.Itoa(i), Answer: []byte("no\x00"), Tries: 3, At: f.now,
+			Since: f.now.Add(-time.Hour), Held: i == 0,
+		}
 		if err := f.Feed.AddLetter(ctx, "crm", &letter); err != nil || letter.Key == 0 {
 			t.Fatalf("AddLetter: %d, %v", letter.Key, err)
 		}
@@ -587,11 +590,14 @@ func feedLetters(t *testing.T, f *follower) {
 	}
 	l := &letters[0]
 	if l.Reason != "422 0" || string(l.Answer) != "no\x00" || l.Tries != 3 || !l.At.Equal(f.now) || l.Event.ID() != event.ID() ||
-		l.Event.Number != 1 || !l.Event.At.Equal(event.At) {
+		l.Event.Number != 1 || !l.Event.At.Equal(event.At) || !l.Since.Equal(f.now.Add(-time.Hour)) || !l.Held || letters[1].Held {
 		t.Errorf("letter %+v of %+v", l, event)
 	}
 	if v, there := l.Event.Fields.Get("due"); !there || !v.IsNull() {
 		t.Errorf("fields %v", l.Event.Fields)
+	}
+	if one := read(letters[1].Key-1, 1); len(one) != 1 || one[0].Key != letters[1].Key {
+		t.Errorf("read by its key: %+v", one)
 	}
 	if n, err := f.Feed.DropLetters(ctx, "crm", []uint64{l.Key, l.Key + 1<<40}); n != 1 || err != nil || len(read(0, 10)) != 2 {
 		t.Errorf("DropLetters: %d, %v", n, err)
