@@ -17,3 +17,8 @@ var Tombstones string
 //
 //go:embed ticketd/sql/sidecar.sql
 var Sidecar string
+
+// History is the SQL that makes the table of the tickets' history, for a site that keeps a history.
+//
+//go:embed ticketd/sql/history.sql
+var History string

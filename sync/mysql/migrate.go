@@ -21,6 +21,8 @@ type MigrateOptions struct {
 	Sidecar bool
 	// DropColumn drops, from a table with a side table, the revision column and the index that an earlier version of ticketd added.
 	DropColumn bool
+	// History also makes the table of the tickets' history.
+	History bool
 	// Identity is the table's identity at a daemon's last look; empty for none. If the table is missing and another table of the
 	// database has this identity, the table was renamed, and Migrate makes no new table.
 	Identity string
@@ -65,7 +67,7 @@ func (db *DB) Migrate(ctx context.Context, options MigrateOptions) (statements [
 		options.Say = func(string, ...any) {}
 	}
 	m := &migration{config: db.config, conn: conn, dry: options.DryRun, options: options}
-	steps := []func(context.Context) error{m.tickets, m.sequence, m.tombstones, m.sidecar, m.identity}
+	steps := []func(context.Context) error{m.tickets, m.sequence, m.tombstones, m.sidecar, m.history, m.identity}
 	if db.config.Layout != nil {
 		steps = []func(context.Context) error{m.layout, m.identity}
 	}
