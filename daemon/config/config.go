@@ -207,6 +207,9 @@ type Site struct {
 	// IDBlock is how many ids for new tickets are leased at once, and so the number of creates possible while MySQL is
 	// unreachable.
 	IDBlock int `toml:"id_block"`
+	// History and Feeds are about the site's changes: the history of its tickets, and where else the changes go.
+	History History                `toml:"history"`
+	Feeds   map[string]Destination `toml:"feeds"`
 }
 
 // AnyTable is the ClientTable of a site that accepts any name of the table from its clients.
@@ -228,7 +231,7 @@ const (
 // SecretKey returns whether a key holds a secret.
 func SecretKey(key string) bool {
 	switch key[strings.LastIndex(key, ".")+1:] {
-	case "dsn", "password", "sentinel_password":
+	case "dsn", "password", "sentinel_password", "secret", "url":
 		return true
 	default:
 		return false
@@ -334,6 +337,7 @@ func SiteDefaults() Site {
 		Ack: AckRedis, Strategy: StrategyEvent, Linger: 200 * time.Millisecond, Period: time.Minute,
 		CloseField: "status", CloseStatuses: []string{"closed", "resolved"}, MaxAge: 5 * time.Minute,
 		Batch: 1000, Lease: 30 * time.Second, CleanTTL: 24 * time.Hour, MaxDirty: 1_000_000, IDBlock: 1000,
+		History: HistoryDefaults(),
 	}
 }
 

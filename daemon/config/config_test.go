@@ -54,8 +54,8 @@ func TestExampleShowsEveryKeyWithItsDefault(t *testing.T) {
 	}
 	site := config.SiteDefaults()
 	site.DSN, site.Columns = c.Sites["main"].DSN, map[string]string{}
-	site.AllowGroups = []string{}
 	site.PostTypes, site.Keys, site.Posts = []string{}, map[string]string{}, map[string]string{}
+	site.AllowGroups, site.Feeds = []string{}, map[string]config.Destination{}
 	want := config.Defaults()
 	want.Redis.Sentinels, want.Redis.Cluster = []string{}, []string{}
 	want.Redis.Addr = "127.0.0.1:6379" // the default of a [redis] section, which the example has
@@ -139,10 +139,11 @@ var wrong = map[string]string{
 	"sites.main.strategy":     `"sometimes"`, "sites.main.linger": `"2m"`, "sites.main.period": `"1ms"`,
 	"sites.main.close_field": `""`, "sites.main.close_statuses": "[]", "sites.main.max_age": `"0s"`,
 	"sites.main.batch": "1001", "sites.main.lease": `"1ms"`, "sites.main.clean_ttl": `"0s"`, "sites.main.id_block": "0",
-	"sites.main.max_dirty": "-1",
-	"sites.main.kind":      `"posts"`, "sites.main.preset": `"zendesk"`, "sites.main.post_types": `["ticket"]`,
+	"sites.main.kind": `"posts"`, "sites.main.preset": `"zendesk"`, "sites.main.post_types": `["ticket"]`,
 	"sites.main.keys": `{ status = "_status" }`, "sites.main.posts": `{ status = "post_status" }`,
 	"sites.main.adds": `"later"`, "sites.main.queries": `"old"`, "sites.main.query_wait": `"1h"`,
+	"sites.main.max_dirty": "-1", "sites.main.feeds": `"crm"`, // TestMistakesInDestinationsAreNamed has the keys below
+	"sites.main.history.enabled": `"perhaps"`, "sites.main.history.keep": `"1m"`, "sites.main.history.omit": "7",
 }
 
 func TestEveryKeyRefusesAWrongValueByName(t *testing.T) {

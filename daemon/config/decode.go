@@ -63,30 +63,43 @@ func taggedField(of reflect.Value, key string) (field reflect.Value, names []str
 }
 
 func fillField(field reflect.Value, value any, key string) []error {
-	sites, areSites := reflect.TypeAssert[*map[string]Site](field.Addr())
-	if !areSites && field.Kind() != reflect.Struct {
-		if err := assign(field, value); err != nil {
-			return []error{mistake(key, "%v", err)}
+	var named func(from table) []error
+	switch into := field.Addr().Interface().(type) {
+	case *map[string]Site:
+		named = func(from table) []error { return fillNamed(into, from, key, SiteDefaults) }
+	case *map[string]Destination:
+		named = func(from table) []error { return fillNamed(into, from, key, DestinationDefaults) }
+	default:
+		if field.Kind() != reflect.Struct {
+			if err := assign(field, value); err != nil {
+				return []error{mistake(key, "%v", err)}
+			}
+			return nil
 		}
-		return nil
 	}
 	section, ok := value.(table)
-	if !ok {
+	switch {
+	case !ok:
 		return []error{mistake(key, "%v", expected("a table", value))}
-	}
-	if !areSites {
+	case named != nil:
+		return named(section)
+	default:
 		return fill(field, section, key+".")
 	}
+}
+
+// fillNamed makes a map of sections with names of their own.
+func fillNamed[T any](into *map[string]T, from table, key string, defaults func() T) []error {
 	var mistakes []error
-	*sites = make(map[string]Site, len(section))
-	for _, name := range slices.Sorted(maps.Keys(section)) {
-		site, key := SiteDefaults(), key+"."+name
-		if section, ok := section[name].(table); ok {
-			mistakes = append(mistakes, fill(reflect.ValueOf(&site).Elem(), section, key+".")...)
+	*into = make(map[string]T, len(from))
+	for _, name := range slices.Sorted(maps.Keys(from)) {
+		one, at := defaults(), key+"."+name
+		if section, ok := from[name].(table); ok {
+			mistakes = append(mistakes, fill(reflect.ValueOf(&one).Elem(), section, at+".")...)
 		} else {
-			mistakes = append(mistakes, mistake(key, "%v", expected("a table", section[name])))
+			mistakes = append(mistakes, mistake(at, "%v", expected("a table", from[name])))
 		}
-		(*sites)[name] = site
+		(*into)[name] = one
 	}
 	return mistakes
 }

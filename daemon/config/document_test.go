@@ -28,13 +28,16 @@ func TestConfigurePageSaysWhatTheCodeDoes(t *testing.T) {
 			"| key | default | may be | what it is |\n| --- | --- | --- | --- |\n")
 		for i := range values.NumField() {
 			field := values.Type().Field(i)
+			if isSection(field.Type) {
+				continue
+			}
 			key := path + "." + field.Tag.Get("toml")
 			meaning, there := meanings[key]
 			if !there {
 				t.Errorf("%s has no sentence: add a sentence to meanings", key)
 			}
 			seen++
-			may := bounds[strings.Replace(key, "sites.NAME", "sites.main", 1)]
+			may := bounds[strings.NewReplacer("sites.NAME", "sites.main", "feeds.NAME", "feeds.crm").Replace(key)]
 			if may == "" {
 				may = formOf(field.Type)
 			}
@@ -50,6 +53,8 @@ func TestConfigurePageSaysWhatTheCodeDoes(t *testing.T) {
 		}
 	}
 	section("sites.NAME", "[sites.NAME]", reflect.ValueOf(SiteDefaults()))
+	section("sites.NAME.history", "[sites.NAME.history]", reflect.ValueOf(HistoryDefaults()))
+	section("sites.NAME.feeds.NAME", "[sites.NAME.feeds.NAME]", reflect.ValueOf(DestinationDefaults()))
 	if seen != len(meanings) {
 		t.Errorf("%d keys have sentences, %d exist: remove the sentences of removed keys", len(meanings), seen)
 	}
@@ -64,11 +69,18 @@ func TestConfigurePageSaysWhatTheCodeDoes(t *testing.T) {
 	}
 }
 
+// isSection says whether values of a type have a section of their own.
+func isSection(t reflect.Type) bool {
+	return t.Kind() == reflect.Struct || t.Kind() == reflect.Map && t.Elem().Kind() == reflect.Struct
+}
+
 // boundsOfAll returns the bounds that a check of a configuration with a site, Redis and metrics finds.
 func boundsOfAll() map[string]string {
 	c := Defaults()
 	c.Redis.Addr = defaultRedis
-	c.Sites = map[string]Site{"main": SiteDefaults()}
+	site := SiteDefaults()
+	site.Feeds = map[string]Destination{"crm": DestinationDefaults()}
+	c.Sites = map[string]Site{"main": site}
 	bounds := make(map[string]string)
 	c.check(&checks{bounds: func(key, may string) { bounds[key] = may }})
 	return bounds
@@ -121,6 +133,11 @@ var sectionNotes = map[string]string{
 	"mysql": "The databases' addresses are in the sites' `dsn`.\n\n",
 	"metrics": "Without `web_config` the endpoint has no authentication, so only this host may reach it. See " +
 		"[operate.md](operate.md#watching-it).\n\n",
+	"sites.NAME.history": "Who changed which field of a ticket, when, and from what to what: a row for each change in " +
+		"`{table}_history`, so that MySQL gets a row for each write: see [feed.md](feed.md#history). A reload applies this " +
+		"section.\n\n",
+	"sites.NAME.feeds.NAME": "A destination of the site's changes: see [feed.md](feed.md). The name is yours: 1 to 32 letters, " +
+		"digits, - or _. A reload applies these sections; the destination's place in the feed stays under its name.\n\n",
 	"sites.NAME": "One section for each WordPress, or each blog of a multisite. The name is yours: 1 to 64 of a-z 0-9 _ -; with a " +
 		"`*`, as in `[sites.\"blog-*\"]`, the section is for all blogs of a multisite: see " +
 		"[sites.md](sites.md#blogs-of-a-multisite).\n\n",

@@ -54,7 +54,16 @@ func (c *Config) readSecrets() []error {
 	}
 	read("redis.password_file", c.Redis.PasswordFile, &c.Redis.Password)
 	read("redis.sentinel_password_file", c.Redis.SentinelPasswordFile, &c.Redis.SentinelPassword)
-	c.sections(func(name string, s *Site) { read("sites."+name+".dsn_file", s.DSNFile, &s.DSN) })
+	c.sections(func(name string, s *Site) {
+		read("sites."+name+".dsn_file", s.DSNFile, &s.DSN)
+		for _, at := range s.DestinationNames() {
+			key, d := "sites."+name+".feeds."+at+".", s.Feeds[at]
+			read(key+"url_file", d.URLFile, &d.URL)
+			read(key+"secret_file", d.SecretFile, &d.Secret)
+			read(key+"password_file", d.PasswordFile, &d.Password)
+			s.Feeds[at] = d
+		}
+	})
 	return mistakes
 }
 

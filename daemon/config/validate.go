@@ -301,6 +301,7 @@ func (s *Site) validate(c *checks, key string) {
 	c.duration(key+"clean_ttl", s.CleanTTL, time.Second, 366*24*time.Hour)
 	c.number(key+"max_dirty", s.MaxDirty, 0, 1_000_000_000)
 	c.number(key+"id_block", s.IDBlock, 1, 1000000)
+	s.validateFeeds(c, key)
 }
 
 func (s *Site) validateTable(c *checks, key string) {

@@ -195,9 +195,11 @@ type receiver struct {
 
 var errTry = errors.New("503")
 
-func later() feed.Verdict   { return feed.Verdict{Decision: feed.Later, Err: errTry} }
-func refused() feed.Verdict { return feed.Verdict{Decision: feed.Refused, Err: errors.New("422"), Answer: []byte("no such field")} }
-func fine() feed.Verdict    { return feed.Verdict{Decision: feed.Confirmed} }
+func later() feed.Verdict { return feed.Verdict{Decision: feed.Later, Err: errTry} }
+func refused() feed.Verdict {
+	return feed.Verdict{Decision: feed.Refused, Err: errors.New("422"), Answer: []byte("no such field")}
+}
+func fine() feed.Verdict { return feed.Verdict{Decision: feed.Confirmed} }
 
 func (r *receiver) Publish(ctx context.Context, events []ticket.Event) []feed.Verdict {
 	if r.takes > 0 {

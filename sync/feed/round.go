@@ -74,8 +74,8 @@ func (c *Courier) bring(ctx context.Context, wave []*item) {
 	}
 	now := time.Now()
 	done := map[*item]bool{}
-	var stop *Verdict      // the destination takes no event
-	var fault *Verdict     // an event has failed, and is not to blame
+	var stop *Verdict  // the destination takes no event
+	var fault *Verdict // an event has failed, and is not to blame
 	var after time.Duration
 	var hold []ticket.ID
 	first := map[ticket.ID]bool{}
