@@ -41,11 +41,18 @@ func TestEveryMethod(t *testing.T) {
 		protocol.MethodList:    func() error { _, err := c.List(ctx, protocol.ListParams{}); return err },
 		protocol.MethodCount:   func() error { _, err := c.Count(ctx, protocol.Selection{}); return err },
 
-		protocol.MethodDeadList:  func() error { _, err := c.DeadList(ctx, 0, 0); return err },
-		protocol.MethodDeadRetry: func() error { _, err := c.DeadRetry(ctx, nil); return err },
-		protocol.MethodDeadDrop:  func() error { _, err := c.DeadDrop(ctx, []int64{1}); return err },
-		protocol.MethodWaiting:   func() error { _, err := c.Waiting(ctx, []int64{1, 2}); return err },
-		protocol.MethodDescribe:  func() error { _, err := c.Describe(ctx); return err },
+		protocol.MethodDeadList:      func() error { _, err := c.DeadList(ctx, 0, 0); return err },
+		protocol.MethodDeadRetry:     func() error { _, err := c.DeadRetry(ctx, nil); return err },
+		protocol.MethodDeadDrop:      func() error { _, err := c.DeadDrop(ctx, []int64{1}); return err },
+		protocol.MethodWaiting:       func() error { _, err := c.Waiting(ctx, []int64{1, 2}); return err },
+		protocol.MethodDescribe:      func() error { _, err := c.Describe(ctx); return err },
+		protocol.MethodHistory:       func() error { _, err := c.History(ctx, protocol.HistoryParams{ID: 812}); return err },
+		protocol.MethodEraseHistory:  func() error { _, err := c.EraseHistory(ctx, []int64{812}); return err },
+		protocol.MethodFeedStatus:    func() error { _, err := c.FeedStatus(ctx); return err },
+		protocol.MethodFeedControl:   func() error { return c.FeedControl(ctx, "crm", protocol.FeedPause, time.Time{}) },
+		protocol.MethodFeedDeadList:  func() error { _, err := c.FeedDeadList(ctx, "crm", 0, 0); return err },
+		protocol.MethodFeedDeadRetry: func() error { _, err := c.FeedDeadRetry(ctx, "crm", nil); return err },
+		protocol.MethodFeedDeadDrop:  func() error { _, err := c.FeedDeadDrop(ctx, "crm", []int64{1}); return err },
 		protocol.MethodStatus: func() error {
 			s, err := c.Status(ctx)
 			if err == nil && (s.ConnectionsOpen != 1 || s.ConnectionsLimit != 16 || s.Version != "test" || s.Site != "main") {

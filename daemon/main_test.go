@@ -358,3 +358,31 @@ func write(t *testing.T, conn net.Conn, b []byte) {
 		t.Fatal(err)
 	}
 }
+
+func (s *fakeSite) History(context.Context, *protocol.HistoryParams) (protocol.HistoryResult, error) {
+	return protocol.HistoryResult{Changes: []protocol.HistoryChange{}}, nil
+}
+
+func (s *fakeSite) EraseHistory(context.Context, *protocol.EraseHistoryParams) (protocol.CountResult, error) {
+	return protocol.CountResult{}, nil
+}
+
+func (s *fakeSite) FeedStatus(context.Context, *protocol.SiteParams) (protocol.FeedStatusResult, error) {
+	return protocol.FeedStatusResult{Destinations: []protocol.FeedDestination{}}, nil
+}
+
+func (s *fakeSite) FeedControl(context.Context, *protocol.FeedControlParams) (protocol.FeedControlResult, error) {
+	return protocol.FeedControlResult{}, nil
+}
+
+func (s *fakeSite) FeedDeadList(context.Context, *protocol.FeedDeadListParams) (protocol.FeedDeadListResult, error) {
+	return protocol.FeedDeadListResult{Letters: []protocol.FeedLetter{}}, nil
+}
+
+func (s *fakeSite) FeedDeadRetry(context.Context, *protocol.FeedDeadParams) (protocol.CountResult, error) {
+	return protocol.CountResult{}, nil
+}
+
+func (s *fakeSite) FeedDeadDrop(context.Context, *protocol.FeedDeadParams) (protocol.CountResult, error) {
+	return protocol.CountResult{}, nil
+}

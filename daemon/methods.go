@@ -68,6 +68,14 @@ var methods = map[protocol.Method]*method{
 	protocol.MethodStatus:    {run: status},
 	protocol.MethodWaiting:   {run: bounded(Site.Waiting), reads: true, hot: hot(Hot.Waiting)},
 	protocol.MethodDescribe:  {run: bounded(Site.Describe)},
+
+	protocol.MethodHistory:       {run: bounded(Site.History), reads: true, slow: true},
+	protocol.MethodEraseHistory:  {run: bounded(Site.EraseHistory), slow: true},
+	protocol.MethodFeedStatus:    {run: bounded(Site.FeedStatus)},
+	protocol.MethodFeedControl:   {run: bounded(Site.FeedControl), slow: true},
+	protocol.MethodFeedDeadList:  {run: bounded(Site.FeedDeadList)},
+	protocol.MethodFeedDeadRetry: {run: bounded(Site.FeedDeadRetry)},
+	protocol.MethodFeedDeadDrop:  {run: bounded(Site.FeedDeadDrop)},
 }
 
 // Methods returns the names of all methods, in order.

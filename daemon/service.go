@@ -34,6 +34,7 @@ type Site interface {
 	Tickets
 	Lists
 	DeadLetters
+	Feeds
 	// Flush has no deadline but the daemon's own stop. Flush may call progress as often as it likes, on the caller's goroutine
 	// only: the connection drops calls above the protocol's rate. The context ends when the client has gone.
 	Flush(ctx context.Context, p *protocol.FlushParams, progress func(done, total int64)) (protocol.FlushResult, error)
@@ -86,4 +87,18 @@ type DeadLetters interface {
 	DeadList(ctx context.Context, p *protocol.DeadListParams) (protocol.DeadListResult, error)
 	DeadRetry(ctx context.Context, p *protocol.DeadParams) (protocol.CountResult, error)
 	DeadDrop(ctx context.Context, p *protocol.DeadParams) (protocol.CountResult, error)
+}
+
+// Feeds is the part of a site that shows the history of its tickets and operates the destinations of its feed.
+type Feeds interface {
+	// History returns changes of a ticket, newest first. The result shows every change that was acknowledged before the call, or is
+	// marked stale.
+	History(ctx context.Context, p *protocol.HistoryParams) (protocol.HistoryResult, error)
+	// EraseHistory removes the values of tickets from the history and from the feed.
+	EraseHistory(ctx context.Context, p *protocol.EraseHistoryParams) (protocol.CountResult, error)
+	FeedStatus(ctx context.Context, p *protocol.SiteParams) (protocol.FeedStatusResult, error)
+	FeedControl(ctx context.Context, p *protocol.FeedControlParams) (protocol.FeedControlResult, error)
+	FeedDeadList(ctx context.Context, p *protocol.FeedDeadListParams) (protocol.FeedDeadListResult, error)
+	FeedDeadRetry(ctx context.Context, p *protocol.FeedDeadParams) (protocol.CountResult, error)
+	FeedDeadDrop(ctx context.Context, p *protocol.FeedDeadParams) (protocol.CountResult, error)
 }

@@ -66,6 +66,8 @@ func places() map[string]func(bomb string) string {
 		"an entry":          params(MethodCheck, "\x81\xa7entries\x91"),
 		"the ids":           params(MethodGetMany, "\x81\xa3ids"),
 		"an id of many":     params(MethodGetMany, "\x81\xa3ids\x91"),
+		"the ids to erase":  params(MethodEraseHistory, "\x81\xa3ids"),
+		"the letters":       params(MethodFeedDeadDrop, "\x81\xa3ids"),
 		"the ids that wait": params(MethodWaiting, "\x81\xa3ids"),
 		"where":             params(MethodList, "\x81\xa5where"),
 		"a where's value":   params(MethodList, "\x81\xa5where\x81\xa1a"),

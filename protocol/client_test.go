@@ -122,11 +122,18 @@ func TestClientMethods(t *testing.T) {
 			}
 			return err
 		},
-		MethodDeadList:  func() error { _, err := c.DeadList(ctx, 0, 0); return err },
-		MethodDeadRetry: func() error { _, err := c.DeadRetry(ctx, nil); return err },
-		MethodDeadDrop:  func() error { _, err := c.DeadDrop(ctx, []int64{1}); return err },
-		MethodWaiting:   func() error { _, err := c.Waiting(ctx, []int64{812, 813, 814}); return err },
-		MethodDescribe:  func() error { _, err := c.Describe(ctx); return err },
+		MethodDeadList:      func() error { _, err := c.DeadList(ctx, 0, 0); return err },
+		MethodDeadRetry:     func() error { _, err := c.DeadRetry(ctx, nil); return err },
+		MethodDeadDrop:      func() error { _, err := c.DeadDrop(ctx, []int64{1}); return err },
+		MethodWaiting:       func() error { _, err := c.Waiting(ctx, []int64{812, 813, 814}); return err },
+		MethodDescribe:      func() error { _, err := c.Describe(ctx); return err },
+		MethodHistory:       func() error { _, err := c.History(ctx, HistoryParams{ID: 812}); return err },
+		MethodEraseHistory:  func() error { _, err := c.EraseHistory(ctx, []int64{812}); return err },
+		MethodFeedStatus:    func() error { _, err := c.FeedStatus(ctx); return err },
+		MethodFeedControl:   func() error { return c.FeedControl(ctx, "crm", FeedPause, time.Time{}) },
+		MethodFeedDeadList:  func() error { _, err := c.FeedDeadList(ctx, "crm", 0, 0); return err },
+		MethodFeedDeadRetry: func() error { _, err := c.FeedDeadRetry(ctx, "crm", nil); return err },
+		MethodFeedDeadDrop:  func() error { _, err := c.FeedDeadDrop(ctx, "crm", []int64{1}); return err },
 	}
 	for m, call := range calls {
 		if err := call(); err != nil {

@@ -79,6 +79,15 @@ func sampleParams() []call {
 		{14, MethodDeadDrop, &DeadParams{Target: toMain, IDs: []int64{812}}},
 		{16, MethodWaiting, &WaitingParams{GetManyParams{Target: toMain, IDs: []int64{812, 813, 814}}}},
 		{17, MethodDescribe, &SiteParams{Target: toMain}},
+		{18, MethodHistory, &HistoryParams{Target: toMain, ID: 812, Before: 1764000000123456, Field: "status", Limit: 20}},
+		{19, MethodEraseHistory, &EraseHistoryParams{Target: toMain, IDs: []int64{812, 813}}},
+		{20, MethodFeedStatus, &SiteParams{Target: toMain}},
+		{21, MethodFeedControl, &FeedControlParams{
+			Target: toMain, Name: "crm", Action: FeedRewind, To: time.UnixMicro(1764000000000000),
+		}},
+		{22, MethodFeedDeadList, &FeedDeadListParams{Target: toMain, Name: "crm", After: 7, Limit: 20}},
+		{23, MethodFeedDeadRetry, &FeedDeadParams{Target: toMain, Name: "crm", All: true}},
+		{24, MethodFeedDeadDrop, &FeedDeadParams{Target: toMain, Name: "crm", IDs: []int64{7, 9}}},
 	}
 }
 

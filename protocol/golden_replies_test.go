@@ -72,6 +72,34 @@ func sampleResults() []sampleResult {
 			nil,
 			{Revision: revision, Fields: []Field{{Name: "notes", Value: Text("a:0:{}")}}, Deleted: true},
 		}}},
+		{18, MethodHistory, &HistoryResult{Stale: true, Next: 1764000000123456, Changes: []HistoryChange{
+			{
+				Revision: 1764000000123457, Kind: "updated", At: time.UnixMicro(1764000000123457), By: "user:3", Via: "wp-admin",
+				Values: []FieldChange{
+					{Name: "assigned_to", Values: []Value{Null, Int(3)}}, {Name: "notes", Values: []Value{}},
+					{Name: "status", Values: []Value{Text("pending")}},
+				}, Gap: true,
+			},
+			{Revision: 1764000000123456, Kind: "created", At: time.UnixMicro(1764000000123456), Erased: true},
+		}}},
+		{19, MethodEraseHistory, &CountResult{Count: 2}},
+		{20, MethodFeedStatus, &FeedStatusResult{
+			Enabled: true, Backlog: 812, BacklogBytes: 70000,
+			Destinations: []FeedDestination{{
+				Name: "crm", Kind: "webhook", State: "retrying", Reason: "503 Service Unavailable", SinceMS: 60000, LagEvents: 812,
+				LagMS: 61000, Letters: 1, Held: 2, Gaps: 1, Lost: 12, Sent: 70000, Snapshot: true, Rows: 400,
+			}, {Name: "wordpress", Kind: "pull", State: "up", Runner: true}},
+			History: HistoryStatus{Enabled: true, Rows: 864000, Bytes: 200000000, KeepMS: 15552000000},
+		}},
+		{21, MethodFeedControl, &FeedControlResult{}},
+		{22, MethodFeedDeadList, &FeedDeadListResult{Letters: []FeedLetter{{
+			ID: 7, Kind: "updated", Ticket: 812, Revision: 1764000000123457,
+			Fields: []Field{{Name: "status", Value: Text("pending")}, {Name: "assigned_to", Value: Null}},
+			Since:  time.UnixMicro(1764000000123457), At: time.UnixMicro(1764000060123457), Tries: 3, Held: true,
+			Reason: "422 Unprocessable Content", Answer: "no such status",
+		}}}},
+		{23, MethodFeedDeadRetry, &CountResult{Count: 1}},
+		{24, MethodFeedDeadDrop, &CountResult{Count: 2}},
 		{17, MethodDescribe, &DescribeResult{
 			Kind: KindPostMeta, Table: "wordpress.wp_postmeta", PostTypes: []string{"ticket"},
 			Keys:       map[string]string{"assignee": "_wpas_assignee", "status": "_wpas_status"},

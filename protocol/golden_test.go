@@ -157,6 +157,8 @@ func TestGoldenCoversEverything(t *testing.T) {
 		MethodPing, MethodCreate, MethodSet, MethodSetMany, MethodCheck, MethodGet, MethodGetMany, MethodList, MethodCount,
 		MethodDelete, MethodFlush, MethodDeadList, MethodDeadRetry, MethodDeadDrop, MethodStatus,
 		MethodWaiting, MethodDescribe,
+		MethodHistory, MethodEraseHistory, MethodFeedStatus, MethodFeedControl, MethodFeedDeadList, MethodFeedDeadRetry,
+		MethodFeedDeadDrop,
 	} {
 		for _, kind := range []string{"request", "reply"} {
 			if name := kind + "-" + string(m); !names[name] {

@@ -22,6 +22,14 @@ const (
 	MethodStatus    Method = "status"
 	MethodWaiting   Method = "waiting"
 	MethodDescribe  Method = "describe"
+
+	MethodHistory       Method = "history"
+	MethodEraseHistory  Method = "erase_history"
+	MethodFeedStatus    Method = "feed_status"
+	MethodFeedControl   Method = "feed_control"
+	MethodFeedDeadList  Method = "feed_dead_list"
+	MethodFeedDeadRetry Method = "feed_dead_retry"
+	MethodFeedDeadDrop  Method = "feed_dead_drop"
 )
 
 // The first element of a message's array.

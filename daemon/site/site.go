@@ -90,7 +90,9 @@ type Parts struct {
 	Stuck func(ids []ticket.ID) error
 	// Description is the result of describe, without the fields' types.
 	Description protocol.DescribeResult
-	Log         zerolog.Logger
+	// Feeds are the feed's; nil stands for a site without a feed.
+	Feeds *Feeds
+	Log   zerolog.Logger
 }
 
 // Site serves a WordPress site. A Site is safe for concurrent use.
@@ -113,6 +115,9 @@ var _ daemon.Site = (*Site)(nil)
 
 // New makes a site. The definition comes from the file until MySQL has answered.
 func New(parts Parts) *Site {
+	if parts.Feeds == nil {
+		parts.Feeds = &Feeds{}
+	}
 	s := &Site{Parts: parts, missing: newMissing(), rebury: make(chan struct{}, 1), fresh: turns{run: parts.Flusher.TryFlush}}
 	s.SetStrategy(parts.Strategy)
 	s.recall()

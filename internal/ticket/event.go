@@ -23,6 +23,8 @@ const (
 	EventErased EventKind = "erased"
 	// EventSnapshot tells a whole ticket, for a new consumer or after a gap.
 	EventSnapshot EventKind = "snapshot"
+	// EventState tells a whole ticket as MySQL has it, for a destination of states.
+	EventState EventKind = "state"
 	// EventGap tells that the events First to Last of a partition were dropped before the destination got them.
 	EventGap EventKind = "gap"
 	// EventReset tells that the store was emptied or restored: numbers begin again, and events may be missing.

@@ -73,9 +73,16 @@ final class Protocol {
 		'dead_retry',
 		'delete',
 		'describe',
+		'erase_history',
+		'feed_control',
+		'feed_dead_drop',
+		'feed_dead_list',
+		'feed_dead_retry',
+		'feed_status',
 		'flush',
 		'get',
 		'get_many',
+		'history',
 		'list',
 		'ping',
 		'set',
@@ -87,7 +94,10 @@ final class Protocol {
 	/** Methods that may wait for MySQL: their timeouts do not mean that the daemon hangs. */
 	public const SLOW_METHODS = array(
 		'count',
+		'erase_history',
+		'feed_control',
 		'flush',
+		'history',
 		'list',
 	);
 

@@ -1,0 +1,329 @@
+package site
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/ticketd/ticketd/daemon/couriers"
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/protocol"
+	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/sync/feed"
+	"github.com/ticketd/ticketd/sync/feed/history"
+	"github.com/ticketd/ticketd/sync/mysql"
+)
+
+// Feeds are the parts of a site around the feed of its changes.
+type Feeds struct {
+	// Couriers are nil if the site has no feed.
+	Couriers *couriers.Couriers
+	// Changes is the history's table.
+	Changes Changes
+	// Keeps says whether the site keeps a history, and for how long. Optional.
+	Keeps func() (keeps bool, keep time.Duration)
+
+	size historySize
+}
+
+// Changes is the history's table; see [mysql.DB].
+type Changes interface {
+	History(ctx context.Context, q mysql.HistoryQuery) (changes []mysql.Change, more bool, err error)
+	EraseHistory(ctx context.Context, ids []ticket.ID, upTo ticket.Revision) (int64, error)
+	HistorySize(ctx context.Context) (rows, bytes int64, err error)
+}
+
+// keeps says whether the site keeps a history.
+func (f *Feeds) keeps() (keeps bool, keep time.Duration) {
+	if f.Couriers == nil || f.Keeps == nil {
+		return false, 0
+	}
+	return f.Keeps()
+}
+
+var (
+	errNoHistory = protocol.Errorf(protocol.CodeInvalid, "this site keeps no history: set enabled = true in the section "+
+		"[sites.NAME.history]")
+	errNoFeed = protocol.Errorf(protocol.CodeInvalid, "this site has no feed: configure a destination, or the history")
+)
+
+// historyWait is for how long the history waits for the changes that were acknowledged before the request.
+const historyWait = 500 * time.Millisecond
+
+// History implements [daemon.Site].
+func (s *Site) History(ctx context.Context, p *protocol.HistoryParams) (protocol.HistoryResult, error) {
+	if keeps, _ := s.Feeds.keeps(); !keeps {
+		return protocol.HistoryResult{}, errNoHistory
+	}
+	d, err := s.known()
+	if err != nil {
+		return protocol.HistoryResult{}, err
+	}
+	waiting, cancel := context.WithTimeout(ctx, historyWait)
+	result := protocol.HistoryResult{Changes: []protocol.HistoryChange{}, Stale: !s.Feeds.Couriers.Await(waiting, history.Name)}
+	cancel()
+	if s.Journal != nil && s.Backend == protocol.BackendRedis && s.Journal().Entries > 0 { // these are not in the feed yet
+		result.Stale = true
+	}
+	limit := p.Limit
+	if limit == 0 {
+		limit = protocol.DefaultChanges
+	}
+	changes, more, err := s.Feeds.Changes.History(ctx, mysql.HistoryQuery{
+		Ticket: ticket.ID(p.ID), Before: ticket.Revision(p.Before), Field: p.Field, Limit: limit,
+	})
+	if err != nil {
+		return protocol.HistoryResult{}, answer(err)
+	}
+	bytes := 0
+	for i := range changes {
+		c := &changes[i]
+		wire := protocol.HistoryChange{
+			Revision: int64(c.Revision), Kind: c.Kind, At: c.At, By: c.By, Via: c.Via, Erased: c.Values == nil, Gap: c.Gap,
+		}
+		for _, name := range slices.Sorted(maps.Keys(c.Values)) {
+			of := protocol.FieldChange{Name: name, Values: c.Values[name]}
+			for n := range of.Values {
+				of.Values[n] = wireValue(d, ticket.Field{Name: name, Value: of.Values[n]})
+			}
+			wire.Values = append(wire.Values, of)
+		}
+		if bytes += wire.Bytes(); bytes > protocol.PageBytes && i > 0 {
+			more = true
+			break
+		}
+		result.Changes = append(result.Changes, wire)
+	}
+	if more {
+		result.Next = result.Changes[len(result.Changes)-1].Revision
+	}
+	return result, nil
+}
+
+// EraseHistory implements [daemon.Site]. The destinations are told, as ticketd cannot erase what they have.
+func (s *Site) EraseHistory(ctx context.Context, p *protocol.EraseHistoryParams) (protocol.CountResult, error) {
+	if s.Feeds.Couriers == nil {
+		return protocol.CountResult{}, errNoFeed
+	}
+	ids := idsOf(p.IDs)
+	source := s.Feeds.Couriers.Feed()
+	if _, err := source.Erase(ctx, ids); err != nil {
+		return protocol.CountResult{}, answer(err)
+	}
+	records, err := s.Store.Get(ctx, ids)
+	if err != nil {
+		return protocol.CountResult{}, answer(err)
+	}
+	events := make([]ticket.Event, len(ids))
+	for i := range events {
+		events[i] = ticket.Event{Kind: ticket.EventErased, Ticket: ids[i], Revision: records[i].Revision, At: time.Now()}
+	}
+	if err := source.Append(ctx, events); err != nil {
+		return protocol.CountResult{}, answer(err)
+	}
+	if keeps, _ := s.Feeds.keeps(); !keeps {
+		return protocol.CountResult{}, nil
+	}
+	n, err := s.Feeds.Changes.EraseHistory(ctx, ids, ticket.Ceiling)
+	return protocol.CountResult{Count: n}, answer(err)
+}
+
+// FeedStatus implements [daemon.Site].
+func (s *Site) FeedStatus(ctx context.Context, _ *protocol.SiteParams) (protocol.FeedStatusResult, error) {
+	result := protocol.FeedStatusResult{Destinations: []protocol.FeedDestination{}}
+	c := s.Feeds.Couriers
+	if c == nil {
+		return result, nil
+	}
+	if usage, err := c.Usage(ctx); err == nil {
+		result.Enabled, result.Backlog, result.BacklogBytes = usage.On, usage.Events, usage.Bytes
+	}
+	for _, of := range c.Status(ctx) {
+		result.Destinations = append(result.Destinations, wireDestination(&of))
+	}
+	result.Destinations = append(result.Destinations, s.pulling(ctx, result.Destinations)...)
+	if keeps, keep := s.Feeds.keeps(); keeps {
+		rows, bytes := s.Feeds.size.of(ctx, s.Feeds.Changes)
+		result.History = protocol.HistoryStatus{Enabled: true, Rows: rows, Bytes: bytes, KeepMS: keep.Milliseconds()}
+	}
+	return result, nil
+}
+
+func wireDestination(of *couriers.Status) protocol.FeedDestination {
+	d := protocol.FeedDestination{
+		Name: of.Name, Kind: of.Kind, State: string(of.State), Reason: of.Reason, SinceMS: sinceMS(of.Since),
+		LagEvents: int64(of.Behind), Letters: of.Letters, Held: of.Held, //nolint:gosec // a count of events
+		Gaps: of.Gaps, Lost: of.Lost, Sent: of.Confirmed, Snapshot: of.Snapshot, Rows: of.Rows,
+	}
+	if !of.Oldest.IsZero() {
+		d.LagMS = sinceMS(of.Oldest)
+	}
+	return d
+}
+
+func sinceMS(t time.Time) int64 { return max(time.Since(t).Milliseconds(), 0) }
+
+// pulling describes the destinations that clients read; but are the others.
+func (s *Site) pulling(ctx context.Context, but []protocol.FeedDestination) []protocol.FeedDestination {
+	source := s.Feeds.Couriers.Feed()
+	all, err := source.Destinations(ctx)
+	if err != nil {
+		return nil
+	}
+	var found []protocol.FeedDestination
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		of := all[name]
+		if slices.ContainsFunc(but, func(d protocol.FeedDestination) bool { return d.Name == name }) {
+			continue
+		}
+		d := protocol.FeedDestination{Name: name, Kind: "pull", State: "idle", Letters: of.Letters, LagEvents: eventsBehind(ctx, source, of.Cursors)}
+		switch of.Owner {
+		case "":
+		case feed.StoppedToken:
+			d.State = string(feed.StateStopped)
+		default:
+			d.State, d.Runner = string(feed.StateUp), true
+		}
+		found = append(found, d)
+	}
+	return found
+}
+
+// eventsBehind counts the events behind cursors, as far as the feed tells.
+func eventsBehind(ctx context.Context, source store.Feed, cursors []store.Cursor) int64 {
+	var n int64
+	for p, at := range cursors {
+		if end, err := source.End(ctx, p); err == nil && at != "" && !at.Reached(end) {
+			n += int64(end.Number() - at.Number()) //nolint:gosec // a count of events
+		}
+	}
+	return n
+}
+
+// historySize remembers the size of the history, which the database estimates.
+type historySize struct {
+	mu          sync.Mutex
+	at          time.Time
+	rows, bytes int64
+}
+
+func (h *historySize) of(ctx context.Context, changes Changes) (rows, bytes int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if time.Since(h.at) > time.Minute {
+		if rows, bytes, err := changes.HistorySize(ctx); err == nil {
+			h.at, h.rows, h.bytes = time.Now(), rows, bytes
+		}
+	}
+	return h.rows, h.bytes
+}
+
+// FeedControl implements [daemon.Site].
+func (s *Site) FeedControl(ctx context.Context, p *protocol.FeedControlParams) (protocol.FeedControlResult, error) {
+	c := s.Feeds.Couriers
+	if c == nil {
+		return protocol.FeedControlResult{}, errNoFeed
+	}
+	var err error
+	switch p.Action {
+	case protocol.FeedTest:
+		err = c.Test(ctx, p.Name, "")
+		if err != nil && !errors.Is(err, couriers.ErrNoDestination) && ctx.Err() == nil {
+			err = protocol.Errorf(protocol.CodeUnavailable, "the destination did not confirm the test event: %v", err)
+		}
+	case protocol.FeedPause:
+		err = c.Pause(ctx, p.Name)
+	case protocol.FeedResume:
+		err = c.Resume(ctx, p.Name)
+	case protocol.FeedRewind:
+		err = c.Rewind(ctx, p.Name, p.To)
+	case protocol.FeedSnapshot:
+		err = c.Snapshot(ctx, p.Name)
+	}
+	if err == nil {
+		s.Log.Info().Str("destination", p.Name).Str("action", string(p.Action)).Msg("a destination was operated on request")
+	}
+	return protocol.FeedControlResult{}, feedAnswer(err)
+}
+
+// feedAnswer makes an error of the couriers an answer.
+func feedAnswer(err error) error {
+	switch {
+	case errors.Is(err, couriers.ErrNoDestination):
+		return protocol.Invalid("name", "%v", err)
+	case errors.Is(err, couriers.ErrElsewhere):
+		return protocol.Errorf(protocol.CodeUnavailable, "%v", err)
+	case errors.Is(err, store.ErrNotOwner):
+		return protocol.Errorf(protocol.CodeUnavailable, "another program takes the destination all the time: try again")
+	default:
+		return answer(err)
+	}
+}
+
+// FeedDeadList implements [daemon.Site].
+func (s *Site) FeedDeadList(ctx context.Context, p *protocol.FeedDeadListParams) (protocol.FeedDeadListResult, error) {
+	result := protocol.FeedDeadListResult{Letters: []protocol.FeedLetter{}}
+	if s.Feeds.Couriers == nil {
+		return result, errNoFeed
+	}
+	limit := p.Limit
+	if limit == 0 {
+		limit = protocol.DefaultLimit
+	}
+	letters, err := s.Feeds.Couriers.Letters(ctx, p.Name, uint64(p.After), limit) //nolint:gosec // above zero
+	if err != nil {
+		return protocol.FeedDeadListResult{}, feedAnswer(err)
+	}
+	bytes := 0
+	for i := range letters {
+		l := &letters[i]
+		wire := protocol.FeedLetter{
+			ID: int64(l.Key), Kind: string(l.Event.Kind), Ticket: int64(l.Event.Ticket), Revision: int64(l.Event.Revision), //nolint:gosec // counted from 1
+			Fields: l.Event.Fields, Since: l.Since, At: l.At, Tries: int64(l.Tries), Held: l.Held, Reason: l.Reason, Answer: string(l.Answer),
+		}
+		if wire.Since.IsZero() {
+			wire.Since = l.At
+		}
+		if bytes += wire.Bytes(); bytes > protocol.PageBytes && i > 0 {
+			break
+		}
+		result.Letters = append(result.Letters, wire)
+	}
+	return result, nil
+}
+
+// FeedDeadRetry implements [daemon.Site].
+func (s *Site) FeedDeadRetry(ctx context.Context, p *protocol.FeedDeadParams) (protocol.CountResult, error) {
+	if s.Feeds.Couriers == nil {
+		return protocol.CountResult{}, errNoFeed
+	}
+	n, err := s.Feeds.Couriers.Retry(ctx, p.Name, keysOf(p))
+	return protocol.CountResult{Count: int64(n)}, feedAnswer(err)
+}
+
+// FeedDeadDrop implements [daemon.Site].
+func (s *Site) FeedDeadDrop(ctx context.Context, p *protocol.FeedDeadParams) (protocol.CountResult, error) {
+	if s.Feeds.Couriers == nil {
+		return protocol.CountResult{}, errNoFeed
+	}
+	n, err := s.Feeds.Couriers.Drop(ctx, p.Name, keysOf(p))
+	if n > 0 {
+		s.Log.Warn().Str("destination", p.Name).Int("letters", n).Msg("letters of a destination were dropped on request")
+	}
+	return protocol.CountResult{Count: int64(n)}, feedAnswer(err)
+}
+
+// keysOf returns the keys of letters; nil for all.
+func keysOf(p *protocol.FeedDeadParams) []uint64 {
+	if p.All {
+		return nil
+	}
+	keys := make([]uint64, len(p.IDs))
+	for i, id := range p.IDs {
+		keys[i] = uint64(id) //nolint:gosec // above zero
+	}
+	return keys
+}
