@@ -44,6 +44,9 @@ find_missing() {
     want redis-tools has redis-benchmark
     want mariadb-server has mariadbd mariadb-install-db
     want nginx-light has nginx
+    want rabbitmq-server any /usr/lib/rabbitmq/bin/rabbitmq-server
+    want amqp-tools has amqp-consume # consumers that share no code with ticketd's publishers
+    want kcat has kcat
 
     want php-cli has php
     want php-fpm any /usr/sbin/php-fpm*
