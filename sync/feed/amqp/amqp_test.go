@@ -117,6 +117,17 @@ func wave(n int, revision ticket.Revision) []ticket.Event {
 	return events
 }
 
+// long is a change of each of n tickets, together more than sockets hold.
+func long(n int) []ticket.Event {
+	events, text := wave(n, 2), ticket.Text(strings.Repeat("x", 4<<10))
+	for i := range events {
+		for f := range 15 {
+			events[i].Fields = append(events[i].Fields, ticket.Field{Name: fmt.Sprintf("f%d", f), Value: text})
+		}
+	}
+	return events
+}
+
 func wantAll(t *testing.T, verdicts []feed.Verdict, n int, want feed.Decision) {
 	t.Helper()
 	if len(verdicts) != n {
@@ -265,20 +276,11 @@ func testAlarm(t *testing.T, b *broker) {
 	if err := b.Control(t.Context(), "set_vm_memory_high_watermark", "0.0001"); err != nil {
 		t.Fatal(err)
 	}
-	const n = 256
-	long := wave(n, 2)
-	for i := range long { // more than sockets hold
-		text := strings.Repeat("x", 4<<10)
-		for f := range 15 {
-			long[i].Fields = append(long[i].Fields, ticket.Field{Name: fmt.Sprintf("f%d", f), Value: ticket.Text(text)})
-		}
-	}
 	wantReason(t, p.Publish(t.Context(), wave(2, 2))[0], feed.Paused, "connection.blocked")
 	if err := p.Probe(t.Context()); err == nil || !strings.Contains(err.Error(), "connection.blocked") {
 		t.Errorf("the probe says %v", err)
 	}
-	verdicts := p.Publish(t.Context(), long)
-	wantAll(t, verdicts, n, feed.Paused)
+	wantAll(t, p.Publish(t.Context(), long(300)), 300, feed.Paused)
 	if err := b.Control(t.Context(), "set_vm_memory_high_watermark", "0.4"); err != nil {
 		t.Fatal(err)
 	}
@@ -313,13 +315,20 @@ func (b *broker) wantOrder(t *testing.T, tickets int, last int64) {
 
 func testSilentBroker(t *testing.T, b *broker) {
 	fast := func(c *amqp.Config) { c.Timeout = 300 * time.Millisecond }
-	connected, fresh := b.publisher(t, fast), b.publisher(t, fast)
-	wantAll(t, connected.Publish(t.Context(), wave(1, 1)), 1, feed.Confirmed)
+	connected, full, fresh := b.publisher(t, fast), b.publisher(t, fast), b.publisher(t, fast)
+	for _, p := range []feed.Publisher{connected, full} {
+		wantAll(t, p.Publish(t.Context(), wave(1, 1)), 1, feed.Confirmed)
+	}
 	if err := b.Pause(); err != nil {
 		t.Fatal(err)
 	}
 	wantReason(t, connected.Publish(t.Context(), wave(1, 2))[0], feed.Later, "no confirm within 300ms")
 	wantReason(t, fresh.Publish(t.Context(), wave(1, 1))[0], feed.Later, "no connection within 300ms")
+	began := time.Now()
+	wantReason(t, full.Publish(t.Context(), long(256))[255], feed.Later, "i/o timeout") // a write blocks
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("a blocked write held Publish for %s", took)
+	}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errors.New("the daemon stops"))
 	wantReason(t, fresh.Publish(ctx, wave(1, 1))[0], feed.Later, "the daemon stops")
