@@ -350,6 +350,46 @@ final class Client implements ClientInterface {
 	}
 
 	/**
+	 * Reads the next events of the feed for a consumer, whose position the daemon keeps. Reading does not move it: the
+	 * same events come again until feed_ack(). The position belongs to one process at a time.
+	 *
+	 * @param string $consumer The consumer's name: 1 to 64 characters. A name that is new begins at the feed's end.
+	 * @param string $token    Names this process: 1 to 64 characters, different for each.
+	 * @param array  $args {
+	 *     All optional.
+	 *
+	 *     @type int $limit    1 to 1,000 events; 100 by default.
+	 *     @type int $wait_ms  How long the daemon waits for an event, in milliseconds; 0 by default.
+	 *     @type int $lease_ms How long the position stays this process' own without a call, in milliseconds; 10,000 by
+	 *                         default.
+	 * }
+	 * @return array{events: array[], busy: bool} The events, each with `id`, `kind`, `ticket`, `revision`, `previous`
+	 *         (0: not known), `fields`, `was`, `omitted`, `by`, `via`, `at_us`, `recorded_us`, `cursor`, `delivery` and
+	 *         what else its kind has. `busy`: another process has the position, so there are none.
+	 */
+	public function feed_read( string $consumer, string $token, array $args = array() ): array {
+		$request = $this->request( 'feed_read', compact( 'consumer', 'token' ) + $args );
+		return $this->call( $request, 'events', $this->timeout_ms + ( $args['wait_ms'] ?? 0 ) );
+	}
+
+	/**
+	 * Moves a consumer's position in the feed.
+	 *
+	 * @param string $consumer The consumer's name.
+	 * @param string $token    Names this process. If another one has the position, the error is `conflict`.
+	 * @param array  $args {
+	 *     At least one of these.
+	 *
+	 *     @type string $cursor  The `cursor` of the event that is done.
+	 *     @type string $refused Why the event cannot be taken: it becomes a letter with this reason.
+	 *     @type bool   $release Whether another process may have the position now.
+	 * }
+	 */
+	public function feed_ack( string $consumer, string $token, array $args ): void {
+		$this->call( $this->request( 'feed_ack', compact( 'consumer', 'token' ) + $args ), 'status' );
+	}
+
+	/**
 	 * Flushes changes to MySQL now and waits until MySQL has them.
 	 *
 	 * @param int[]         $ids        Ticket ids, at most 1,000; empty: every changed ticket.

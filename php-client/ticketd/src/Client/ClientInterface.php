@@ -144,6 +144,25 @@ interface ClientInterface {
 	public function erase_history( array $ids ): int;
 
 	/**
+	 * Reads the next events of the feed for a consumer; see Client::feed_read().
+	 *
+	 * @param string $consumer The consumer's name.
+	 * @param string $token    Names this process.
+	 * @param array  $args     `limit`, `wait_ms` and `lease_ms`.
+	 * @return array{events: array[], busy: bool}
+	 */
+	public function feed_read( string $consumer, string $token, array $args = array() ): array;
+
+	/**
+	 * Moves a consumer's position in the feed; see Client::feed_ack().
+	 *
+	 * @param string $consumer The consumer's name.
+	 * @param string $token    Names this process.
+	 * @param array  $args     `cursor`, `refused` and `release`.
+	 */
+	public function feed_ack( string $consumer, string $token, array $args ): void;
+
+	/**
 	 * Flushes changes to MySQL now and waits until MySQL has them.
 	 *
 	 * @param int[]         $ids        Ticket ids, at most 1,000; empty: every changed ticket.

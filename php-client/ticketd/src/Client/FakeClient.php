@@ -181,7 +181,7 @@ final class FakeClient implements ClientInterface {
 		return array(
 			'version'  => 'fake',
 			'protocol' => Protocol::VERSION,
-			'features' => array( 'by', 'erase', 'history' ),
+			'features' => array( 'by', 'erase', 'feed', 'history' ),
 		);
 	}
 
@@ -401,6 +401,43 @@ final class FakeClient implements ClientInterface {
 	public function erase_history( array $ids ): int {
 		$this->called( 'erase_history', $ids );
 		return $this->feed->erase( Request::ids( $ids ) );
+	}
+
+	/**
+	 * Reads the next events of the feed; see Client::feed_read(). It does not wait.
+	 *
+	 * @param string $consumer The consumer's name.
+	 * @param string $token    Names this process.
+	 * @param array  $args     `limit` and `lease_ms`.
+	 */
+	public function feed_read( string $consumer, string $token, array $args = array() ): array {
+		$this->called( 'feed_read', $consumer, $token, $args );
+		return $this->feed->read( $consumer, $token, $args, ( $this->now )() );
+	}
+
+	/**
+	 * Moves a consumer's position in the feed; see Client::feed_ack().
+	 *
+	 * @param string $consumer The consumer's name.
+	 * @param string $token    Names this process.
+	 * @param array  $args     `cursor`, `refused` and `release`.
+	 * @throws DaemonException If another process has the position.
+	 */
+	public function feed_ack( string $consumer, string $token, array $args ): void {
+		$this->called( 'feed_ack', $consumer, $token, $args );
+		if ( ! $this->feed->ack( $consumer, $token, $args ) ) {
+			throw self::error( 'conflict', 'Another process has the position.', false, 'token' );
+		}
+	}
+
+	/**
+	 * The events that a consumer has refused, or that were delivered too often.
+	 *
+	 * @param string $consumer The consumer's name.
+	 * @return array[] Each with the event's `id` and the `reason`.
+	 */
+	public function feed_letters( string $consumer ): array {
+		return $this->feed->letters( $consumer );
 	}
 
 	/**

@@ -55,10 +55,11 @@ final class FakeFeed {
 			'previous' => $before['revision'] ?? 0,
 			'fields'   => $fields,
 			'was'      => $was,
+			'omitted'  => array(),
 			'number'   => $number,
 			'cursor'   => (string) $number,
 			'erased'   => false,
-		) + $more;
+		) + $more + array( 'recorded_us' => $more['at_us'] );
 	}
 
 	/**
@@ -172,7 +173,10 @@ final class FakeFeed {
 		foreach ( $events as $index => $event ) {
 			$events[ $index ]['delivery'] = 0 === $index ? $state['delivery'] : 1;
 		}
-		return array( 'events' => $events );
+		return array(
+			'events' => $events,
+			'busy'   => false,
+		);
 	}
 
 	/**

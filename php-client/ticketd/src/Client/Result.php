@@ -249,6 +249,33 @@ final class Result {
 	}
 
 	/**
+	 * Reads the result of `feed_read`.
+	 *
+	 * @param array $result The result.
+	 * @return array{events: array[], busy: bool} Each event has the keys that every kind has, and those of its own.
+	 * @throws ProtocolException If an element is no event.
+	 */
+	public static function events( array $result ): array {
+		$events = array();
+		foreach ( self::all( $result, 'events' ) as $event ) {
+			foreach ( array( 'id', 'kind', 'cursor' ) as $name ) {
+				if ( ! is_array( $event ) || ! is_string( $event[ $name ] ?? null ) ) {
+					throw new ProtocolException( sprintf( 'an event without "%s"', $name ) );
+				}
+			}
+			$events[] = $event
+				+ array_fill_keys( array( 'ticket', 'revision', 'previous', 'at_us', 'recorded_us' ), 0 )
+				+ array_fill_keys( array( 'by', 'via' ), '' )
+				+ array_fill_keys( array( 'fields', 'was', 'omitted' ), array() )
+				+ array( 'delivery' => 1 );
+		}
+		return array(
+			'events' => $events,
+			'busy'   => true === ( $result['busy'] ?? null ),
+		);
+	}
+
+	/**
 	 * Reads the result of `history`.
 	 *
 	 * @param array $result The result.

@@ -282,6 +282,28 @@ final class SpoolingClient implements ClientInterface {
 	}
 
 	/**
+	 * Reads the next events of the feed; see Client::feed_read().
+	 *
+	 * @param string $consumer The consumer's name.
+	 * @param string $token    Names this process.
+	 * @param array  $args     `limit`, `wait_ms` and `lease_ms`.
+	 */
+	public function feed_read( string $consumer, string $token, array $args = array() ): array {
+		return $this->client->feed_read( $consumer, $token, $args );
+	}
+
+	/**
+	 * Moves a consumer's position in the feed; see Client::feed_ack().
+	 *
+	 * @param string $consumer The consumer's name.
+	 * @param string $token    Names this process.
+	 * @param array  $args     `cursor`, `refused` and `release`.
+	 */
+	public function feed_ack( string $consumer, string $token, array $args ): void {
+		$this->client->feed_ack( $consumer, $token, $args );
+	}
+
+	/**
 	 * Flushes changes to MySQL; see Client::flush().
 	 *
 	 * @param int[]         $ids        Ticket ids; empty: every changed ticket.

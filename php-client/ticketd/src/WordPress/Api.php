@@ -425,6 +425,30 @@ final class Api {
 	}
 
 	/**
+	 * Reads the next events of the feed for a consumer.
+	 *
+	 * @param string $consumer The consumer's name.
+	 * @param string $token    Names this process.
+	 * @param array  $args     The arguments of the client's feed_read().
+	 * @return array{events: array[], busy: bool}|\WP_Error
+	 */
+	public function feed_read( string $consumer, string $token, array $args = array() ) {
+		return $this->attempt( 'feed_read', array( $consumer, $token, $args ) );
+	}
+
+	/**
+	 * Moves a consumer's position in the feed.
+	 *
+	 * @param string $consumer The consumer's name.
+	 * @param string $token    Names this process.
+	 * @param array  $args     The arguments of the client's feed_ack().
+	 * @return \WP_Error|null
+	 */
+	public function feed_ack( string $consumer, string $token, array $args ): ?\WP_Error {
+		return $this->attempt( 'feed_ack', array( $consumer, $token, $args ) );
+	}
+
+	/**
 	 * Flushes changes to MySQL now.
 	 *
 	 * @param int[]         $ids        Ticket ids; empty: every changed ticket.

@@ -71,6 +71,7 @@ final class Lifecycle {
 		}
 		$end = static function (): void {
 			wp_clear_scheduled_hook( Watchdog::HOOK );
+			wp_clear_scheduled_hook( Plugin::FEED );
 		};
 		is_multisite() && ! $network_wide ? $end() : Blogs::each( $end );
 	}

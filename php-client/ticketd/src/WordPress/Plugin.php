@@ -17,6 +17,9 @@ final class Plugin {
 	/** The plugin's version, as in its header. */
 	public const VERSION = '0.1.0';
 
+	/** The hook by which WP-Cron follows the feed. It is here so that a page need not load the class of the feed. */
+	public const FEED = 'ticketd_feed';
+
 	/** The settings page, and its group of settings. */
 	public const SETTINGS = 'ticketd-settings';
 
@@ -69,6 +72,7 @@ final class Plugin {
 			Meta\Adapter::instance()->register(); // As the must-use plugin does, which some site may lack.
 		}
 		( new Watchdog( $this->api, new Settings() ) )->register();
+		$this->register_feed();
 		( new Form\Blocks( $file ) )->register();
 		( new Capabilities() )->register();
 		if ( is_admin() ) {
@@ -129,6 +133,25 @@ final class Plugin {
 		add_shortcode( Form\Blocks::FORM, $form( 'render' ) );
 		add_action( 'template_redirect', $form( 'receive' ) );
 		add_shortcode( Form\Blocks::MY_TICKETS, $tickets( 'render' ) );
+	}
+
+	/**
+	 * Adds the hooks of the feed. Most blogs have none, and load no class of it.
+	 */
+	private function register_feed(): void {
+		$cron = self::lazy( fn(): Feed\Cron => new Feed\Cron( $this->api ) );
+		// phpcs:ignore WordPress.WP.CronInterval.CronSchedulesInterval -- A look costs one call, where a plugin listens.
+		add_filter( 'cron_schedules', $cron( 'add_schedule' ) );
+		add_action( self::FEED, $cron( 'run' ) );
+		$schedule = $cron( 'schedule' );
+		add_action(
+			'wp_loaded', // Later than the plugins that add listeners.
+			function () use ( $schedule ): void {
+				if ( $this->api->can( 'feed' ) ) {
+					$schedule();
+				}
+			}
+		);
 	}
 
 	/**

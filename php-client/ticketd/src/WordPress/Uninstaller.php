@@ -23,6 +23,7 @@ final class Uninstaller {
 		$keep     = $settings->keep();
 		$table    = $settings->table();
 		wp_clear_scheduled_hook( Watchdog::HOOK );
+		wp_clear_scheduled_hook( Plugin::FEED );
 		self::delete_options( '_transient_ticketd_' );
 		self::delete_options( '_transient_timeout_ticketd_' );
 		if ( 'all' === $keep ) {

@@ -71,6 +71,16 @@ final class Input {
 	}
 
 	/**
+	 * Reads a number of megabytes.
+	 *
+	 * @param string $arg The argument.
+	 */
+	public static function megabytes( string $arg ): int {
+		/* translators: %s: the typed text */
+		return self::positive( $arg, __( '"%s" is no size: give whole megabytes from 1.', 'ticketd' ) );
+	}
+
+	/**
 	 * Reads fields.
 	 *
 	 * @param string[] $args  Arguments like `status=open`.

@@ -1,0 +1,347 @@
+<?php
+/**
+ * The feed in PHP: the actions, WP-Cron and the command.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\Tests\WordPress;
+
+use Ticketd\Client\FakeClient;
+use Ticketd\Tests\Support\Child;
+use Ticketd\Tests\Support\Peer;
+use Ticketd\Tests\Support\Site;
+use Ticketd\WordPress\Api;
+use Ticketd\WordPress\Cli\FeedCommand;
+use Ticketd\WordPress\Feed\Cron;
+use Ticketd\WordPress\Feed\Limits;
+use Ticketd\WordPress\Feed\Runner;
+use Ticketd\WordPress\Plugin;
+
+/**
+ * Every event reaches the listeners, in order; what a listener does wrong harms no other event.
+ */
+final class FeedTest extends SiteTestCase {
+
+	/**
+	 * The daemon.
+	 *
+	 * @var FakeClient
+	 */
+	private FakeClient $fake;
+
+	/**
+	 * The time of the daemon, in seconds.
+	 *
+	 * @var int
+	 */
+	private int $now = 1795000000;
+
+	/**
+	 * What the listeners got: revisions.
+	 *
+	 * @var int[]
+	 */
+	private array $heard = array();
+
+	/**
+	 * The pauses of the runner, in seconds.
+	 *
+	 * @var int[]
+	 */
+	private array $pauses = array();
+
+	/**
+	 * A daemon with a feed, from whose end on this site listens.
+	 */
+	protected function setUp(): void {
+		parent::setUp();
+		$this->fake = new FakeClient( fn(): int => $this->now );
+		$this->fake->feed_read( Runner::CONSUMER, 'before' );
+		$this->fake->feed_ack( Runner::CONSUMER, 'before', array( 'release' => true ) );
+		Plugin::instance()->api()->use_client( $this->fake );
+		Site::features( array( 'by', 'feed' ) );
+		ini_set( 'error_log', '/dev/null' );
+		foreach ( array( 'wp-cli.php', 'WP_CLI.php', 'Formatter.php' ) as $file ) {
+			require_once __DIR__ . '/../Support/' . $file;
+		}
+		\WP_CLI::$warnings = array();
+	}
+
+	/**
+	 * Ends the listeners.
+	 */
+	protected function tearDown(): void {
+		ini_restore( 'error_log' );
+		foreach ( array( 'event', 'updated', 'created', 'deleted' ) as $kind ) {
+			remove_all_actions( 'ticketd_feed_' . $kind );
+		}
+		Plugin::instance()->api()->use_client( null );
+		parent::tearDown();
+	}
+
+	/**
+	 * Listens.
+	 *
+	 * @param callable|null $then Called after the event is noted.
+	 */
+	private function listen( ?callable $then = null ): void {
+		add_action(
+			'ticketd_feed_event',
+			function ( array $event ) use ( $then ): void {
+				$this->heard[] = $event['revision'];
+				if ( null !== $then ) {
+					$then( $event );
+				}
+			}
+		);
+	}
+
+	/**
+	 * Makes changes of a ticket.
+	 *
+	 * @param int $count How many.
+	 */
+	private function change( int $count ): void {
+		for ( $n = 0; $n < $count; $n++ ) {
+			$this->fake->set( 1, array( 'n' => $n ) );
+		}
+	}
+
+	/**
+	 * A runner.
+	 *
+	 * @param Limits|null $limits Its limits.
+	 */
+	private function runner( ?Limits $limits = null ): Runner {
+		return new Runner(
+			Plugin::instance()->api(),
+			$limits ?? new Limits( 60 ),
+			function ( int $seconds ): void {
+				$this->pauses[] = $seconds;
+			}
+		);
+	}
+
+	/**
+	 * A listener gets the whole event, by both actions, and what it changes says `feed`.
+	 */
+	public function test_events(): void {
+		$got = array();
+		add_action(
+			'ticketd_feed_updated',
+			static function ( array $event ) use ( &$got ): void {
+				$got[] = $event;
+				if ( 1 === $event['ticket'] ) {
+					ticketd_set_ticket( 2, array( 'seen' => 1 ) );
+				}
+			}
+		);
+		$this->listen();
+		$this->fake->sign( 'user:3', 'crm' );
+		$this->fake->create( array( 'status' => 'open' ) );
+		$this->fake->set( 1, array( 'status' => 'closed' ) );
+		$this->fake->set( 2, array( 'status' => 'open' ) );
+		$this->assertSame( array( 'events' => 4, 'letters' => 0 ), $this->runner()->run( false ) );
+		$this->assertSame( array( 1, 2, 3, 4 ), $this->heard );
+		$want = array(
+			'id'          => '1-2',
+			'kind'        => 'updated',
+			'ticket'      => 1,
+			'revision'    => 2,
+			'previous'    => 1,
+			'fields'      => array( 'status' => 'closed' ),
+			'was'         => array( 'status' => 'open' ),
+			'omitted'     => array(),
+			'by'          => 'user:3',
+			'via'         => 'crm',
+			'at_us'       => 1795000000000000,
+			'recorded_us' => 1795000000000000,
+			'delivery'    => 1,
+		);
+		$this->assertEquals( $want, array_intersect_key( $got[0], $want ) );
+		$this->assertArrayNotHasKey( 'cursor', $got[0] );
+		$this->assertSame( array( 2, 'feed' ), array( $got[1]['ticket'], $got[1]['via'] ) );
+		$this->assertSame( array( 'events' => 0, 'letters' => 0 ), $this->runner()->run( false ) );
+	}
+
+	/**
+	 * A listener that throws gets the event three times; then it is a letter that says why, and the next one comes. One
+	 * that recovers makes no letter.
+	 */
+	public function test_a_listener_that_throws(): void {
+		$tries = 0;
+		$this->listen(
+			static function ( array $event ) use ( &$tries ): void {
+				if ( 2 === $event['revision'] || ( 3 === $event['revision'] && ++$tries < 3 ) ) {
+					throw new \DomainException( "No \xff" . str_repeat( 'x', 5000 ) );
+				}
+			}
+		);
+		$this->change( 4 );
+		$this->assertSame( array( 'events' => 4, 'letters' => 1 ), $this->runner()->run( false ) );
+		$this->assertSame( array( 1, 2, 2, 2, 3, 3, 3, 4 ), $this->heard );
+		$this->assertSame( array( 1, 3, 1, 3 ), $this->pauses );
+		$letters = $this->fake->feed_letters( Runner::CONSUMER );
+		$this->assertSame( array( '1-2' ), array_column( $letters, 'id' ) );
+		$this->assertStringStartsWith( 'DomainException: No ?xxx', $letters[0]['reason'] );
+		$this->assertSame( 4096, strlen( $letters[0]['reason'] ) );
+	}
+
+	/**
+	 * Only one process has the position; the other gets nothing until the first gives it back or falls silent for a
+	 * minute. WP-Cron does not wait for that; the command does.
+	 */
+	public function test_never_two_at_a_time(): void {
+		$second = null;
+		$this->listen(
+			function () use ( &$second ): void {
+				$second = $second ?? $this->runner()->run( false );
+			}
+		);
+		$this->change( 3 );
+		$this->assertSame( array( 'events' => 2, 'letters' => 0 ), $this->runner( new Limits( 60, 2 ) )->run( false ) );
+		$this->assertSame( 'ticketd_feed_busy', $second->get_error_code() );
+		$this->assertSame( array( 1, 2 ), $this->heard );
+		$this->fake->feed_read( Runner::CONSUMER, 'other', array( 'lease_ms' => 60000 ) );
+		$notes        = array();
+		$limits       = new Limits( 60, 1 );
+		$this->pauses = array();
+		$runner       = new Runner(
+			Plugin::instance()->api(),
+			$limits,
+			function ( int $seconds ): void {
+				$this->now     += 20 * $seconds;
+				$this->pauses[] = $seconds;
+			}
+		);
+		$note         = static function ( string $text ) use ( &$notes ): void {
+			$notes[] = $text;
+		};
+		$this->assertSame( array( 'events' => 1, 'letters' => 0 ), $runner->run( true, $note ) );
+		$this->assertSame( array( 2, 2 ), $this->pauses );
+		$this->assertSame( array( 'Another process follows the feed.' ), $notes );
+		$this->assertSame( array( 1, 2, 3 ), $this->heard );
+	}
+
+	/**
+	 * Who has lost the lease while a listener took too long says so, and the event comes again, first.
+	 */
+	public function test_a_lease_that_ended(): void {
+		$this->listen(
+			function (): void {
+				if ( 1 === count( $this->heard ) ) {
+					$this->now += 61;
+					$this->fake->feed_read( Runner::CONSUMER, 'other', array( 'lease_ms' => 1000 ) );
+				}
+			}
+		);
+		$this->change( 2 );
+		$this->assertSame( 'ticketd_conflict', $this->runner()->run( false )->get_error_code() );
+		$this->now += 2;
+		$this->assertSame( array( 'events' => 2, 'letters' => 0 ), $this->runner()->run( false ) );
+		$this->assertSame( array( 1, 1, 2 ), $this->heard );
+	}
+
+	/**
+	 * The limits end a runner between two events, and it gives the position back. A signal does.
+	 */
+	public function test_limits(): void {
+		$limits = new Limits( 60 );
+		$this->listen( array( $limits, 'stop' ) );
+		$this->change( 3 );
+		$this->assertSame( 1, $this->runner( $limits )->run( true )['events'] );
+		$this->assertSame( 0, $this->runner( new Limits( 60, PHP_INT_MAX, 1 ) )->run( true )['events'] );
+		$this->assertSame( 0, $this->runner( new Limits( 0 ) )->run( true )['events'] );
+		$this->assertSame( 'feed_ack', array_slice( $this->fake->calls(), -1 )[0][0] );
+		$this->assertSame( array( 'release' => true ), array_slice( $this->fake->calls(), -1 )[0][1][2] );
+		$this->fake->fail_next( 'unknown_method' );
+		$this->assertSame( 'ticketd_unknown_method', $this->runner()->run( true )->get_error_code() );
+		$this->fake->fail_next( 'unavailable', 2 );
+		$this->pauses = array();
+		$this->runner( new Limits( 60, 1 ) )->run( true );
+		$this->assertSame( array( 2, 2 ), $this->pauses );
+	}
+
+	/**
+	 * A listener that ends the process: the position is given back, the event is not acknowledged. The daemon counts
+	 * its deliveries, and after five of them the next event's turn comes.
+	 */
+	public function test_a_listener_that_exits(): void {
+		$peer  = new Peer(
+			array(
+				array(
+					array( 'frame' ),
+					array( 'send', Peer::reply( 1, null, array( 'events' => array( array( 'id' => '1-1', 'kind' => 'updated', 'cursor' => 'c1', 'ticket' => 1, 'revision' => 1 ) ) ) ) ),
+					array( 'frame' ),
+					array( 'send', Peer::reply( 2, null, array() ) ),
+					array( 'hold' ),
+				),
+			)
+		);
+		$code  = sprintf( 'require %s;', var_export( dirname( __DIR__ ) . '/bootstrap.php', true ) )
+			. 'add_filter( "ticketd_socket", fn() => $argv[1] ); add_filter( "ticketd_spool", "__return_empty_string" );'
+			. 'add_action( "ticketd_feed_event", function () { exit( 0 ); } );'
+			. '( new Ticketd\WordPress\Feed\Cron( Ticketd\WordPress\Plugin::instance()->api() ) )->run(); echo "went on\n";';
+		$child = new Child( $code, array( $peer->socket ) );
+		$this->assertSame( '', $child->line() );
+		$frames = array();
+		for ( $n = 0; $n < 2; $n++ ) {
+			$frames[] = ( new \Ticketd\Client\PureCodec() )->decode( substr( hex2bin( $peer->frame() ), 4 ) );
+		}
+		$this->assertSame( array( 'consumer' => 'wordpress', 'token' => $frames[0][3]['token'], 'limit' => 50, 'lease_ms' => 60000 ), $frames[0][3] );
+		$this->assertSame( array( 'feed_ack', array( 'consumer' => 'wordpress', 'token' => $frames[0][3]['token'], 'release' => true ) ), array_slice( $frames[1], 2 ) );
+
+		$this->listen();
+		$this->change( 2 );
+		for ( $n = 1; $n <= 5; $n++ ) {
+			$this->assertSame( $n, $this->fake->feed_read( Runner::CONSUMER, "dies$n" )['events'][0]['delivery'] );
+			$this->fake->feed_ack( Runner::CONSUMER, "dies$n", array( 'release' => true ) );
+		}
+		$this->assertSame( 1, $this->runner()->run( false )['events'] );
+		$this->assertSame( array( 2 ), $this->heard );
+		$this->assertSame( array( '1-1' ), array_column( $this->fake->feed_letters( Runner::CONSUMER ), 'id' ) );
+	}
+
+	/**
+	 * WP-Cron is asked for where a plugin listens and the daemon has a feed; a run does 200 events at most.
+	 */
+	public function test_wp_cron(): void {
+		$cron      = new Cron( Plugin::instance()->api() );
+		$scheduled = array();
+		$schedule  = static function ( $pre, object $event ) use ( &$scheduled ): bool {
+			$scheduled[] = array( $event->hook, $event->schedule, $event->interval );
+			return true;
+		};
+		add_filter( 'pre_schedule_event', $schedule, 10, 2 );
+		$cron->schedule();
+		$this->assertNull( $cron->run() );
+		$this->listen();
+		$cron->schedule();
+		Site::features( array( 'by' ) );
+		$cron->schedule();
+		remove_filter( 'pre_schedule_event', $schedule );
+		$this->assertSame( array( array( 'ticketd_feed', 'ticketd_minute', 60 ) ), $scheduled );
+		$this->change( 201 );
+		$this->assertSame( 200, $cron->run()['events'] );
+		$this->assertSame( 1, $cron->run()['events'] );
+		$this->assertSame( range( 1, 201 ), $this->heard );
+	}
+
+	/**
+	 * The command, which fails where nobody listens.
+	 */
+	public function test_the_command(): void {
+		$command = new FeedCommand( Plugin::instance()->api() );
+		try {
+			$command->work( array(), array() );
+			$this->fail( 'it went on' );
+		} catch ( \RuntimeException $error ) {
+			$this->assertStringContainsString( 'No plugin follows the feed', $error->getMessage() );
+		}
+		$this->listen();
+		$this->change( 3 );
+		$command->work( array(), array( 'once' => true, 'memory' => '4096' ) );
+		$this->assertSame( array( 1, 2, 3 ), $this->heard );
+	}
+}
