@@ -70,6 +70,7 @@ final class Checks {
 		$this->check_cron();
 		$this->check_drop_in();
 		$this->check_metadata();
+		$this->check_secret();
 		return $this->findings;
 	}
 
@@ -400,6 +401,19 @@ final class Checks {
 		} else {
 			/* translators: %s: ok, flushed, or away */
 			$this->good( 'watchdog', 'site', sprintf( __( 'Watchdog: %s', 'ticketd' ), $report['state'] ) );
+		}
+	}
+
+	/**
+	 * Checks the secret of the feed's webhook.
+	 */
+	private function check_secret(): void {
+		$name = Feed\Webhook::CONSTANT;
+		if ( defined( $name ) && null === Feed\Webhook::keys( constant( $name ) ) ) {
+			$title = __( 'The feed\'s webhook is off', 'ticketd' );
+			/* translators: %s: name of a constant */
+			$text = __( '%s must be whsec_ and 24 to 64 bytes in base64: use "ticketd feed secret".', 'ticketd' );
+			$this->add( 'feed-secret', 'site', 'error', $title, sprintf( $text, $name ) );
 		}
 	}
 

@@ -87,6 +87,10 @@ final class Plugin {
 				$tickets = new RestController( $this->api );
 				$tickets->register_routes();
 				( new RestHistory( $this->api, $tickets ) )->register_routes();
+				$secret = defined( 'TICKETD_FEED_SECRET' ) ? Feed\Webhook::keys( \TICKETD_FEED_SECRET ) : null;
+				if ( null !== $secret ) {
+					( new Feed\Webhook( $secret ) )->register_routes();
+				}
 				( new Admin\Operations( $this->api ) )->register_routes();
 			}
 		);
