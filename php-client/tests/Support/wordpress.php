@@ -30,6 +30,10 @@ foreach ( array( 'MINUTE' => 60, 'HOUR' => 3600, 'DAY' => 86400, 'WEEK' => 60480
 	define( $ticketd_unit . '_IN_SECONDS', $ticketd_seconds );
 }
 
+foreach ( array( 'KB', 'MB', 'GB', 'TB', 'PB', 'EB', 'ZB', 'YB' ) as $ticketd_power => $ticketd_unit ) {
+	define( $ticketd_unit . '_IN_BYTES', 1024 ** ( $ticketd_power + 1 ) );
+}
+
 // What wp-settings.php would set before it loads these.
 $GLOBALS['wp_plugin_paths'] = array();
 $GLOBALS['blog_id']         = 1;

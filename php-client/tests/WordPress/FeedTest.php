@@ -11,12 +11,14 @@ use Ticketd\Client\FakeClient;
 use Ticketd\Tests\Support\Child;
 use Ticketd\Tests\Support\Peer;
 use Ticketd\Tests\Support\Site;
-use Ticketd\WordPress\Api;
+use Ticketd\WordPress\Checks;
 use Ticketd\WordPress\Cli\FeedCommand;
 use Ticketd\WordPress\Feed\Cron;
 use Ticketd\WordPress\Feed\Limits;
 use Ticketd\WordPress\Feed\Runner;
+use Ticketd\WordPress\Health;
 use Ticketd\WordPress\Plugin;
+use Ticketd\WordPress\Settings;
 
 /**
  * Every event reaches the listeners, in order; what a listener does wrong harms no other event.
@@ -343,5 +345,86 @@ final class FeedTest extends SiteTestCase {
 		$this->change( 3 );
 		$command->work( array(), array( 'once' => true, 'memory' => '4096' ) );
 		$this->assertSame( array( 1, 2, 3 ), $this->heard );
+	}
+
+	/**
+	 * What the screen, REST, WP-CLI and Site Health say of a feed in trouble. A site without a feed is asked nothing.
+	 */
+	public function test_the_state_of_the_feed(): void {
+		$this->assertSame( array(), $this->findings() );
+		Site::features( array( 'feed', 'feed_status', 'history' ) );
+		$state = array(
+			'enabled'      => true,
+			'destinations' => array(
+				array( 'name' => 'wordpress', 'kind' => 'pull', 'state' => 'up', 'lag_events' => 3, 'lag_ms' => 1200, 'sent' => 1000 ),
+				array( 'name' => 'crm', 'kind' => 'webhook', 'state' => 'paused', 'reason' => '410 from https://u:p@crm.example' ),
+				array( 'name' => 'bus', 'kind' => 'amqp', 'state' => 'retrying', 'reason' => 'dial tcp', 'held' => 2 ),
+				array( 'name' => 'lake', 'kind' => 'kafka', 'state' => 'up', 'letters' => 4, 'gaps' => 1 ),
+				array( 'name' => 'late', 'kind' => 'pull', 'state' => 'up', 'lag_events' => 1, 'lag_ms' => 900000 ),
+			),
+			'history'      => array( 'enabled' => true, 'rows' => 12, 'bytes' => 2048 ),
+		);
+		$want  = array(
+			'feed-wordpress' => array( 'good', 'wordpress: up; events behind: 3, lag 1.2 s.' ),
+			'feed-crm'       => array( 'error', 'crm: takes no events: 410 from https://***:***@crm.example' ),
+			'feed-bus'       => array( 'warning', 'bus: does not answer, tried again; refused and tried again: 2: dial tcp' ),
+			'feed-lake'      => array( 'warning', 'lake: up; letters: 4; gaps: 1. See "ticketd feed dead list lake" and "ticketd feed snapshot lake".' ),
+			'feed-late'      => array( 'error', 'late: up; events behind: 1, lag 15 mins.' ),
+			'history'        => array( 'good', 'History: 12 changes, 2.0 KB, lag 0 s.' ),
+		);
+		Plugin::instance()->api()->use_client( null );
+		$this->daemon( array( null, $state ), array( null, $state ) );
+		$this->assertSame( $want, $this->findings() );
+		$this->assertSame( array( 'feed_status', array() ), $this->request() );
+		$command          = new FeedCommand( Plugin::instance()->api() );
+		\WP_CLI::$printed = array();
+		$command->list_( array(), array( 'format' => 'json' ) );
+		$row = \WP_CLI::$printed[0][1][0];
+		$this->assertSame( array( 'wordpress', 3, '' ), array( $row['name'], $row['lag_events'], $row['reason'] ) );
+	}
+
+	/**
+	 * The findings about the feed.
+	 *
+	 * @return array[] By check, state and message.
+	 */
+	private function findings(): array {
+		$checks = new Checks( new Health( Plugin::instance()->api() ), new Settings() );
+		$check  = new \ReflectionMethod( $checks, 'check_feed' );
+		$check->setAccessible( true );
+		$check->invoke( $checks );
+		$found = new \ReflectionProperty( $checks, 'findings' );
+		$found->setAccessible( true );
+		$rows = array();
+		foreach ( $found->getValue( $checks ) as $finding ) {
+			$this->assertSame( 'feed', $finding['area'] );
+			$rows[ $finding['check'] ] = array( $finding['state'], $finding['message'] );
+		}
+		return $rows;
+	}
+
+	/**
+	 * Managers ask for the feed's state over REST, and pause and resume destinations; WP-CLI does the same.
+	 */
+	public function test_operations(): void {
+		$ask                = static function ( string $method, string $path ): \WP_REST_Response {
+			return rest_get_server()->dispatch( new \WP_REST_Request( $method, '/ticketd/v1/operations/feed' . $path ) );
+		};
+		Site::$capabilities = array( 'ticketd_edit_tickets' );
+		$this->assertSame( array( 403, 403 ), array( $ask( 'GET', '' )->get_status(), $ask( 'POST', '/wordpress/pause' )->get_status() ) );
+		Site::$capabilities = array( 'ticketd_manage' );
+		$this->assertSame( array( 'name' => 'wordpress', 'action' => 'pause' ), $ask( 'POST', '/wordpress/pause' )->get_data() );
+		$this->assertSame( 'stopped', $ask( 'GET', '' )->get_data()['destinations'][0]['state'] );
+		$this->listen();
+		$this->change( 1 );
+		$this->assertSame( 'ticketd_feed_busy', $this->runner()->run( false )->get_error_code() );
+		$this->assertSame( 404, $ask( 'POST', '/nothing/resume' )->get_status() );
+		$this->assertSame( 404, $ask( 'POST', '/wordpress/rewind' )->get_status() );
+		$command = new FeedCommand( Plugin::instance()->api() );
+		$command->resume( array( 'wordpress' ) );
+		$this->assertSame( 1, $this->runner()->run( false )['events'] );
+		$command->test( array( 'wordpress' ) );
+		$command->pause( array( 'wordpress' ) );
+		$this->assertSame( array( 'feed_control', array( 'wordpress', 'pause' ) ), array_slice( $this->fake->calls(), -1 )[0] );
 	}
 }

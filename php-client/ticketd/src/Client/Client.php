@@ -390,6 +390,30 @@ final class Client implements ClientInterface {
 	}
 
 	/**
+	 * Asks how the feed, its destinations and the history are.
+	 *
+	 * @return array{enabled: bool, backlog: int, backlog_bytes: int, destinations: array[], history: array} Each
+	 *         destination has `name`, `kind`, `state` (`up`, `retrying`, `paused`: it takes no events, `stopped`: by an
+	 *         operator, `elsewhere`: another host serves it, `waiting`: the store or MySQL is away), `reason`,
+	 *         `since_ms`, `lag_events`, `lag_ms`, `held` (events that it refuses and that are still tried), `letters`
+	 *         (events that are given up), `gaps` and `sent`. The history has `enabled`, `rows`, `bytes`, `lag_ms` and
+	 *         `keep_ms`.
+	 */
+	public function feed_status(): array {
+		return $this->call( $this->request( 'feed_status', array() ), 'feed' );
+	}
+
+	/**
+	 * Tries, pauses or resumes a destination of the feed.
+	 *
+	 * @param string $name   The destination's name.
+	 * @param string $action `test`: send a test event. `pause`: events wait. `resume`: events are sent again.
+	 */
+	public function feed_control( string $name, string $action ): void {
+		$this->call( $this->request( 'feed_control', compact( 'name', 'action' ) ), 'status' );
+	}
+
+	/**
 	 * Flushes changes to MySQL now and waits until MySQL has them.
 	 *
 	 * @param int[]         $ids        Ticket ids, at most 1,000; empty: every changed ticket.

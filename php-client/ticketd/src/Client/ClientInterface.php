@@ -163,6 +163,19 @@ interface ClientInterface {
 	public function feed_ack( string $consumer, string $token, array $args ): void;
 
 	/**
+	 * Asks how the feed, its destinations and the history are; see Client::feed_status().
+	 */
+	public function feed_status(): array;
+
+	/**
+	 * Tries, pauses or resumes a destination of the feed.
+	 *
+	 * @param string $name   The destination's name.
+	 * @param string $action `test`, `pause` or `resume`.
+	 */
+	public function feed_control( string $name, string $action ): void;
+
+	/**
 	 * Flushes changes to MySQL now and waits until MySQL has them.
 	 *
 	 * @param int[]         $ids        Ticket ids, at most 1,000; empty: every changed ticket.

@@ -181,7 +181,7 @@ final class FakeClient implements ClientInterface {
 		return array(
 			'version'  => 'fake',
 			'protocol' => Protocol::VERSION,
-			'features' => array( 'by', 'erase', 'feed', 'history' ),
+			'features' => array( 'by', 'erase', 'feed', 'feed_status', 'history' ),
 		);
 	}
 
@@ -438,6 +438,28 @@ final class FakeClient implements ClientInterface {
 	 */
 	public function feed_letters( string $consumer ): array {
 		return $this->feed->letters( $consumer );
+	}
+
+	/**
+	 * Asks how the feed is; see Client::feed_status(). The fake's destinations are those who have called feed_read().
+	 */
+	public function feed_status(): array {
+		$this->called( 'feed_status' );
+		return $this->feed->status();
+	}
+
+	/**
+	 * Tries, pauses or resumes a destination of the feed; see Client::feed_control().
+	 *
+	 * @param string $name   The destination's name.
+	 * @param string $action `test`, `pause` or `resume`.
+	 * @throws DaemonException If there is no such destination.
+	 */
+	public function feed_control( string $name, string $action ): void {
+		$this->called( 'feed_control', $name, $action );
+		if ( ! $this->feed->control( $name, $action ) ) {
+			throw self::error( 'not_found', sprintf( 'There is no destination %s.', $name ), false, 'name' );
+		}
 	}
 
 	/**

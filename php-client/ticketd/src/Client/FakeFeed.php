@@ -26,9 +26,9 @@ final class FakeFeed {
 
 	/**
 	 * By consumer's name: the number of the last event that it has acknowledged, the token of its runner, when the
-	 * runner's lease ends, how often the next event was delivered, and the letters.
+	 * runner's lease ends, how often the next event was delivered, the letters, and whether it is paused.
 	 *
-	 * @var array<string, array{position: int, token: string, until: int, delivery: int, letters: array[]}>
+	 * @var array<string, array>
 	 */
 	private array $consumers = array();
 
@@ -149,9 +149,10 @@ final class FakeFeed {
 			'token'    => '',
 			'until'    => 0,
 			'delivery' => 0,
-			'letters'  => array(),
+			'letters'    => array(),
+			'is_stopped' => false,
 		);
-		if ( $state['token'] !== $token && $state['until'] > $now ) {
+		if ( $state['is_stopped'] || ( $state['token'] !== $token && $state['until'] > $now ) ) {
 			return array(
 				'events' => array(),
 				'busy'   => true,
@@ -221,20 +222,46 @@ final class FakeFeed {
 	}
 
 	/**
-	 * How many events a consumer has not acknowledged.
-	 *
-	 * @param string $consumer The consumer's name.
+	 * How the feed is; see Client::feed_status().
 	 */
-	public function lag( string $consumer ): int {
-		return count( $this->events ) - ( $this->consumers[ $consumer ]['position'] ?? count( $this->events ) );
+	public function status(): array {
+		$destinations = array();
+		foreach ( $this->consumers as $name => $state ) {
+			$destinations[] = array(
+				'name'       => (string) $name,
+				'kind'       => 'pull',
+				'state'      => $state['is_stopped'] ? 'stopped' : 'up',
+				'lag_events' => count( $this->events ) - $state['position'],
+				'letters'    => count( $state['letters'] ),
+				'sent'       => $state['position'],
+			);
+		}
+		return Result::feed(
+			array(
+				'enabled'      => true,
+				'destinations' => $destinations,
+				'history'      => array(
+					'enabled' => true,
+					'rows'    => count( $this->events ),
+				),
+			)
+		);
 	}
 
 	/**
-	 * The names of the consumers.
+	 * Pauses or resumes a consumer.
 	 *
-	 * @return string[]
+	 * @param string $name   The consumer's name.
+	 * @param string $action `test`, `pause` or `resume`.
+	 * @return bool Whether there is one.
 	 */
-	public function consumers(): array {
-		return array_map( 'strval', array_keys( $this->consumers ) );
+	public function control( string $name, string $action ): bool {
+		if ( ! isset( $this->consumers[ $name ] ) ) {
+			return false;
+		}
+		if ( 'test' !== $action ) {
+			$this->consumers[ $name ]['is_stopped'] = 'pause' === $action;
+		}
+		return true;
 	}
 }

@@ -276,6 +276,31 @@ final class Result {
 	}
 
 	/**
+	 * Reads the result of `feed_status`.
+	 *
+	 * @param array $result The result.
+	 * @return array{enabled: bool, backlog: int, backlog_bytes: int, destinations: array[], history: array}
+	 */
+	public static function feed( array $result ): array {
+		$numbers      = array( 'since_ms', 'lag_events', 'lag_ms', 'held', 'letters', 'gaps', 'sent' );
+		$texts        = array( 'name', 'kind', 'state', 'reason' );
+		$known        = array_fill_keys( $texts, '' ) + array_fill_keys( $numbers, 0 );
+		$destinations = array();
+		foreach ( array_filter( self::all( $result, 'destinations' ), 'is_array' ) as $destination ) {
+			$destinations[] = array_replace( $known, $destination );
+		}
+		$history = array_fill_keys( array( 'rows', 'bytes', 'lag_ms', 'keep_ms' ), 0 );
+		return array(
+			'destinations' => $destinations,
+			'history'      => (array) ( $result['history'] ?? array() ) + array( 'enabled' => false ) + $history,
+		) + $result + array(
+			'enabled'       => false,
+			'backlog'       => 0,
+			'backlog_bytes' => 0,
+		);
+	}
+
+	/**
 	 * Reads the result of `history`.
 	 *
 	 * @param array $result The result.

@@ -304,6 +304,23 @@ final class SpoolingClient implements ClientInterface {
 	}
 
 	/**
+	 * Asks how the feed is; see Client::feed_status().
+	 */
+	public function feed_status(): array {
+		return $this->client->feed_status();
+	}
+
+	/**
+	 * Tries, pauses or resumes a destination of the feed; see Client::feed_control().
+	 *
+	 * @param string $name   The destination's name.
+	 * @param string $action `test`, `pause` or `resume`.
+	 */
+	public function feed_control( string $name, string $action ): void {
+		$this->client->feed_control( $name, $action );
+	}
+
+	/**
 	 * Flushes changes to MySQL; see Client::flush().
 	 *
 	 * @param int[]         $ids        Ticket ids; empty: every changed ticket.

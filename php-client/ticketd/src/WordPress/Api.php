@@ -449,6 +449,26 @@ final class Api {
 	}
 
 	/**
+	 * Asks how the feed, its destinations and the history are.
+	 *
+	 * @return array|\WP_Error
+	 */
+	public function feed_status() {
+		return $this->attempt( 'feed_status' );
+	}
+
+	/**
+	 * Tries, pauses or resumes a destination of the feed.
+	 *
+	 * @param string $name   The destination's name.
+	 * @param string $action `test`, `pause` or `resume`.
+	 * @return \WP_Error|null
+	 */
+	public function feed_control( string $name, string $action ): ?\WP_Error {
+		return $this->attempt( 'feed_control', array( $name, $action ) );
+	}
+
+	/**
 	 * Flushes changes to MySQL now.
 	 *
 	 * @param int[]         $ids        Ticket ids; empty: every changed ticket.

@@ -71,6 +71,7 @@ final class Checks {
 		$this->check_drop_in();
 		$this->check_metadata();
 		$this->check_secret();
+		$this->check_feed();
 		return $this->findings;
 	}
 
@@ -401,6 +402,60 @@ final class Checks {
 		} else {
 			/* translators: %s: ok, flushed, or away */
 			$this->good( 'watchdog', 'site', sprintf( __( 'Watchdog: %s', 'ticketd' ), $report['state'] ) );
+		}
+	}
+
+	/**
+	 * Checks the feed's destinations and the history, where the site has them.
+	 */
+	private function check_feed(): void {
+		$feed = $this->health->feed();
+		if ( null === $feed || is_wp_error( $feed ) ) {
+			return; // What is not there needs no check, and another check says that the daemon does not answer.
+		}
+		foreach ( $feed['destinations'] as $destination ) {
+			$this->check_destination( $destination );
+		}
+		if ( $feed['history']['enabled'] ) {
+			/* translators: 1: number of changes, 2: a size, e.g. "12 KB", 3: a time, e.g. "5 mins" */
+			$text = __( 'History: %1$s changes, %2$s, lag %3$s.', 'ticketd' );
+			$text = sprintf(
+				$text,
+				number_format_i18n( $feed['history']['rows'] ),
+				Format::size( $feed['history']['bytes'] ),
+				Format::duration( $feed['history']['lag_ms'] )
+			);
+			$this->good( 'history', 'feed', $text );
+		}
+	}
+
+	/**
+	 * Checks a destination of the feed.
+	 *
+	 * @param array $destination The destination.
+	 */
+	private function check_destination( array $destination ): void {
+		$name  = 'feed-' . $destination['name'];
+		$title = __( 'A destination of the change feed does not get its events', 'ticketd' );
+		/* translators: 1: name of a destination, 2: its state and lag */
+		$text    = sprintf( __( '%1$s: %2$s', 'ticketd' ), $destination['name'], Format::destination( $destination ) );
+		$is_late = $destination['lag_ms'] >= 1000 * $this->overdue_seconds();
+		if ( 'paused' === $destination['state'] || $is_late ) {
+			$this->add( $name, 'feed', 'error', $title, $text );
+		} elseif ( in_array( $destination['state'], array( 'stopped', 'retrying' ), true ) ) {
+			$this->add( $name, 'feed', 'warning', $title, $text );
+		} elseif ( $destination['letters'] > 0 || $destination['gaps'] > 0 ) {
+			$title = __( 'A destination of the change feed has missed events', 'ticketd' );
+			/* translators: 1, 2: commands */
+			$more = __( 'See "%1$s" and "%2$s".', 'ticketd' );
+			$more = sprintf(
+				$more,
+				'ticketd feed dead list ' . $destination['name'],
+				'ticketd feed snapshot ' . $destination['name']
+			);
+			$this->add( $name, 'feed', 'warning', $title, "$text $more" );
+		} else {
+			$this->good( $name, 'feed', $text );
 		}
 	}
 

@@ -56,6 +56,44 @@ final class Format {
 	}
 
 	/**
+	 * The state of a destination of the feed.
+	 *
+	 * @param array $destination The destination.
+	 */
+	public static function destination( array $destination ): string {
+		$states = array(
+			'up'        => __( 'up', 'ticketd' ),
+			'retrying'  => __( 'does not answer, tried again', 'ticketd' ),
+			'paused'    => __( 'takes no events', 'ticketd' ),
+			'stopped'   => __( 'paused by an operator', 'ticketd' ),
+			'elsewhere' => __( 'served by another host', 'ticketd' ),
+			'waiting'   => __( 'waits for the store or the database', 'ticketd' ),
+		);
+		$parts  = array( $states[ $destination['state'] ] ?? $destination['state'] );
+		if ( $destination['lag_events'] > 0 ) {
+			/* translators: 1: number of events, 2: a time, e.g. "5 mins" */
+			$text    = __( 'events behind: %1$s, lag %2$s', 'ticketd' );
+			$lag     = number_format_i18n( $destination['lag_events'] );
+			$parts[] = sprintf( $text, $lag, self::duration( $destination['lag_ms'] ) );
+		}
+		$counts = array(
+			/* translators: %s: number of events */
+			'held'    => __( 'refused and tried again: %s', 'ticketd' ),
+			/* translators: %s: number of events */
+			'letters' => __( 'letters: %s', 'ticketd' ),
+			/* translators: %s: number of gaps */
+			'gaps'    => __( 'gaps: %s', 'ticketd' ),
+		);
+		foreach ( $counts as $key => $text ) {
+			if ( $destination[ $key ] > 0 ) {
+				$parts[] = sprintf( $text, number_format_i18n( $destination[ $key ] ) );
+			}
+		}
+		$reason = 'up' === $destination['state'] ? '' : self::masked( (string) $destination['reason'] );
+		return implode( '; ', $parts ) . ( '' === $reason ? '.' : ": $reason" );
+	}
+
+	/**
 	 * Hides text that looks like a password, or a user's name before it.
 	 *
 	 * @param string $text A text from elsewhere.

@@ -38,6 +38,32 @@ final class Health {
 	}
 
 	/**
+	 * The feed's state, or why it is missing; null before it was asked for.
+	 *
+	 * @var array|\WP_Error|null
+	 */
+	private $feed = null;
+
+	/**
+	 * Whether the site has a feed or a history, as far as it knows.
+	 */
+	public function has_feed(): bool {
+		return $this->api->can( 'feed_status' ) && ( $this->api->can( 'feed' ) || $this->api->can( 'history' ) );
+	}
+
+	/**
+	 * The feed's state.
+	 *
+	 * @return array|\WP_Error|null Null where the site has neither a feed nor a history.
+	 */
+	public function feed() {
+		if ( null === $this->feed && $this->has_feed() ) {
+			$this->feed = $this->api->feed_status();
+		}
+		return $this->feed;
+	}
+
+	/**
 	 * The daemon's status, with all keys that the screens show.
 	 *
 	 * @return array|\WP_Error

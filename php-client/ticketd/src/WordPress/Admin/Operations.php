@@ -16,7 +16,7 @@ defined( 'ABSPATH' ) || exit;
 
 /**
  * Serves `/wp-json/ticketd/v1/operations/status` and `/flush`, for the status screen's script, and the same flush to
- * a form, for browsers without scripts.
+ * a form, for browsers without scripts; and `/operations/feed`, for managers' own scripts.
  *
  * A flush waits for the database, longer than a web server may let a request live. So a request ends after a while
  * and reports its progress; the script sends requests until no changes are left, and watches the status meanwhile.
@@ -49,6 +49,7 @@ final class Operations {
 	 * Registers the routes.
 	 */
 	public function register_routes(): void {
+		$this->register_feed();
 		$routes = array(
 			'status' => array( \WP_REST_Server::READABLE, 'status' ),
 			'flush'  => array( \WP_REST_Server::CREATABLE, 'flush' ),
@@ -64,6 +65,45 @@ final class Operations {
 				)
 			);
 		}
+	}
+
+	/**
+	 * Registers the routes of the feed.
+	 */
+	private function register_feed(): void {
+		$permission = array( $this, 'check_permission' );
+		register_rest_route(
+			'ticketd/v1',
+			'/operations/feed',
+			array(
+				'methods'             => \WP_REST_Server::READABLE,
+				'callback'            => RestQuery::strict( array( $this->api, 'feed_status' ) ),
+				'permission_callback' => $permission,
+			)
+		);
+		register_rest_route(
+			'ticketd/v1',
+			'/operations/feed/(?P<name>[A-Za-z0-9._-]{1,64})/(?P<action>test|pause|resume)',
+			array(
+				'methods'             => \WP_REST_Server::CREATABLE,
+				'callback'            => RestQuery::strict( array( $this, 'control_feed' ) ),
+				'permission_callback' => $permission,
+			)
+		);
+	}
+
+	/**
+	 * Tries, pauses or resumes a destination of the feed.
+	 *
+	 * @param \WP_REST_Request $request The request.
+	 * @return array|\WP_Error The name and what was done.
+	 */
+	public function control_feed( \WP_REST_Request $request ) {
+		$done = array(
+			'name'   => (string) $request['name'],
+			'action' => (string) $request['action'],
+		);
+		return $this->api->feed_control( $done['name'], $done['action'] ) ?? $done;
 	}
 
 	/**

@@ -64,6 +64,7 @@ final class SiteHealth {
 			'lag'        => __( 'ticketd flushes changes of tickets to the database', 'ticketd' ),
 			'spool'      => __( 'PHP can spool changes of tickets', 'ticketd' ),
 			'site'       => __( 'PHP and WP-Cron are ready for ticketd', 'ticketd' ),
+			'feed'       => __( 'The change feed reaches its destinations', 'ticketd' ),
 		);
 	}
 
@@ -73,7 +74,11 @@ final class SiteHealth {
 	 * @param array $tests WordPress' tests.
 	 */
 	public function add_tests( array $tests ): array {
-		foreach ( self::areas() as $area => $label ) {
+		$areas = self::areas();
+		if ( ! $this->health->has_feed() ) {
+			unset( $areas['feed'] );
+		}
+		foreach ( $areas as $area => $label ) {
 			$tests['direct'][ 'ticketd_' . $area ] = array(
 				'label' => $label,
 				'test'  => fn(): array => $this->test( $area ),

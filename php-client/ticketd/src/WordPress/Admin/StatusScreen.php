@@ -10,6 +10,7 @@ namespace Ticketd\WordPress\Admin;
 use Ticketd\Client\Spool;
 use Ticketd\WordPress\Capabilities;
 use Ticketd\WordPress\Checks;
+use Ticketd\WordPress\Format;
 use Ticketd\WordPress\Health;
 use Ticketd\WordPress\Settings;
 
@@ -71,6 +72,7 @@ final class StatusScreen {
 			$this->show_flush();
 			$this->show_charts();
 			$this->show_table( StatusTable::values( $status ) );
+			$this->show_destinations();
 		} else {
 			self::show_spool();
 		}
@@ -184,6 +186,43 @@ final class StatusScreen {
 			echo '</tbody></table></section>';
 		}
 		echo '</div>';
+	}
+
+	/**
+	 * Prints the feed's destinations, where the site has a feed.
+	 */
+	private function show_destinations(): void {
+		$feed = $this->health->feed();
+		if ( ! is_array( $feed ) || array() === $feed['destinations'] ) {
+			return;
+		}
+		$columns = array(
+			__( 'Destination', 'ticketd' ),
+			__( 'Kind', 'ticketd' ),
+			__( 'State', 'ticketd' ),
+			__( 'Events sent', 'ticketd' ),
+		);
+		printf( '<h2 id="ticketd-feed-title">%s</h2>', esc_html__( 'Change feed', 'ticketd' ) );
+		echo '<table class="widefat striped" id="ticketd-feed" aria-labelledby="ticketd-feed-title"><thead><tr>';
+		foreach ( $columns as $column ) {
+			printf( '<th scope="col">%s</th>', esc_html( $column ) );
+		}
+		echo '</tr></thead><tbody>';
+		foreach ( $feed['destinations'] as $destination ) {
+			printf(
+				'<tr><th scope="row">%s</th><td>%s</td><td>%s</td><td>%s</td></tr>',
+				esc_html( $destination['name'] ),
+				esc_html( $destination['kind'] ),
+				esc_html( Format::destination( $destination ) ),
+				esc_html( number_format_i18n( $destination['sent'] ) )
+			);
+		}
+		echo '</tbody></table>';
+		printf(
+			'<p class="description">%s</p>',
+			/* translators: %s: a command */
+			esc_html( sprintf( __( 'Pause, resume or try a destination with "%s".', 'ticketd' ), 'wp ticketd feed' ) )
+		);
 	}
 
 	/**

@@ -19,6 +19,20 @@ defined( 'ABSPATH' ) || exit;
  */
 final class FeedCommand {
 
+	/** The columns of the list. */
+	private const COLUMNS = array(
+		'name',
+		'kind',
+		'state',
+		'lag_events',
+		'lag_ms',
+		'held',
+		'letters',
+		'gaps',
+		'sent',
+		'reason',
+	);
+
 	/**
 	 * The daemon's API.
 	 *
@@ -33,6 +47,114 @@ final class FeedCommand {
 	 */
 	public function __construct( Api $api ) {
 		$this->api = $api;
+	}
+
+	/**
+	 * Prints the feed's destinations: their states, what they lag behind, what they refused.
+	 *
+	 * ## OPTIONS
+	 *
+	 * [--field=<field>]
+	 * : Print the values of this field alone.
+	 *
+	 * [--fields=<fields>]
+	 * : The fields to print, separated by commas.
+	 *
+	 * [--format=<format>]
+	 * : The output format.
+	 * ---
+	 * default: table
+	 * options:
+	 *   - table
+	 *   - json
+	 *   - csv
+	 *   - yaml
+	 *   - count
+	 * ---
+	 *
+	 * ## EXAMPLES
+	 *
+	 *     $ wp ticketd feed list
+	 *
+	 * @subcommand list
+	 *
+	 * @param string[] $args       None.
+	 * @param array    $assoc_args Options.
+	 */
+	public function list_( array $args, array $assoc_args ): void {
+		$feed = $this->api->feed_status();
+		Output::fail_on_error( $feed );
+		Output::rows( $feed['destinations'], $assoc_args, self::COLUMNS );
+		if ( ! $feed['enabled'] ) {
+			\WP_CLI::warning( __( 'The feed of this site is switched off.', 'ticketd' ) );
+		}
+	}
+
+	/**
+	 * Sends a test event to a destination.
+	 *
+	 * ## OPTIONS
+	 *
+	 * <destination>
+	 * : The destination's name.
+	 *
+	 * ## EXAMPLES
+	 *
+	 *     $ wp ticketd feed test crm
+	 *
+	 * @param string[] $args The name.
+	 */
+	public function test( array $args ): void {
+		$this->control( $args[0], 'test' );
+		\WP_CLI::success( __( 'A test event is sent.', 'ticketd' ) );
+	}
+
+	/**
+	 * Sends no events to a destination until it is resumed. They wait, up to the feed's bound.
+	 *
+	 * ## OPTIONS
+	 *
+	 * <destination>
+	 * : The destination's name.
+	 *
+	 * ## EXAMPLES
+	 *
+	 *     $ wp ticketd feed pause crm
+	 *
+	 * @param string[] $args The name.
+	 */
+	public function pause( array $args ): void {
+		$this->control( $args[0], 'pause' );
+		\WP_CLI::success( __( 'The destination is paused.', 'ticketd' ) );
+	}
+
+	/**
+	 * Sends events to a destination again.
+	 *
+	 * ## OPTIONS
+	 *
+	 * <destination>
+	 * : The destination's name.
+	 *
+	 * ## EXAMPLES
+	 *
+	 *     $ wp ticketd feed resume crm
+	 *
+	 * @param string[] $args The name.
+	 */
+	public function resume( array $args ): void {
+		$this->control( $args[0], 'resume' );
+		\WP_CLI::success( __( 'The destination gets events again.', 'ticketd' ) );
+	}
+
+	/**
+	 * Does something with a destination.
+	 *
+	 * @param string $name   Its name.
+	 * @param string $action What.
+	 */
+	private function control( string $name, string $action ): void {
+		Output::fail_on_error( $this->api->feed_control( $name, $action ) );
 	}
 
 	/**
@@ -75,7 +197,7 @@ final class FeedCommand {
 		$limits = new Limits(
 			Input::seconds( (string) ( $assoc_args['seconds'] ?? HOUR_IN_SECONDS ) ),
 			PHP_INT_MAX,
-			( 1 << 20 ) * Input::megabytes( (string) ( $assoc_args['memory'] ?? 128 ) )
+			MB_IN_BYTES * Input::megabytes( (string) ( $assoc_args['memory'] ?? 128 ) )
 		);
 		$limits->obey_signals();
 		$done = ( new Runner( $this->api, $limits ) )->run(
