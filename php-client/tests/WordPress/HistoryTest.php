@@ -253,7 +253,7 @@ final class HistoryTest extends SiteTestCase {
 		$command->history( array( '1' ), array() );
 		list( , $rows, $columns ) = \WP_CLI::$printed[0];
 		$this->assertSame( array( 20, 'status: 21 → 22', '2026-11-18 11:06:40' ), array( count( $rows ), $rows[0]['changes'], $rows[0]['at'] ) );
-		$this->assertSame( array( 'revision', 'at', 'kind', 'by', 'via', 'changes', 'gap' ), $columns );
+		$this->assertSame( array( 'revision', 'at', 'kind', 'by', 'via', 'changes', 'gap', 'erased' ), $columns );
 		$this->assertStringContainsString( 'Only 20 changes are printed', \WP_CLI::$warnings[0] );
 		$command->history( array( '1' ), array( 'format' => 'json', 'of' => 'status' ) );
 		$rows = \WP_CLI::$printed[1][1];

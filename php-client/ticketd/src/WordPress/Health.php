@@ -45,6 +45,13 @@ final class Health {
 	private $feed = null;
 
 	/**
+	 * Asks again what the daemon can do, for who has just changed its configuration and looks.
+	 */
+	public function learn(): void {
+		$this->api->learn();
+	}
+
+	/**
 	 * Whether the site has a feed or a history, as far as it knows.
 	 */
 	public function has_feed(): bool {

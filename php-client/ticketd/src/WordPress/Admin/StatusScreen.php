@@ -54,6 +54,7 @@ final class StatusScreen {
 		if ( ! current_user_can( Capabilities::MANAGE ) ) {
 			wp_die( esc_html__( 'Sorry, you are not allowed to manage ticketd.', 'ticketd' ), 403 );
 		}
+		$this->health->learn();
 	}
 
 	/**

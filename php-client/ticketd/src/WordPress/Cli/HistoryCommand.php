@@ -24,7 +24,7 @@ final class HistoryCommand {
 	private const SCREENFUL = 20;
 
 	/** The columns. */
-	private const COLUMNS = array( 'revision', 'at', 'kind', 'by', 'via', 'changes', 'gap' );
+	private const COLUMNS = array( 'revision', 'at', 'kind', 'by', 'via', 'changes', 'gap', 'erased' );
 
 	/**
 	 * The daemon's API.
@@ -135,14 +135,11 @@ final class HistoryCommand {
 		$changes = $is_text
 			? Format::changes( $change['changes'] )
 			: array_map( array( Format::class, 'fields' ), $change['changes'] );
-		if ( $is_text && $change['erased'] ) {
-			/* translators: %s: names of fields */
-			$changes = sprintf( __( '%s (erased)', 'ticketd' ), $changes );
-		}
 		return array(
 			'at'      => $at,
 			'changes' => 'json' === $format ? (object) $changes : $changes,
 			'gap'     => $is_text ? (int) $change['gap'] : $change['gap'],
+			'erased'  => $is_text ? (int) $change['erased'] : $change['erased'],
 		) + $change;
 	}
 }

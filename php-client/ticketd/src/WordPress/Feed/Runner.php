@@ -168,7 +168,7 @@ final class Runner {
 	 * @return array[]|\WP_Error
 	 */
 	private function next( bool $is_patient ) {
-		if ( function_exists( 'wp_cache_flush_runtime' ) ) {
+		if ( $is_patient && wp_cache_supports( 'flush_runtime' ) ) {
 			wp_cache_flush_runtime();
 		}
 		$args = array(
