@@ -154,6 +154,27 @@ final class ActorTest extends SiteTestCase {
 	}
 
 	/**
+	 * A pair of several changes that is spooled alone has the signature that the daemon has taken, and none where it
+	 * takes none: it would set the file aside.
+	 */
+	public function test_a_spooled_pair_has_what_the_daemon_takes(): void {
+		$folder = new Folder();
+		add_filter( 'ticketd_spool', static fn() => $folder->path );
+		$outcome = array( null, array( 'results' => array( 7, Peer::error( 'overloaded' ) + array( 'retryable' => true ) ) ) );
+		$refusal = array( array( 'field' => 'by' ) + Peer::error( 'invalid' ), null );
+		foreach ( array( array( $outcome ), array( $refusal, $outcome ) ) as $answers ) {
+			$this->daemon( ...$answers );
+			ticketd_set_tickets( array( 1 => array( 'status' => 'a' ), 2 => array( 'status' => 'b' ) ) );
+		}
+		$spooled = array();
+		foreach ( $folder->frames() as $name ) {
+			$params    = ( new PureCodec() )->decode( substr( $folder->contents( $name ), 4 ) )[3];
+			$spooled[] = array( $params['id'], $params['by'] ?? null );
+		}
+		$this->assertSame( array( array( 2, 'unauthenticated' ), array( 2, null ) ), $spooled );
+	}
+
+	/**
 	 * The watchdog asks what the daemon can do, and an option remembers it: the features of an older daemon are none.
 	 */
 	public function test_the_watchdog_asks(): void {
