@@ -13,6 +13,7 @@ use Ticketd\Tests\Support\Peer;
 use Ticketd\Tests\Support\Site;
 use Ticketd\WordPress\Checks;
 use Ticketd\WordPress\Cli\FeedCommand;
+use Ticketd\WordPress\Cli\FeedDeadCommand;
 use Ticketd\WordPress\Feed\Cron;
 use Ticketd\WordPress\Feed\Limits;
 use Ticketd\WordPress\Feed\Runner;
@@ -184,8 +185,8 @@ final class FeedTest extends SiteTestCase {
 		$this->assertSame( array( 'events' => 4, 'letters' => 1 ), $this->runner()->run( false ) );
 		$this->assertSame( array( 1, 2, 2, 2, 3, 3, 3, 4 ), $this->heard );
 		$this->assertSame( array( 1, 3, 1, 3 ), $this->pauses );
-		$letters = $this->fake->feed_letters( Runner::CONSUMER );
-		$this->assertSame( array( '1-2' ), array_column( $letters, 'id' ) );
+		$letters = $this->fake->feed_dead_list( Runner::CONSUMER );
+		$this->assertSame( array( 2 ), array_column( $letters, 'revision' ) );
 		$this->assertStringStartsWith( 'DomainException: No ?xxx', $letters[0]['reason'] );
 		$this->assertSame( 4096, strlen( $letters[0]['reason'] ) );
 	}
@@ -302,7 +303,7 @@ final class FeedTest extends SiteTestCase {
 		}
 		$this->assertSame( 1, $this->runner()->run( false )['events'] );
 		$this->assertSame( array( 2 ), $this->heard );
-		$this->assertSame( array( '1-1' ), array_column( $this->fake->feed_letters( Runner::CONSUMER ), 'id' ) );
+		$this->assertSame( array( 1 ), array_column( $this->fake->feed_dead_list( Runner::CONSUMER ), 'revision' ) );
 	}
 
 	/**
@@ -370,7 +371,7 @@ final class FeedTest extends SiteTestCase {
 			'feed-bus'       => array( 'warning', 'bus: does not answer, tried again; refused and tried again: 2: dial tcp' ),
 			'feed-lake'      => array( 'warning', 'lake: up; letters: 4; gaps: 1. See "ticketd feed dead list lake" and "ticketd feed snapshot lake".' ),
 			'feed-late'      => array( 'error', 'late: up; events behind: 1, lag 15 mins.' ),
-			'history'        => array( 'good', 'History: 12 changes, 2.0 KB, lag 0 s.' ),
+			'history'        => array( 'good', 'History: about 12 changes, 2.0 KB.' ),
 		);
 		Plugin::instance()->api()->use_client( null );
 		$this->daemon( array( null, $state ), array( null, $state ) );
@@ -426,5 +427,41 @@ final class FeedTest extends SiteTestCase {
 		$command->test( array( 'wordpress' ) );
 		$command->pause( array( 'wordpress' ) );
 		$this->assertSame( array( 'feed_control', array( 'wordpress', 'pause' ) ), array_slice( $this->fake->calls(), -1 )[0] );
+	}
+
+	/**
+	 * The letters: what the client sends and reads, and what the commands print.
+	 */
+	public function test_letters(): void {
+		$letter = array( 'id' => 17, 'kind' => 'updated', 'ticket' => 812, 'revision' => 7, 'since_us' => 1795000000000000, 'at_us' => 1795000060000000, 'tries' => 4, 'held' => true, 'reason' => '422', 'answer' => 'no', 'fields' => array( 'a' => "\xff" ) );
+		Plugin::instance()->api()->use_client( null );
+		$this->daemon(
+			array( null, array( 'letters' => array( $letter, array( 'id' => 18 ) ) ) ),
+			array( null, array( 'letters' => array() ) ),
+			array( null, array( 'count' => 2 ) ),
+			array( null, array( 'count' => 1 ) )
+		);
+		$command          = new FeedDeadCommand( Plugin::instance()->api() );
+		\WP_CLI::$printed = array();
+		$command->list_( array( 'crm' ), array( 'format' => 'csv' ) );
+		$command->retry( array( 'crm' ), array( 'all' => true ) );
+		$command->drop( array( 'crm', '17' ), array( 'yes' => true ) );
+		$want = array( 'id' => 17, 'ticket' => 812, 'since' => '2026-11-18 11:06:40', 'at' => '2026-11-18 11:07:40', 'held' => 1, 'fields' => '{"a":{"hex":"ff"}}' );
+		$row  = \WP_CLI::$printed[0][1][0];
+		$this->assertSame( $want, array_replace( $want, array_intersect_key( $row, $want ) ) );
+		$this->assertSame( array( 'feed_dead_list', array( 'name' => 'crm', 'limit' => 1000 ) ), $this->request() );
+		$this->assertSame( array( 'feed_dead_list', array( 'name' => 'crm', 'limit' => 1000, 'after' => 18 ) ), $this->request() );
+		$this->assertSame( array( 'feed_dead_retry', array( 'name' => 'crm', 'all' => true ) ), $this->request() );
+		$this->assertSame( array( 'feed_dead_drop', array( 'name' => 'crm', 'ids' => array( 17 ) ) ), $this->request() );
+		Plugin::instance()->api()->use_client( $this->fake );
+		$this->listen(
+			static function (): void { throw new \DomainException( 'x' );
+			}
+		);
+		$this->change( 2 );
+		$this->runner()->run( false );
+		$this->assertSame( 1, $this->fake->feed_dead_drop( 'wordpress', array( 1 ) ) );
+		$this->assertSame( 1, $this->fake->feed_dead_retry( 'wordpress', null ) );
+		$this->assertSame( array(), $this->fake->feed_dead_list( 'wordpress' ) );
 	}
 }

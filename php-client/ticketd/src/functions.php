@@ -158,7 +158,7 @@ function ticketd_delete_ticket( int $id, string $request_id = '' ) {
  *
  * @param int   $id   The ticket's id.
  * @param array $args All optional: `before` (only changes below this revision: the `next` of the page before), `limit`
- *                    (1 to 1,000, 50 by default) and `field` (only changes of this field).
+ *                    (1 to 1,000, 20 by default) and `field` (only changes of this field).
  * @return array{changes: array[], next: int|null}|WP_Error Each change has `revision`, `kind` (`created`, `updated`,
  *         `deleted`, `dropped`), `at_us` (microseconds since 1970), `by` (`user:3`; may be empty), `via`, `changes` (by
  *         field name a list: the old and the new value, or the new value alone, or nothing where the values were erased

@@ -321,7 +321,7 @@ final class Client implements ClientInterface {
 	 *     All optional.
 	 *
 	 *     @type int    $before Only changes below this revision: the `next` of the page before.
-	 *     @type int    $limit  1 to 1,000 changes; 50 by default.
+	 *     @type int    $limit  1 to 1,000 changes; 20 by default.
 	 *     @type string $field  Only changes of this field.
 	 * }
 	 * @return array{changes: array[], next: int|null} Each change has `revision`; `kind` (`created`, `updated`,
@@ -411,6 +411,43 @@ final class Client implements ClientInterface {
 	 */
 	public function feed_control( string $name, string $action ): void {
 		$this->call( $this->request( 'feed_control', compact( 'name', 'action' ) ), 'status' );
+	}
+
+	/**
+	 * Reads the events that a destination of the feed refuses, the oldest first.
+	 *
+	 * @param string $name  The destination's name.
+	 * @param int    $after Only letters behind this id: that of the last letter of the page before; 0: from the first.
+	 * @param int    $limit 1 to 1,000 letters.
+	 * @return array[] Each with `id` (the letter's own), `kind`, `ticket`, `revision`, `fields`, `since_us` and `at_us`
+	 *         (the first and the last refusal), `tries`, `held` (whether the event is still tried), `reason` and
+	 *         `answer` (the destination's).
+	 */
+	public function feed_dead_list( string $name, int $after = 0, int $limit = Protocol::DEFAULT_LIMIT ): array {
+		$params = compact( 'name', 'limit' ) + ( 0 === $after ? array() : array( 'after' => $after ) );
+		return $this->call( $this->request( 'feed_dead_list', $params ), 'feed_letters' );
+	}
+
+	/**
+	 * Sends letters of a destination again.
+	 *
+	 * @param string     $name The destination's name.
+	 * @param int[]|null $ids  Letters' ids, at most 1,000; null: all that are given up.
+	 * @return int How many.
+	 */
+	public function feed_dead_retry( string $name, ?array $ids ): int {
+		return $this->dead( 'feed_dead_retry', $ids, array( 'name' => $name ) );
+	}
+
+	/**
+	 * Drops letters of a destination, for good.
+	 *
+	 * @param string     $name The destination's name.
+	 * @param int[]|null $ids  Letters' ids, at most 1,000; null: all that are given up.
+	 * @return int How many.
+	 */
+	public function feed_dead_drop( string $name, ?array $ids ): int {
+		return $this->dead( 'feed_dead_drop', $ids, array( 'name' => $name ) );
 	}
 
 	/**
@@ -508,13 +545,14 @@ final class Client implements ClientInterface {
 	 * Calls a method for dead letters.
 	 *
 	 * @param string     $method The method's name.
-	 * @param int[]|null $ids    Ticket ids; null: all.
+	 * @param int[]|null $ids    Ids; null: all.
+	 * @param array      $params Further parameters by name.
 	 */
-	private function dead( string $method, ?array $ids ): int {
+	private function dead( string $method, ?array $ids, array $params = array() ): int {
 		if ( array() === $ids ) {
 			return 0;
 		}
-		$params = null === $ids ? array( 'all' => true ) : array( 'ids' => Request::ids( $ids ) );
+		$params += null === $ids ? array( 'all' => true ) : array( 'ids' => Request::ids( $ids ) );
 		return $this->call( $this->request( $method, $params ), 'counted' );
 	}
 

@@ -176,6 +176,34 @@ interface ClientInterface {
 	public function feed_control( string $name, string $action ): void;
 
 	/**
+	 * Reads the events that a destination refuses; see Client::feed_dead_list().
+	 *
+	 * @param string $name  The destination's name.
+	 * @param int    $after Only letters behind this id; 0: from the first.
+	 * @param int    $limit 1 to 1,000 letters.
+	 * @return array[]
+	 */
+	public function feed_dead_list( string $name, int $after = 0, int $limit = Protocol::DEFAULT_LIMIT ): array;
+
+	/**
+	 * Sends letters again.
+	 *
+	 * @param string     $name The destination's name.
+	 * @param int[]|null $ids  Letters' ids, at most 1,000; null: all that are given up.
+	 * @return int How many.
+	 */
+	public function feed_dead_retry( string $name, ?array $ids ): int;
+
+	/**
+	 * Drops letters, for good.
+	 *
+	 * @param string     $name The destination's name.
+	 * @param int[]|null $ids  Letters' ids, at most 1,000; null: all that are given up.
+	 * @return int How many.
+	 */
+	public function feed_dead_drop( string $name, ?array $ids ): int;
+
+	/**
 	 * Flushes changes to MySQL now and waits until MySQL has them.
 	 *
 	 * @param int[]         $ids        Ticket ids, at most 1,000; empty: every changed ticket.

@@ -431,16 +431,6 @@ final class FakeClient implements ClientInterface {
 	}
 
 	/**
-	 * The events that a consumer has refused, or that were delivered too often.
-	 *
-	 * @param string $consumer The consumer's name.
-	 * @return array[] Each with the event's `id` and the `reason`.
-	 */
-	public function feed_letters( string $consumer ): array {
-		return $this->feed->letters( $consumer );
-	}
-
-	/**
 	 * Asks how the feed is; see Client::feed_status(). The fake's destinations are those who have called feed_read().
 	 */
 	public function feed_status(): array {
@@ -460,6 +450,40 @@ final class FakeClient implements ClientInterface {
 		if ( ! $this->feed->control( $name, $action ) ) {
 			throw self::error( 'not_found', sprintf( 'There is no destination %s.', $name ), false, 'name' );
 		}
+	}
+
+	/**
+	 * Reads the events that a consumer has refused, or that were delivered too often; see Client::feed_dead_list().
+	 *
+	 * @param string $name  The consumer's name.
+	 * @param int    $after Only letters behind this id.
+	 * @param int    $limit 1 to 1,000 letters.
+	 */
+	public function feed_dead_list( string $name, int $after = 0, int $limit = Protocol::DEFAULT_LIMIT ): array {
+		$this->called( 'feed_dead_list', $name, $after, $limit );
+		return $this->feed->letters( $name, $after, $limit );
+	}
+
+	/**
+	 * Sends letters again; see Client::feed_dead_retry(). The fake only forgets them.
+	 *
+	 * @param string     $name The consumer's name.
+	 * @param int[]|null $ids  Letters' ids; null: all.
+	 */
+	public function feed_dead_retry( string $name, ?array $ids ): int {
+		$this->called( 'feed_dead_retry', $name, $ids );
+		return $this->feed->forget( $name, $ids );
+	}
+
+	/**
+	 * Drops letters; see Client::feed_dead_drop().
+	 *
+	 * @param string     $name The consumer's name.
+	 * @param int[]|null $ids  Letters' ids; null: all.
+	 */
+	public function feed_dead_drop( string $name, ?array $ids ): int {
+		$this->called( 'feed_dead_drop', $name, $ids );
+		return $this->feed->forget( $name, $ids );
 	}
 
 	/**

@@ -14,6 +14,9 @@ namespace Ticketd\Client;
  */
 final class FakeFeed {
 
+	/** Changes of a page of the history that names no number. */
+	private const PAGE = 20;
+
 	/** Deliveries without an acknowledgement after which an event becomes a letter. */
 	private const MOST_DELIVERIES = 5;
 
@@ -80,7 +83,7 @@ final class FakeFeed {
 				$found[] = $change;
 			}
 		}
-		$limit = $args['limit'] ?? Protocol::DEFAULT_LIMIT;
+		$limit = $args['limit'] ?? self::PAGE;
 		$page  = array_slice( $found, 0, $limit );
 		return array(
 			'changes' => $page,
@@ -161,11 +164,10 @@ final class FakeFeed {
 		$state['token'] = $token;
 		$state['until'] = $now + intdiv( $args['lease_ms'] ?? 10000, 1000 );
 		if ( isset( $this->events[ $state['position'] ] ) && ++$state['delivery'] > self::MOST_DELIVERIES ) {
-			$state['letters'][] = array(
-				'id'     => $this->events[ $state['position'] ]['id'],
-				'reason' => 'not acknowledged after five deliveries',
-			);
-			$state['delivery']  = 1;
+			$event = $this->events[ $state['position'] ];
+
+			$state['letters'][ $event['number'] ] = self::letter( $event, 'not acknowledged after five deliveries' );
+			$state['delivery']                    = 1;
 			++$state['position'];
 		}
 		$this->consumers[ $consumer ] = $state;
@@ -198,10 +200,9 @@ final class FakeFeed {
 			$state['delivery'] = 0;
 		}
 		if ( isset( $args['refused'] ) ) {
-			$state['letters'][] = array(
-				'id'     => $this->events[ $state['position'] - 1 ]['id'],
-				'reason' => $args['refused'],
-			);
+			$event = $this->events[ $state['position'] - 1 ];
+
+			$state['letters'][ $event['number'] ] = self::letter( $event, $args['refused'] );
 		}
 		if ( true === ( $args['release'] ?? false ) ) {
 			$state['token'] = '';
@@ -212,13 +213,50 @@ final class FakeFeed {
 	}
 
 	/**
+	 * An event that a consumer has refused.
+	 *
+	 * @param array  $event  The event.
+	 * @param string $reason Why.
+	 */
+	private static function letter( array $event, string $reason ): array {
+		$known = array_flip( array( 'kind', 'ticket', 'revision', 'fields', 'at_us' ) );
+		return array( 'id' => $event['number'] ) + array_intersect_key( $event, $known ) + array(
+			'since_us' => $event['at_us'],
+			'tries'    => 1,
+			'held'     => false,
+			'reason'   => $reason,
+			'answer'   => '',
+		);
+	}
+
+	/**
 	 * The letters of a consumer.
 	 *
 	 * @param string $consumer The consumer's name.
-	 * @return array[] Each with the event's `id` and the `reason`.
+	 * @param int    $after    Only letters behind this id.
+	 * @param int    $limit    Most letters.
+	 * @return array[]
 	 */
-	public function letters( string $consumer ): array {
-		return $this->consumers[ $consumer ]['letters'] ?? array();
+	public function letters( string $consumer, int $after, int $limit ): array {
+		$letters = $this->consumers[ $consumer ]['letters'] ?? array();
+		$behind  = array_filter( $letters, static fn( array $letter ): bool => $letter['id'] > $after );
+		return array_slice( array_values( $behind ), 0, $limit );
+	}
+
+	/**
+	 * Forgets letters of a consumer.
+	 *
+	 * @param string     $consumer The consumer's name.
+	 * @param int[]|null $ids      Letters' ids; null: all.
+	 * @return int How many there were.
+	 */
+	public function forget( string $consumer, ?array $ids ): int {
+		$letters = $this->consumers[ $consumer ]['letters'] ?? array();
+		$kept    = null === $ids ? array() : array_diff_key( $letters, array_flip( $ids ) );
+		if ( isset( $this->consumers[ $consumer ] ) ) {
+			$this->consumers[ $consumer ]['letters'] = $kept;
+		}
+		return count( $letters ) - count( $kept );
 	}
 
 	/**

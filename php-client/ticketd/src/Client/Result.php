@@ -276,20 +276,43 @@ final class Result {
 	}
 
 	/**
+	 * Reads the result of `feed_dead_list`.
+	 *
+	 * @param array $result The result.
+	 * @return array[] Letters, each with all keys of the protocol's.
+	 * @throws ProtocolException If an element is not a letter.
+	 */
+	public static function feed_letters( array $result ): array {
+		$letters = array();
+		foreach ( self::all( $result, 'letters' ) as $letter ) {
+			if ( ! is_array( $letter ) ) {
+				throw new ProtocolException( 'a letter that is no map' );
+			}
+			$numbers   = array_fill_keys( array( 'ticket', 'revision', 'since_us', 'at_us', 'tries' ), 0 );
+			$texts     = array_fill_keys( array( 'kind', 'reason', 'answer' ), '' );
+			$letters[] = array( 'id' => self::integer( $letter, 'id' ) ) + $letter + $numbers + $texts + array(
+				'held'   => false,
+				'fields' => array(),
+			);
+		}
+		return $letters;
+	}
+
+	/**
 	 * Reads the result of `feed_status`.
 	 *
 	 * @param array $result The result.
 	 * @return array{enabled: bool, backlog: int, backlog_bytes: int, destinations: array[], history: array}
 	 */
 	public static function feed( array $result ): array {
-		$numbers      = array( 'since_ms', 'lag_events', 'lag_ms', 'held', 'letters', 'gaps', 'sent' );
+		$numbers      = array( 'since_ms', 'lag_events', 'lag_ms', 'held', 'letters', 'gaps', 'lost', 'sent' );
 		$texts        = array( 'name', 'kind', 'state', 'reason' );
 		$known        = array_fill_keys( $texts, '' ) + array_fill_keys( $numbers, 0 );
 		$destinations = array();
 		foreach ( array_filter( self::all( $result, 'destinations' ), 'is_array' ) as $destination ) {
 			$destinations[] = array_replace( $known, $destination );
 		}
-		$history = array_fill_keys( array( 'rows', 'bytes', 'lag_ms', 'keep_ms' ), 0 );
+		$history = array_fill_keys( array( 'rows', 'bytes', 'keep_ms' ), 0 );
 		return array(
 			'destinations' => $destinations,
 			'history'      => (array) ( $result['history'] ?? array() ) + array( 'enabled' => false ) + $history,

@@ -321,6 +321,37 @@ final class SpoolingClient implements ClientInterface {
 	}
 
 	/**
+	 * Reads the events that a destination refuses; see Client::feed_dead_list().
+	 *
+	 * @param string $name  The destination's name.
+	 * @param int    $after Only letters behind this id.
+	 * @param int    $limit 1 to 1,000 letters.
+	 */
+	public function feed_dead_list( string $name, int $after = 0, int $limit = Protocol::DEFAULT_LIMIT ): array {
+		return $this->client->feed_dead_list( $name, $after, $limit );
+	}
+
+	/**
+	 * Sends letters again; see Client::feed_dead_retry().
+	 *
+	 * @param string     $name The destination's name.
+	 * @param int[]|null $ids  Letters' ids; null: all.
+	 */
+	public function feed_dead_retry( string $name, ?array $ids ): int {
+		return $this->client->feed_dead_retry( $name, $ids );
+	}
+
+	/**
+	 * Drops letters; see Client::feed_dead_drop().
+	 *
+	 * @param string     $name The destination's name.
+	 * @param int[]|null $ids  Letters' ids; null: all.
+	 */
+	public function feed_dead_drop( string $name, ?array $ids ): int {
+		return $this->client->feed_dead_drop( $name, $ids );
+	}
+
+	/**
 	 * Flushes changes to MySQL; see Client::flush().
 	 *
 	 * @param int[]         $ids        Ticket ids; empty: every changed ticket.

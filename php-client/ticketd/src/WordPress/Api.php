@@ -469,6 +469,40 @@ final class Api {
 	}
 
 	/**
+	 * Reads the events that a destination of the feed refuses.
+	 *
+	 * @param string $name  The destination's name.
+	 * @param int    $after Only letters behind this id.
+	 * @param int    $limit 1 to 1,000 letters.
+	 * @return array[]|\WP_Error
+	 */
+	public function feed_dead_list( string $name, int $after = 0, int $limit = Protocol::DEFAULT_LIMIT ) {
+		return $this->attempt( 'feed_dead_list', array( $name, $after, $limit ) );
+	}
+
+	/**
+	 * Sends letters of a destination again.
+	 *
+	 * @param string     $name The destination's name.
+	 * @param int[]|null $ids  Letters' ids; null: all that are given up.
+	 * @return int|\WP_Error How many.
+	 */
+	public function feed_dead_retry( string $name, ?array $ids ) {
+		return $this->attempt( 'feed_dead_retry', array( $name, $ids ) );
+	}
+
+	/**
+	 * Drops letters of a destination, for good.
+	 *
+	 * @param string     $name The destination's name.
+	 * @param int[]|null $ids  Letters' ids; null: all that are given up.
+	 * @return int|\WP_Error How many.
+	 */
+	public function feed_dead_drop( string $name, ?array $ids ) {
+		return $this->attempt( 'feed_dead_drop', array( $name, $ids ) );
+	}
+
+	/**
 	 * Flushes changes to MySQL now.
 	 *
 	 * @param int[]         $ids        Ticket ids; empty: every changed ticket.

@@ -417,13 +417,12 @@ final class Checks {
 			$this->check_destination( $destination );
 		}
 		if ( $feed['history']['enabled'] ) {
-			/* translators: 1: number of changes, 2: a size, e.g. "12 KB", 3: a time, e.g. "5 mins" */
-			$text = __( 'History: %1$s changes, %2$s, lag %3$s.', 'ticketd' );
+			/* translators: 1: number of changes, 2: a size, e.g. "12 KB" */
+			$text = __( 'History: about %1$s changes, %2$s.', 'ticketd' );
 			$text = sprintf(
 				$text,
 				number_format_i18n( $feed['history']['rows'] ),
-				Format::size( $feed['history']['bytes'] ),
-				Format::duration( $feed['history']['lag_ms'] )
+				Format::size( $feed['history']['bytes'] )
 			);
 			$this->good( 'history', 'feed', $text );
 		}

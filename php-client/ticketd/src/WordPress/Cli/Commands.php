@@ -33,6 +33,7 @@ final class Commands {
 		\WP_CLI::add_command( 'ticketd dead', new DeadCommand( $api ) );
 		\WP_CLI::add_command( 'ticketd meta', new MetaCommand() );
 		\WP_CLI::add_command( 'ticketd feed', new FeedCommand( $api ) );
+		\WP_CLI::add_command( 'ticketd feed dead', new FeedDeadCommand( $api ) );
 		\WP_CLI::add_command( 'ticketd import', new ImportCommand( $api, $settings ) );
 	}
 }

@@ -51,6 +51,18 @@ final class Input {
 	}
 
 	/**
+	 * Reads ids of letters.
+	 *
+	 * @param string[] $args Arguments.
+	 * @return int[]
+	 */
+	public static function letters( array $args ): array {
+		/* translators: %s: the typed text */
+		$text = __( '"%s" is no letter\'s id: give a whole number from 1.', 'ticketd' );
+		return array_map( static fn( $arg ): int => self::positive( (string) $arg, $text ), $args );
+	}
+
+	/**
 	 * Reads a revision.
 	 *
 	 * @param string $arg The argument.
