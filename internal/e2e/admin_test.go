@@ -220,7 +220,9 @@ func TestAdminRefuses(t *testing.T) {
 		{dead, forged("drop", "1"), true},
 		{dead, forged("ticketd_drop", "1", "ids[]", "1"), true},
 		{"/wp-admin/admin-post.php", forged("action", "ticketd_flush"), true},
+		{"/wp-admin/admin-post.php", forged("action", "ticketd_feed_control", "name", "crm", "do", "pause"), true},
 		{"/index.php?rest_route=/ticketd/v1/operations/status", nil, true},
+		{"/index.php?rest_route=/ticketd/v1/operations/feed/crm/pause", forged(), true},
 		{"/index.php?rest_route=/ticketd/v1/operations/flush", url.Values{}, true},
 		{"/index.php?rest_route=/ticketd/v1/operations/flush", forged(), true},
 	}

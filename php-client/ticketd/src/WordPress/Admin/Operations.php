@@ -10,6 +10,7 @@ namespace Ticketd\WordPress\Admin;
 use Ticketd\WordPress\Api;
 use Ticketd\WordPress\Capabilities;
 use Ticketd\WordPress\Health;
+use Ticketd\WordPress\Input;
 use Ticketd\WordPress\RestQuery;
 
 defined( 'ABSPATH' ) || exit;
@@ -25,6 +26,9 @@ final class Operations {
 
 	/** The form's action, and the action of its nonce. */
 	public const FLUSH = 'ticketd_flush';
+
+	/** The same for what is done with a destination of the feed. */
+	public const FEED = 'ticketd_feed_control';
 
 	/** How long one request flushes, in milliseconds. */
 	private const FLUSH_MS = 20000;
@@ -104,6 +108,32 @@ final class Operations {
 			'action' => (string) $request['action'],
 		);
 		return $this->api->feed_control( $done['name'], $done['action'] ) ?? $done;
+	}
+
+	/**
+	 * Tries, pauses or resumes a destination of the feed and leads back to the status screen.
+	 */
+	public function control_feed_and_return(): void {
+		if ( ! current_user_can( Capabilities::MANAGE ) ) {
+			wp_die( esc_html__( 'Sorry, you are not allowed to manage ticketd.', 'ticketd' ), 403 );
+		}
+		check_admin_referer( self::FEED );
+		$texts  = array(
+			'test'   => __( 'A test event is sent.', 'ticketd' ),
+			'pause'  => __( 'The destination is paused.', 'ticketd' ),
+			'resume' => __( 'The destination gets events again.', 'ticketd' ),
+		);
+		$action = Input::posted( 'do' );
+		if ( isset( $texts[ $action ] ) ) {
+			$failed = $this->api->feed_control( Input::posted( 'name' ), $action );
+			if ( is_wp_error( $failed ) ) {
+				Messages::add( 'error', $failed->get_error_message() );
+			} else {
+				Messages::add( 'success', $texts[ $action ] );
+			}
+		}
+		wp_safe_redirect( Screens::url( Screens::STATUS ) );
+		exit;
 	}
 
 	/**

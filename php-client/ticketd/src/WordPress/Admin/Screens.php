@@ -75,7 +75,9 @@ final class Screens {
 	public function register(): void {
 		add_action( 'admin_menu', array( $this, 'add_menu' ) );
 		add_action( 'admin_enqueue_scripts', array( $this, 'enqueue' ) );
-		add_action( 'admin_post_' . Operations::FLUSH, array( new Operations( $this->api ), 'flush_and_return' ) );
+		$operations = new Operations( $this->api );
+		add_action( 'admin_post_' . Operations::FLUSH, array( $operations, 'flush_and_return' ) );
+		add_action( 'admin_post_' . Operations::FEED, array( $operations, 'control_feed_and_return' ) );
 		add_filter( 'set_screen_option_' . TicketQuery::PER_PAGE_OPTION, array( $this, 'per_page' ), 10, 3 );
 		add_filter( 'default_hidden_columns', array( $this, 'hide_columns' ), 10, 2 );
 		( new Alerts( $this->checks ) )->register();

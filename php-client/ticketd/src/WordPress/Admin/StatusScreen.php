@@ -202,6 +202,7 @@ final class StatusScreen {
 			__( 'Kind', 'ticketd' ),
 			__( 'State', 'ticketd' ),
 			__( 'Events sent', 'ticketd' ),
+			__( 'Actions', 'ticketd' ),
 		);
 		printf( '<h2 id="ticketd-feed-title">%s</h2>', esc_html__( 'Change feed', 'ticketd' ) );
 		echo '<table class="widefat striped" id="ticketd-feed" aria-labelledby="ticketd-feed-title"><thead><tr>';
@@ -211,19 +212,47 @@ final class StatusScreen {
 		echo '</tr></thead><tbody>';
 		foreach ( $feed['destinations'] as $destination ) {
 			printf(
-				'<tr><th scope="row">%s</th><td>%s</td><td>%s</td><td>%s</td></tr>',
+				'<tr><th scope="row">%s</th><td>%s</td><td>%s</td><td>%s</td><td>',
 				esc_html( $destination['name'] ),
 				esc_html( $destination['kind'] ),
 				esc_html( Format::destination( $destination ) ),
 				esc_html( number_format_i18n( $destination['sent'] ) )
 			);
+			self::show_actions( $destination );
+			echo '</td></tr>';
 		}
 		echo '</tbody></table>';
-		printf(
-			'<p class="description">%s</p>',
-			/* translators: %s: a command */
-			esc_html( sprintf( __( 'Pause, resume or try a destination with "%s".', 'ticketd' ), 'wp ticketd feed' ) )
+	}
+
+	/**
+	 * Prints what can be done with a destination of the feed.
+	 *
+	 * @param array $destination The destination.
+	 */
+	private static function show_actions( array $destination ): void {
+		$is_stopped = 'stopped' === $destination['state'];
+		$actions    = array(
+			/* translators: %s: name of a destination */
+			'test'                              => array( __( 'Test', 'ticketd' ), __( 'Test %s', 'ticketd' ) ),
+			$is_stopped ? 'resume' : 'pause' => $is_stopped
+				/* translators: %s: name of a destination */
+				? array( __( 'Resume', 'ticketd' ), __( 'Resume %s', 'ticketd' ) )
+				/* translators: %s: name of a destination */
+				: array( __( 'Pause', 'ticketd' ), __( 'Pause %s', 'ticketd' ) ),
 		);
+		printf( '<form method="post" action="%s">', esc_url( admin_url( 'admin-post.php' ) ) );
+		printf( '<input type="hidden" name="action" value="%s" />', esc_attr( Operations::FEED ) );
+		printf( '<input type="hidden" name="name" value="%s" />', esc_attr( $destination['name'] ) );
+		wp_nonce_field( Operations::FEED, '_wpnonce', true );
+		foreach ( $actions as $action => list( $label, $name ) ) {
+			printf(
+				'<button type="submit" class="button" name="do" value="%s" aria-label="%s">%s</button> ',
+				esc_attr( $action ),
+				esc_attr( sprintf( $name, $destination['name'] ) ),
+				esc_html( $label )
+			);
+		}
+		echo '</form>';
 	}
 
 	/**
