@@ -95,6 +95,10 @@ test-idle: deps ## Measure what 200 idle sites cost Redis, MySQL and the process
 deb: ## Build the Debian packages in dist/, for ARCH="amd64 arm64"
 	@GO="$(GO)" VERSION="$(VERSION)" packaging/build.sh $(ARCH)
 
+.PHONY: image
+image: ## Build the container image in dist/, without a container engine, for ARCH="amd64 arm64"
+	@GO="$(GO)" VERSION="$(VERSION)" packaging/image.sh $(ARCH)
+
 .PHONY: test-systemd
 test-systemd: deps ## Install, restart, upgrade, kill and purge the package in a booted systemd, ROUNDS (30) restarts and upgrades
 	TICKETD_TEST_SYSTEMD=1 TICKETD_TEST_ROUNDS=$(if $(filter command line environment,$(origin ROUNDS)),$(ROUNDS),30) \
@@ -133,7 +137,7 @@ php-protocol: ## Write the plugin's copy of what both sides of the protocol must
 	mv $(PLUGIN)/ticketd/src/Client/Protocol.php.new $(PLUGIN)/ticketd/src/Client/Protocol.php
 
 .PHONY: lint
-lint: deps lint-go lint-php lint-php-versions lint-pot lint-sh shape ## Run every linter
+lint: deps lint-go lint-php lint-php-versions lint-pot lint-sh lint-containers shape ## Run every linter
 
 .PHONY: shape
 shape: ## Print how the code reads: helpers far from their caller, files of a type, pronouns in comments; a trend, no gate
@@ -166,6 +170,10 @@ lint-pot: ## Check that the translators' template is that of the texts
 .PHONY: lint-sh
 lint-sh: ## Check the shell scripts
 	@{ echo .ci/run packaging/{postinst,prerm,postrm}; find . -name '*.sh' -not -path './.git/*' -not -path './.cache/*'; } | xargs shellcheck
+
+.PHONY: lint-containers
+lint-containers: ## Check the examples for containers against the specifications of Compose and Kubernetes
+	@cd packaging/containers/check && $(GO) test ./...
 
 .PHONY: fuzz
 fuzz: ## Fuzz every fuzz target for FUZZTIME (30s) each; TARGET=FuzzOpen for one, PACKAGE=./protocol for one package's

@@ -2,11 +2,13 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/ticketd/ticketd/daemon/boot"
+	"github.com/ticketd/ticketd/daemon/config"
 	"github.com/ticketd/ticketd/daemon/metrics"
 )
 
@@ -32,7 +34,7 @@ func newConfigCheck(o *options) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(o.out, "%s is correct\n", f.path)
+			fmt.Fprintf(o.out, "the configuration %s is correct\n", config.Source(f.path, os.Environ()))
 			if keys, known := boot.NeedRestart(c); known && len(keys) > 0 {
 				fmt.Fprintf(o.out, "a restart is needed for: %s\n", strings.Join(keys, ", "))
 			}

@@ -20,9 +20,6 @@ import (
 	"github.com/ticketd/ticketd/internal/logs"
 )
 
-// defaultConfig is where the packages put the configuration.
-const defaultConfig = "/etc/ticketd/ticketd.toml"
-
 // configFlags name a configuration.
 type configFlags struct {
 	path  string
@@ -31,7 +28,7 @@ type configFlags struct {
 }
 
 func (f *configFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.path, "config", envOr("TICKETD_CONFIG", defaultConfig), "the configuration file ($TICKETD_CONFIG)")
+	cmd.Flags().StringVar(&f.path, "config", envOr("TICKETD_CONFIG", config.DefaultPath), "the configuration file ($TICKETD_CONFIG)")
 	cmd.Flags().StringArrayVar(&f.set, "set", nil, "key=value over file and environment; may be repeated")
 }
 
@@ -47,7 +44,7 @@ func (f *configFlags) load(ctx context.Context) (*config.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	if f.blogs.Path = f.path; f.blogs.Say == nil {
+	if f.blogs.Path = config.Source(f.path, os.Environ()); f.blogs.Say == nil {
 		f.blogs.Say = func(format string, args ...any) { fmt.Fprintf(os.Stderr, "note: "+format+"\n", args...) }
 	}
 	return c, f.blogs.Expand(ctx, c)

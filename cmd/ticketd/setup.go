@@ -69,7 +69,8 @@ func newInit(o *options) *cobra.Command {
 	flags.Lookup("php").NoOptDefVal = "php"
 	flags.StringSliceVar(&s.Env, "env", nil, "a further variable of the environment that wp-config.php may read; may be repeated")
 	flags.StringVar(&s.User, "user", "", "PHP-FPM's user; found by the pools and wp-config.php's owner where not given")
-	flags.StringVar(&s.Config, "config", envOr("TICKETD_CONFIG", defaultConfig), "the configuration file to write ($TICKETD_CONFIG)")
+	flags.StringVar(&s.Config, "config", envOr("TICKETD_CONFIG", config.DefaultPath),
+		"the configuration file to write ($TICKETD_CONFIG)")
 	flags.StringVar(&s.Redis, "redis", "", "host:port, tls://host:port or unix:///path of a Redis, or none for the journal "+
 		"alone; searched "+
 		"where not given")

@@ -86,7 +86,7 @@ func (o *options) chosen(c *config.Config) ([]string, error) {
 
 // siteNames reads the sites' names from the configuration.
 func (o *options) siteNames(ctx context.Context) ([]string, error) {
-	f := configFlags{path: cmp.Or(o.config, envOr("TICKETD_CONFIG", defaultConfig))}
+	f := configFlags{path: cmp.Or(o.config, envOr("TICKETD_CONFIG", config.DefaultPath))}
 	c, err := f.load(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("the names of all sites: %w; run the command as root, or name a site with --site", err)

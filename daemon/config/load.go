@@ -4,10 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
@@ -24,7 +22,7 @@ func Load(path string, environ, flags []string) (*Config, error) {
 	mistakes = append(mistakes, c.readSecrets()...)
 	mistakes = append(mistakes, c.validate()...)
 	if len(mistakes) > 0 {
-		return nil, &MistakesError{Path: path, List: mistakes}
+		return nil, &MistakesError{Path: Source(path, environ), List: mistakes}
 	}
 	return c, nil
 }
@@ -90,16 +88,20 @@ func LoadOpen(path string, environ, flags []string) (*Config, error) {
 	}
 	c, mistakes := decode(root)
 	if len(mistakes) > 0 {
-		return nil, &MistakesError{Path: path, List: mistakes}
+		return nil, &MistakesError{Path: Source(path, environ), List: mistakes}
 	}
 	return c, nil
 }
 
-// read merges the file with the files of [sitesFolder], the environment and the flags, in this order. Values from a file have
-// their TOML types; other values are strings.
+// read merges the file with the files of [sitesFolder], or the text of [envText], with the environment and the flags, in this
+// order. Values from a file have their TOML types; other values are strings.
 func read(path string, environ, flags []string) (table, error) {
 	root := make(table)
-	if path != "" {
+	if text, there := lookUp(environ, envText); there {
+		if err := parse([]byte(text), envText, &root); err != nil {
+			return nil, err
+		}
+	} else if path != "" && !isWithoutFile(path, environ) {
 		if err := errors.Join(readFile(path, &root), readFolder(path, root)); err != nil {
 			return nil, err
 		}
@@ -136,11 +138,15 @@ func readFile(path string, into *table) error {
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("no configuration at %s: write one (docs/ticketd.toml is an example), "+
-			"or name another path with --config", path)
+			"name another path with --config, or set TICKETD_SITES_MAIN_DSN and other keys in the environment", path)
 	}
 	if err != nil {
 		return fmt.Errorf("reading the configuration: %w", err)
 	}
+	return parse(text, path, into)
+}
+
+func parse(text []byte, path string, into *table) error {
 	if err := toml.Unmarshal(text, into); err != nil {
 		if syntax, ok := errors.AsType[*toml.DecodeError](err); ok {
 			line, column := syntax.Position()
@@ -151,23 +157,6 @@ func readFile(path string, into *table) error {
 	return nil
 }
 
-// envPrefix begins the names of all variables; envOwn are variables of the command line, not keys.
-const envPrefix = "TICKETD_"
-
-var envOwn = []string{"TICKETD_SOCKET", "TICKETD_SITE", "TICKETD_CONFIG"}
-
-// setFromEnvironment sets, for example, sites.main.dsn from TICKETD_SITES_MAIN_DSN.
-func setFromEnvironment(root table, environ []string) {
-	for _, pair := range environ {
-		name, value, _ := strings.Cut(pair, "=")
-		rest, ours := strings.CutPrefix(name, envPrefix)
-		if ours && !slices.Contains(envOwn, name) && !strings.HasPrefix(name, envPrefix+"TEST_") {
-			section, key, _ := strings.Cut(strings.ToLower(rest), "_")
-			set(root, section, key, "_", value)
-		}
-	}
-}
-
 func setFromFlags(root table, flags []string) error {
 	for _, flag := range flags {
 		name, value, found := strings.Cut(flag, "=")
@@ -175,32 +164,9 @@ func setFromFlags(root table, flags []string) error {
 			// The message omits the flag, which may hold a secret.
 			return errors.New("--set: a flag has no key or no \"=\"; write key=value, e.g. redis.addr=127.0.0.1:6379")
 		}
-		section, key, nested := strings.Cut(name, ".")
-		if !nested {
-			root[section] = value
-			continue
-		}
-		set(root, section, key, ".", value)
+		setAt(root, strings.Split(name, "."), value)
 	}
 	return nil
-}
-
-// set sets a key of a section. In the section sites the key begins with a site's name and the separator: the name of a known
-// site, or the text before the first separator.
-func set(root table, section, key, separator, value string) {
-	part := subtable(root, section)
-	if section != "sites" {
-		part[key] = value
-		return
-	}
-	for _, site := range slices.Sorted(maps.Keys(part)) {
-		if rest, found := cutPrefixFold(key, site+separator); found {
-			subtable(part, site)[rest] = value
-			return
-		}
-	}
-	site, rest, _ := strings.Cut(key, separator)
-	subtable(part, site)[rest] = value
 }
 
 // subtable returns a table inside another table, and makes a missing table.
@@ -211,11 +177,4 @@ func subtable(in table, name string) table {
 		in[name] = found
 	}
 	return found
-}
-
-func cutPrefixFold(text, prefix string) (rest string, found bool) {
-	if len(text) < len(prefix) || !strings.EqualFold(text[:len(prefix)], prefix) {
-		return text, false
-	}
-	return text[len(prefix):], true
 }
