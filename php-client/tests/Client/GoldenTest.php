@@ -12,6 +12,7 @@ use Ticketd\Client\Codec;
 use Ticketd\Client\ExtCodec;
 use Ticketd\Client\Connection;
 use Ticketd\Client\PureCodec;
+use Ticketd\Client\Result;
 
 /**
  * All frames decode to their value, and canonical requests encode to their bytes.
@@ -71,7 +72,27 @@ final class GoldenTest extends TestCase {
 				$methods[ $golden['value'][2] ] = true;
 			}
 		}
-		$sent = array( 'create', 'delete', 'flush', 'get', 'get_many', 'list', 'count', 'ping', 'set', 'set_many', 'check', 'status', 'dead_list', 'dead_retry', 'dead_drop', 'waiting', 'describe' );
+		$sent = array( 'create', 'delete', 'flush', 'get', 'get_many', 'list', 'count', 'ping', 'set', 'set_many', 'check', 'status', 'dead_list', 'dead_retry', 'dead_drop', 'history', 'erase_history', 'feed_status', 'feed_control', 'feed_dead_list', 'feed_dead_retry', 'feed_dead_drop', 'waiting', 'describe' );
 		$this->assertSame( array(), array_diff( $sent, array_keys( $methods ) ) );
+	}
+
+	/**
+	 * What the daemon answers about the history and the feed is what the client returns.
+	 */
+	public function test_replies_are_read(): void {
+		$results = array();
+		foreach ( $this->frames() as list( , $golden ) ) {
+			$results[ $golden['name'] ] = $golden['value'][3] ?? null;
+		}
+		$page = Result::history( $results['reply-history'] );
+		$this->assertSame( array( 1764000000123456, true ), array( $page['next'], $page['stale'] ) );
+		$this->assertSame( array( 'assigned_to' => array( null, 3 ), 'notes' => array(), 'status' => array( 'pending' ) ), $page['changes'][0]['changes'] );
+		$this->assertSame( array( true, false ), array_column( $page['changes'], 'gap' ) );
+		$this->assertSame( array( false, true ), array_column( $page['changes'], 'erased' ) );
+		$feed = Result::feed( $results['reply-feed_status'] );
+		$this->assertSame( array( 'crm', 'wordpress' ), array_column( $feed['destinations'], 'name' ) );
+		$this->assertSame( array( 2, 864000 ), array( $feed['destinations'][0]['held'], $feed['history']['rows'] ) );
+		$letter = Result::feed_letters( $results['reply-feed_dead_list'] )[0];
+		$this->assertSame( array( 7, true, 'no such status' ), array( $letter['id'], $letter['held'], $letter['answer'] ) );
 	}
 }
