@@ -47,6 +47,7 @@ find_missing() {
     want rabbitmq-server any /usr/lib/rabbitmq/bin/rabbitmq-server
     want amqp-tools has amqp-consume # consumers that share no code with ticketd's publishers
     want kcat has kcat
+    want nats-server has nats-server
 
     want php-cli has php
     want php-fpm any /usr/sbin/php-fpm*

@@ -202,8 +202,20 @@ func (p *process) Kill() {
 	}
 }
 
-// Pause freezes the server (SIGSTOP): a frozen server does not answer and keeps its connections.
-func (p *process) Pause() error { return p.signal(syscall.SIGSTOP, true) }
+// Pause freezes the server (SIGSTOP): a frozen server does not answer and keeps its connections. Pause returns when the last
+// thread has stopped: until then, the server may answer.
+func (p *process) Pause() error {
+	pid := p.PID()
+	if err := p.signal(syscall.SIGSTOP, true); err != nil {
+		return err
+	}
+	for {
+		err := unix.Waitid(unix.P_PID, pid, nil, unix.WSTOPPED|unix.WEXITED|unix.WNOWAIT, nil)
+		if !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}
 
 // Resume lets a paused server go on.
 func (p *process) Resume() error { return p.signal(syscall.SIGCONT, true) }

@@ -87,9 +87,14 @@ func (r *RabbitMQ) Control(ctx context.Context, args ...string) error {
 	return nil
 }
 
-// hello begins a connection and waits for the server's first frame.
+// hello begins a connection and waits for the server's first frame, a method of channel 0.
 func (r *RabbitMQ) hello(ctx context.Context) error {
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", r.Addr())
+	return greeting(ctx, r.Addr(), "AMQP\x00\x00\x09\x01", "\x01\x00\x00")
+}
+
+// greeting says hello, if there is something to say, and waits for the first bytes of the server's answer.
+func greeting(ctx context.Context, addr, hello, answer string) error {
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return err
 	}
@@ -99,9 +104,15 @@ func (r *RabbitMQ) hello(ctx context.Context) error {
 			return err
 		}
 	}
-	if _, err := conn.Write([]byte("AMQP\x00\x00\x09\x01")); err != nil {
+	if _, err := io.WriteString(conn, hello); err != nil {
 		return err
 	}
-	_, err = io.ReadFull(conn, make([]byte, 1))
-	return err
+	got := make([]byte, len(answer))
+	if _, err := io.ReadFull(conn, got); err != nil {
+		return err
+	}
+	if string(got) != answer {
+		return fmt.Errorf("%s answers %q", addr, got)
+	}
+	return nil
 }
