@@ -35,13 +35,14 @@ var (
 type Config struct {
 	// URL is tls://host:4222, or nats:// without TLS, with user:password@ or token@ where needed; several are separated by commas.
 	URL string
-	// CredentialsFile is a file of NATS credentials (.creds); empty means none.
-	CredentialsFile string
+	// Username and Password log in, unless the URL does; CredentialsFile is a file of NATS credentials (.creds). Empty means none.
+	Username, Password string
+	CredentialsFile    string
 	// Subject is the template of subjects; empty means "ticketd.{site}.{ticket}.{type}".
 	Subject string
 	// Create makes the stream if it is missing.
 	Create bool
-	// Stream names the stream that Create makes; empty means "ticketd-" and the site.
+	// Stream is the stream that has to take the events; empty means any. Create makes "ticketd-" and the site then.
 	Stream string
 	// Timeout bounds each wait for the server; 0 means 15 s.
 	Timeout time.Duration
@@ -82,13 +83,14 @@ func New(config Config) (feed.Publisher, error) {
 				"{ticket} and {type} are whole parts")
 		}
 	}
-	if config.Stream == "" {
+	if config.Stream == "" && config.Create {
 		config.Stream = "ticketd-" + config.Site
-	} else if !config.Create {
-		return nil, errors.New("stream: has no effect without create = true")
 	}
-	if !streamName.MatchString(config.Stream) {
+	if config.Stream != "" && !streamName.MatchString(config.Stream) {
 		return nil, errors.New("stream: may have letters, digits, _ and -")
+	}
+	if config.Password != "" && config.Username == "" {
+		return nil, errors.New("username: is missing, but there is a password")
 	}
 	switch {
 	case config.Timeout < 0:

@@ -173,6 +173,8 @@ func TestNoStream(t *testing.T) {
 	if n := stored(t, server.URL()); n != 1200 {
 		t.Errorf("the stream has %d messages", n)
 	}
+	other := publisher(t, server.URL(), func(c *nats.Config) { c.Stream = "another" })
+	wantReason(t, other.Publish(t.Context(), wave(1, 3))[0], feed.Paused, "expected stream does not match")
 	admin(t, server.URL(), func(ctx context.Context, js jetstream.JetStream) error {
 		stream, err := js.Stream(ctx, "ticketd-main")
 		if err == nil && stream.CachedInfo().Config.Duplicates != 10*time.Minute {
@@ -281,7 +283,8 @@ func TestPermissions(t *testing.T) {
 		return strings.Replace(server.URL(), "nats://", "nats://"+user+":"+password+"@", 1)
 	}
 	wantAll(t, publisher(t, login("ticketd", "right"), creates).Publish(t.Context(), wave(1, 1)), 1, feed.Confirmed)
-	wantReason(t, publisher(t, login("reader", "right"), nil).Publish(t.Context(), wave(2, 1))[1], feed.Paused, "ermissions")
+	reader := publisher(t, server.URL(), func(c *nats.Config) { c.Username, c.Password = "reader", "right" })
+	wantReason(t, reader.Publish(t.Context(), wave(2, 1))[1], feed.Paused, "ermissions")
 	verdict := publisher(t, login("ticketd", "s3cret"), nil).Publish(t.Context(), wave(1, 1))[0]
 	wantReason(t, verdict, feed.Paused, "Authorization")
 	if strings.Contains(verdict.Err.Error(), "s3cret") {
@@ -303,8 +306,8 @@ func TestConfigurationRefused(t *testing.T) {
 		{"subject", func(c *nats.Config) { c.Subject = "ticketd.t{ticket}" }},
 		{"subject", func(c *nats.Config) { c.Subject = "tickets of {site}" }},
 		{"subject", func(c *nats.Config) { c.Subject = "$JS.API" }},
+		{"username", func(c *nats.Config) { c.Password = "s3cret" }},
 		{"stream", func(c *nats.Config) { c.Create, c.Stream = true, "a.b" }},
-		{"stream", func(c *nats.Config) { c.Stream = "tickets" }},
 		{"timeout", func(c *nats.Config) { c.Timeout = -1 }},
 	} {
 		config := nats.Config{URL: "tls://user:s3cret@10.0.0.10:4222", Site: "main"}

@@ -19,10 +19,11 @@ const window = 256
 
 // The server's codes of errors that concern a single event, or the destination.
 const (
-	codeTooLong         jetstream.ErrorCode = 10054 // message size exceeds maximum allowed
-	codeSealed          jetstream.ErrorCode = 10109 // the stream takes nothing any more
-	codeHeadersTooLong  jetstream.ErrorCode = 10097
-	codeNotOnThisServer jetstream.ErrorCode = 10076 // JetStream is not enabled
+	codeTooLong        jetstream.ErrorCode = 10054 // message size exceeds maximum allowed
+	codeHeadersTooLong jetstream.ErrorCode = 10097
+	codeOtherStream    jetstream.ErrorCode = 10060 // another stream has the subject
+	codeSealed         jetstream.ErrorCode = 10109 // the stream takes nothing any more
+	codeNotEnabled     jetstream.ErrorCode = 10076 // JetStream is off
 )
 
 // Publish publishes the events, a window at a time, and waits for their acknowledgements.
@@ -75,13 +76,14 @@ func (p *publisher) publish(ctx context.Context, events []ticket.Event) []error 
 }
 
 func (p *publisher) message(e *ticket.Event) *nats.Msg {
-	return &nats.Msg{
-		Subject: p.subject.Of(e), Data: p.config.Encoder.Encode(e),
-		Header: nats.Header{
-			// Several sites may share a stream, and tickets of two sites an id and a revision.
-			jetstream.MsgIDHeader: {p.config.Site + "/" + e.ID()}, "Content-Type": {cloudevent.ContentType},
-		},
+	header := nats.Header{
+		// Several sites may share a stream, and tickets of two sites an id and a revision.
+		jetstream.MsgIDHeader: {p.config.Site + "/" + e.ID()}, "Content-Type": {cloudevent.ContentType},
 	}
+	if p.config.Stream != "" {
+		header.Set(jetstream.ExpectedStreamHeader, p.config.Stream)
+	}
+	return &nats.Msg{Subject: p.subject.Of(e), Data: p.config.Encoder.Encode(e), Header: header}
 }
 
 // await waits for an acknowledgement, for the time-out at most. It returns the event's error, and the session's error if the
@@ -123,7 +125,7 @@ func verdict(err error) feed.Verdict {
 	switch {
 	case errors.Is(err, nats.ErrMaxPayload), code == codeTooLong, code == codeHeadersTooLong:
 		v.Decision = feed.Refused
-	case noStream, code == codeSealed, code == codeNotOnThisServer, errors.Is(err, nats.ErrPermissionViolation),
+	case noStream, code == codeOtherStream, code == codeSealed, code == codeNotEnabled, errors.Is(err, nats.ErrPermissionViolation),
 		errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrAuthRevoked),
 		errors.Is(err, nats.ErrAccountAuthExpired), errors.Is(err, jetstream.ErrJetStreamNotEnabled):
 		v.Decision = feed.Paused

@@ -93,6 +93,9 @@ func (p *publisher) connect(ctx context.Context, s *session) error {
 	if p.config.TLS != nil {
 		options = append(options, nats.Secure(p.config.TLS.Clone()))
 	}
+	if p.config.Username != "" {
+		options = append(options, nats.UserInfo(p.config.Username, p.config.Password))
+	}
 	if p.config.CredentialsFile != "" {
 		options = append(options, nats.UserCredentials(p.config.CredentialsFile))
 	}
