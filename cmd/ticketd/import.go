@@ -19,6 +19,7 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 	"github.com/ticketd/ticketd/store/redis/link"
 	"github.com/ticketd/ticketd/sync/mysql"
+	"github.com/ticketd/ticketd/sync/postmeta"
 	"github.com/ticketd/ticketd/sync/table"
 )
 
@@ -80,6 +81,9 @@ func (o *options) importRedis(cmd *cobra.Command, f *importFlags) (err error) {
 	c, name, err := o.loadSite(ctx, &f.config)
 	if err != nil {
 		return err
+	}
+	if site := c.Sites[name]; site.IsMeta() {
+		return fmt.Errorf("site %s has no table of tickets: %w", name, postmeta.ErrNoLists)
 	}
 	s, err := openSource(ctx, c, c.Sites[name], f, cmd.Flags().Changed("db"))
 	if err != nil {

@@ -252,12 +252,13 @@ func (o *options) restore(ctx context.Context, f *configFlags, prefer string) (e
 	if !c.HasRedis() {
 		return o.restoreJournal(prefer, journal)
 	}
-	places, err := boot.OpenPlaces(c, c.Sites[name])
+	site := c.Sites[name]
+	places, err := boot.OpenPlaces(c, site)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, places.Close()) }()
-	if err := errors.Join(raise(ctx, places), boot.ForgetIDs(c.Daemon.StateDir, name)); err != nil {
+	if err := errors.Join(raise(ctx, &site, places), boot.ForgetIDs(c.Daemon.StateDir, name)); err != nil {
 		return err
 	}
 	if prefer == preferRedis {
@@ -289,9 +290,12 @@ func stopped(c *config.Config, journal string) error {
 }
 
 // raise raises the sequence of ids above all ids in Redis and the table.
-func raise(ctx context.Context, p *boot.Places) error {
+func raise(ctx context.Context, of *config.Site, p *boot.Places) error {
 	if _, err := p.Database.Migrate(ctx, mysql.MigrateOptions{}); err != nil { // the backup may be from before an upgrade
 		return err
+	}
+	if of.IsMeta() { // WordPress gives the ids
+		return nil
 	}
 	sequence := mysql.NewSequence(p.Database)
 	if _, _, err := sequence.RaiseToTable(ctx); err != nil {

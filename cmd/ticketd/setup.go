@@ -139,6 +139,10 @@ func (o *options) migrate(ctx context.Context, f *configFlags, options mysql.Mig
 		return err
 	}
 	site := c.Sites[name]
+	if site.IsMeta() && (options.Sidecar || options.DropColumn || raiseIDs) {
+		return &usageError{fmt.Errorf("site %s is of kind %q, whose tables and ids are WordPress': 'ticketd migrate' alone makes the "+
+			"table of revisions", name, site.Kind)}
+	}
 	if (options.Sidecar || options.DropColumn) && !options.DryRun {
 		if err := stopped(c, c.JournalDir(name)); err != nil {
 			return err
@@ -294,7 +298,7 @@ func (o *options) verify(ctx context.Context, f *configFlags, v verify.Options) 
 	}
 	defer func() { err = errors.Join(err, places.Close()) }()
 	v.Report = func(d *verify.Difference) { fmt.Fprintln(o.out, d) }
-	sum, err := verify.Run(ctx, places.Store, places.Database, v)
+	sum, err := verify.Run(ctx, places.Store, boot.TicketsOf(&site, places.Database), v)
 	if err != nil {
 		return err
 	}

@@ -149,7 +149,7 @@ func (d *Daemon) walOptions(log zerolog.Logger, restored func()) wal.Options {
 func (p *redisPlace) store(o *parts, journal string) (*redis.Store, error) {
 	return redis.New(p.client, redis.Options{
 		Prefix: o.config.KeyPrefix, Owner: o.custody.owner, OnOwner: o.custody.toldKeys,
-		CleanTTL: o.config.CleanTTL, MaxDirty: o.config.MaxDirty, Floor: o.floor, Clock: o.clock,
+		CleanTTL: cleanTTL(o.config), MaxDirty: o.config.MaxDirty, Floor: o.floor, Clock: o.clock,
 		Filled:  o.custody.filled(),
 		Journal: journal, Host: cmp.Or(journal, rand.Text()), Log: o.log,
 		Cluster: p.cluster, OnSeed: o.seeded, OnForeign: o.foreign, OnOdd: o.odd, OnVanished: o.vanished, OnBatch: o.batch,

@@ -32,7 +32,6 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/sync/flush"
-	"github.com/ticketd/ticketd/sync/ids"
 	"github.com/ticketd/ticketd/sync/mysql"
 	"github.com/ticketd/ticketd/sync/table"
 )
@@ -167,6 +166,7 @@ func (d *Daemon) openSite(name string, c config.Site) (*runningSite, error) {
 	if s.database, err = d.mysql.Open(database); err != nil {
 		return s, err
 	}
+	s.tickets = ticketsOf(&c, s.database)
 	s.tables, s.server = newTableWatch(), d.serverOf(s)
 	s.database.Watch(s.server, s.tables.doubt, s.tables.use)
 	s.leaveServer = s.server.Join(s.database.Ask, s.recovered)
@@ -201,20 +201,14 @@ func (d *Daemon) complete(ctx context.Context, s *runningSite) error {
 		stray: s.strays.meet, convert: s.convert, older: s.olderKey,
 		twin:   s.twinJournal,
 		nextID: func(ctx context.Context) (ticket.ID, error) { return s.allocator.Next(ctx) },
-		born:   s.database.Born,
+		born:   s.tickets.Born,
 		aside:  func(m *store.Mutation, at time.Time) error { return d.setAside(s, m, at) },
 		wake:   func(due time.Time) { flusher.Wake(due) }, batch: d.metrics.Batches(), log: s.log,
 	})
 	if err != nil {
 		return err
 	}
-	s.sink = mysql.NewSink(s.database)
-	s.allocator = ids.New(mysql.NewSequence(s.database).Lease, s.database.Taken, c.IDBlock)
-	if dir := d.config.Daemon.StateDir; dir != "" {
-		s.allocator.Keep(ids.KeepOptions{
-			Dir: dir, Name: idsFile(name), Owner: s.custody.known, Numbering: s.database.Numbering, Log: s.log,
-		})
-	}
+	s.sink, s.allocator = sinkOf(&c, s.database), d.allocatorOf(s, &c)
 	flusher = flush.New(s.backend, d.metrics.Sink(name, heldSink{s.sink, s.custody}), flush.Options{
 		Batch: c.Batch, Lease: c.Lease, Gap: flushGap, Poll: flushPoll, LongestPoll: flushLongestPoll, MaxPause: flushMaxPause,
 		Patience: d.config.Daemon.RequestTimeout,
@@ -223,7 +217,7 @@ func (d *Daemon) complete(ctx context.Context, s *runningSite) error {
 		Log:      s.log,
 	})
 	s.Site = site.New(site.Parts{
-		Name: name, Store: s.backend, Database: s.database, IDs: s.allocator, Deleted: s.database.Deleted, Flusher: flusher,
+		Name: name, Store: s.backend, Database: s.tickets, IDs: s.allocator, Deleted: s.tickets.Deleted, Flusher: flusher,
 		Statements: s.sink.Statements, Clock: clock, Strategy: strategy(&c),
 		DefinitionFile: definitionFile(d.config.Daemon.StateDir, name), StoreState: d.state,
 		Warnings: func() []string { return slices.Concat(d.warnings(), s.warnings()) }, Backend: s.backend.kind(),
@@ -231,7 +225,8 @@ func (d *Daemon) complete(ctx context.Context, s *runningSite) error {
 		Journal: s.backend.journalStatus(),
 		Stuck:   s.backend.Stuck,
 		Served:  s.custody.served, Owns: s.custody.owns,
-		Log: s.log,
+		Description: describe(&c, s.database),
+		Log:         s.log,
 	})
 	s.parts = s.watched(&d.config.Redis)
 	return nil
@@ -337,7 +332,7 @@ func (s *runningSite) vanishedKey(key string, back bool) {
 
 // convert makes a ticket of another program's hash.
 func (s *runningSite) convert(ctx context.Context, key string, id ticket.ID, stray ticket.Fields) (ticket.Fields, error) {
-	fields, err := convert(ctx, s.database, false, key, id, stray)
+	fields, err := convert(ctx, s.tickets, false, key, id, stray)
 	if field := (*table.FieldError)(nil); errors.As(err, &field) {
 		s.strays.refuse(key, field.Reason)
 		s.sampled.Error().Msg(field.Reason)

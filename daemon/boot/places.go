@@ -59,10 +59,10 @@ func OpenPlaces(c *config.Config, site config.Site) (*Places, error) {
 		return redis.Owner{Identity: *identity, Former: p.Database.Name()}, nil
 	}
 	s, err := redis.New(p.client, redis.Options{
-		Prefix: site.KeyPrefix, Owner: owner, CleanTTL: site.CleanTTL, Floor: p.Database.MaxRevision,
+		Prefix: site.KeyPrefix, Owner: owner, CleanTTL: cleanTTL(&site), Floor: p.Database.MaxRevision,
 		Clock: ticket.NewClock(time.Now), Cluster: len(c.Redis.Cluster) > 0,
 		Convert: func(ctx context.Context, key string, id ticket.ID, stray ticket.Fields) (ticket.Fields, error) {
-			return convert(ctx, p.Database, p.Overwrite, key, id, stray)
+			return convert(ctx, TicketsOf(&site, p.Database), p.Overwrite, key, id, stray)
 		},
 	})
 	if err != nil {

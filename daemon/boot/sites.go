@@ -22,7 +22,6 @@ import (
 	"github.com/ticketd/ticketd/internal/health"
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store/outbox"
-	"github.com/ticketd/ticketd/sync/ids"
 	"github.com/ticketd/ticketd/sync/mysql"
 	"github.com/ticketd/ticketd/sync/policy"
 )
@@ -43,8 +42,9 @@ type runningSite struct {
 	name      string
 	database  *mysql.DB
 	backend   *backend
-	sink      *mysql.Sink
-	allocator *ids.Allocator
+	tickets   tickets
+	sink      sink
+	allocator allocator
 	custody   *custody
 	moves     *moves.Register
 	log       zerolog.Logger
@@ -133,8 +133,14 @@ func databaseOf(c config.Site) (mysql.Config, error) {
 	if err != nil {
 		return mysql.Config{}, fmt.Errorf("TLS of MySQL: %w", err)
 	}
+	var layout *mysql.Layout
+	if c.IsMeta() {
+		meta := metaOf(&c)
+		_, c.KeyColumn = meta.Name()
+		layout = meta.Layout()
+	}
 	return mysql.Config{
-		DSN: c.DSN.Reveal(), TLS: secured, TLSName: strings.Join([]string{c.TLSCA, c.TLSCert, c.TLSKey, c.TLSServerName}, "\x00"),
+		Layout: layout, DSN: c.DSN.Reveal(), TLS: secured, TLSName: strings.Join([]string{c.TLSCA, c.TLSCert, c.TLSKey, c.TLSServerName}, "\x00"),
 		Table: c.TableName(), Key: c.KeyColumn, Revision: c.RevisionColumn, Columns: c.Columns,
 		// A column that the config maps to such a field has the field's meaning, too.
 		DeletedAt: c.Columns["deleted_at"], CreatedAt: c.Columns["created_at"], UpdatedAt: c.Columns["updated_at"],
@@ -190,6 +196,9 @@ func (s *runningSite) warnings() []string {
 func (s *runningSite) serves(c *config.Site) (name string, fit func(table string) daemon.Fit) {
 	byPrefix := config.Site{TablePrefix: c.TablePrefix}
 	own, prefixed := s.database.Name(), s.database.NameOf(byPrefix.TableName())
+	if c.IsMeta() { // the tickets of a WordPress are other things than its posts
+		prefixed = own
+	}
 	switch c.ClientTable {
 	case "":
 	case config.AnyTable:

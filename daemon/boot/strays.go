@@ -8,11 +8,11 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ticketd/ticketd/daemon/site"
 	"github.com/ticketd/ticketd/internal/lifecycle"
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/store/redis"
-	"github.com/ticketd/ticketd/sync/mysql"
 	"github.com/ticketd/ticketd/sync/table"
 )
 
@@ -153,7 +153,7 @@ func CountStrays(ctx context.Context, s *redis.Store) (n Strays, err error) {
 // has gone back to a time before the hash was taken over, or the other program still writes under the key. overwrite makes the
 // hash count nevertheless.
 func convert(
-	ctx context.Context, db *mysql.DB, overwrite bool, key string, id ticket.ID, stray ticket.Fields,
+	ctx context.Context, db site.Database, overwrite bool, key string, id ticket.ID, stray ticket.Fields,
 ) (ticket.Fields, error) {
 	d := db.Definition()
 	if d == nil {

@@ -54,6 +54,9 @@ func (b *Batch) create(d *table.Definition, p *protocol.CreateParams) (c change,
 	if !c.numbered {
 		m.Accepted = accepted(p.Accepted)
 	}
+	if err := b.site.refuseCreate(); err != nil {
+		return c, err
+	}
 	if m.Fields, err = d.Check(p.Fields.Own(spare)); err != nil {
 		return c, err
 	}

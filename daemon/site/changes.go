@@ -98,6 +98,7 @@ func (s *Site) Delete(ctx context.Context, p *protocol.DeleteParams) (protocol.R
 	case err == nil && record.Deleted && !record.Behind && !record.Queued && // otherwise the revision is uncertain
 		p.RequestID == "": // only the store knows whether a different request had the id
 		return protocol.RevisionResult{Revision: int64(record.Revision)}, nil
+	case errors.Is(err, errNoTicket) && s.isMeta(): // WordPress has deleted the post before it says so
 	case errors.Is(err, errNoTicket) && p.RequestID != "":
 		mustExist = true // only the store knows whether the request is a repetition; if not, the store refuses the deletion
 	case err != nil && !looksFailed(err) && !errors.Is(err, errBehind):

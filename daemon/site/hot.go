@@ -156,7 +156,7 @@ func (h *hot) Run(ctx context.Context) {
 		return
 	}
 	var err error
-	h.records, err = b.site.Store.Get(ctx, h.ids)
+	h.records, err = b.site.get(ctx, h.ids)
 	h.unread = err != nil
 }
 

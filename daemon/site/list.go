@@ -16,6 +16,9 @@ import (
 
 // List implements [daemon.Site].
 func (s *Site) List(ctx context.Context, p *protocol.ListParams) (protocol.ListResult, error) {
+	if err := s.refuseLists(); err != nil {
+		return protocol.ListResult{}, err
+	}
 	if _, err := s.known(); err != nil {
 		return protocol.ListResult{}, err
 	}
@@ -71,6 +74,9 @@ func (s *Site) page(
 
 // Count implements [daemon.Site].
 func (s *Site) Count(ctx context.Context, p *protocol.CountParams) (protocol.CountResult, error) {
+	if err := s.refuseLists(); err != nil {
+		return protocol.CountResult{}, err
+	}
 	if p.By != "" {
 		return s.countBy(ctx, p)
 	}

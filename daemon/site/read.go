@@ -155,7 +155,7 @@ func (s *Site) whole(ctx context.Context, d *table.Definition, ids []ticket.ID) 
 	for i, id := range ids {
 		before[i] = s.missing.before(id)
 	}
-	records, err := s.Store.Get(ctx, ids)
+	records, err := s.get(ctx, ids)
 	if err != nil {
 		return nil, err
 	}
@@ -321,7 +321,7 @@ func (s *Site) fetchOne(ctx context.Context, d *table.Definition, record *store.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rowTimeout) // the first reader may go away
 		defer cancel()
 		before := s.missing.before(id)
-		held, err := s.Store.Get(ctx, []ticket.ID{id})
+		held, err := s.get(ctx, []ticket.ID{id})
 		switch {
 		case err != nil:
 			return nil, err
