@@ -17,7 +17,8 @@ type Config struct {
 	Metrics Metrics         `toml:"metrics"`
 	Sites   map[string]Site `toml:"sites"`
 
-	templates map[string]Site // see Multisites
+	templates map[string]Site   // see Multisites
+	from      map[string]string // the files of the sites, where sites.d has some
 }
 
 // Daemon is about the process and its socket.

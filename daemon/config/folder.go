@@ -14,18 +14,22 @@ import (
 // sitesFolder is the folder beside the configuration whose files have further sites.
 const sitesFolder = "sites.d"
 
-// readFolder adds the sites of the folder's files to the configuration's. A file sets no other key.
-func readFolder(config string, root table) error {
+// readFolder adds the sites of the folder's files to the configuration's. A file sets no other key. from names the file of each
+// site.
+func readFolder(config string, root table) (from map[string]string, err error) {
 	dir := filepath.Join(filepath.Dir(config), sitesFolder)
 	files, err := os.ReadDir(dir) // in the order of their names
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return nil, nil //nolint:nilnil // all sites are in the configuration itself
 	}
 	if err != nil {
-		return fmt.Errorf("reading the configuration: %w", err)
+		return nil, fmt.Errorf("reading the configuration: %w", err)
+	}
+	if _, is := root["sites"].(table); !is && root["sites"] != nil {
+		return nil, nil //nolint:nilnil // which the decoder reports
 	}
 	sites := subtable(root, "sites")
-	from := make(map[string]string, len(sites))
+	from = make(map[string]string, len(sites))
 	for name := range sites {
 		from[name] = config
 	}
@@ -40,8 +44,10 @@ func readFolder(config string, root table) error {
 			wrong = append(wrong, err)
 			continue
 		}
-		found, _ := part["sites"].(table)
-		delete(part, "sites")
+		found, is := part["sites"].(table)
+		if is {
+			delete(part, "sites")
+		}
 		for key := range part {
 			wrong = append(wrong, fmt.Errorf("configuration %s: %s: a file in %s has sections [sites.NAME] alone", path, key, sitesFolder))
 		}
@@ -52,7 +58,7 @@ func readFolder(config string, root table) error {
 			sites[name], from[name] = site, path
 		}
 	}
-	return errors.Join(wrong...)
+	return from, errors.Join(wrong...)
 }
 
 // anyBlog stands in the name of a section for the number of a blog of a multisite.
@@ -108,11 +114,14 @@ func (c *Config) Expand(path string, blogs map[string][]int64) error {
 			site := ofBlog(c.templates[name], own, number)
 			if _, there := c.Sites[own]; !there && !tables[site.place()] {
 				c.Sites[own] = site
+				if file := c.from[name]; file != "" {
+					c.from[own] = file
+				}
 			}
 		}
 	}
 	if mistakes := c.validate(); len(mistakes) > 0 {
-		return &MistakesError{Path: path, List: mistakes}
+		return &MistakesError{Path: path, List: mistakes, from: c.from}
 	}
 	return nil
 }

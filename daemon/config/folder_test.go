@@ -103,3 +103,69 @@ func TestSectionForAllBlogs(t *testing.T) {
 		}
 	}
 }
+
+// What is wrong in a file of the folder is named with the file, whatever is wrong.
+func TestMistakesNameTheirFile(t *testing.T) {
+	t.Parallel()
+	const taken = `"" is also the key_prefix of sites.a: the two sites would use the same Redis keys`
+	for text, want := range map[string]string{
+		"[sites.q]\ndns = \"u@unix(/db.sock)/q\"\n": "sites.q.dns: unknown key (in %s)",
+		"[[sites.q]]\n":    "sites.q: a table is expected here, not a list (in %s)",
+		"[sites]\nq = 3\n": "sites.q: a table is expected here, not a whole number (in %s)",
+		"sites = 3\n":      "configuration %s: sites: a file in sites.d has sections [sites.NAME] alone",
+		site("b"):          "sites.b.key_prefix: " + taken + " (in %s)",
+		site("q-*") + "table = \"fixed\"\n": "sites.q-*.table: \"fixed\" is the same for all blogs; " +
+			"write * where the blog's number belongs (in %s)",
+		strings.Repeat("# a long comment\n", 1024*1024): "reading the configuration: %s is longer than 16777216 bytes",
+	} {
+		path := folder(t, site("a"), map[string]string{"q.toml": text})
+		file := filepath.Join(filepath.Dir(path), "sites.d", "q.toml")
+		_, err := config.Load(path, nil, nil)
+		if err == nil || !strings.Contains(err.Error(), fmt.Sprintf(want, file)) {
+			t.Errorf("%.40s: %v; want "+want, text, err, file)
+		}
+	}
+}
+
+// A file that is none neither holds the reader nor fills its memory, and a link to nothing is not taken for the configuration.
+func TestFilesThatAreNone(t *testing.T) {
+	t.Parallel()
+	path := folder(t, site("a"), nil)
+	file := filepath.Join(filepath.Dir(path), "sites.d", "q.toml")
+	for target, want := range map[string]string{
+		"/dev/zero": "a device, not a regular file", "/nonexistent": "q.toml: no such file", "/": "a folder, not a regular file",
+	} {
+		if err := os.Symlink(target, file); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := config.Load(path, nil, nil); err == nil || !strings.Contains(err.Error(), want) ||
+			strings.Contains(err.Error(), "no configuration at") {
+			t.Errorf("%s: %v; want %q", target, err, want)
+		}
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := config.Load(path, nil, []string{"sites.a.dsn_file=/dev/zero", "sites.a.dsn="}); err == nil ||
+		!strings.Contains(err.Error(), "sites.a.dsn_file: cannot read the file: /dev/zero is a device") {
+		t.Errorf("a device as dsn_file: %v", err)
+	}
+}
+
+// An editor of Windows begins a file with a byte order mark, and ends lines with CR LF.
+func TestByteOrderMark(t *testing.T) {
+	t.Parallel()
+	path := folder(t, "\uFEFF"+strings.ReplaceAll(site("a"), "\n", "\r\n"), nil)
+	if c, err := config.Load(path, nil, nil); err != nil || c.Sites["a"].AllowUsers[0] != "root" {
+		t.Errorf("%+v, %v", c, err)
+	}
+}
+
+// A configuration without sections of sites is not one without sites.
+func TestSitesThatAreNoTable(t *testing.T) {
+	t.Parallel()
+	path := folder(t, "sites = 3\n", map[string]string{"a.toml": site("a")})
+	if _, err := config.Load(path, nil, nil); err == nil || !strings.Contains(err.Error(), "sites: a table is expected here") {
+		t.Errorf("%v", err)
+	}
+}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,20 +10,23 @@ import (
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
+
+	"github.com/ticketd/ticketd/internal/regular"
 )
 
 // Load reads the file (none if path is empty), the environment and the flags (key=value), and checks the result. The error is
 // a *[MistakesError] with every mistake, or says why the input cannot be read.
 func Load(path string, environ, flags []string) (*Config, error) {
-	root, err := read(path, environ, flags)
+	root, from, err := read(path, environ, flags)
 	if err != nil {
 		return nil, err
 	}
 	c, mistakes := decode(root)
+	c.from = from
 	mistakes = append(mistakes, c.readSecrets()...)
 	mistakes = append(mistakes, c.validate()...)
 	if len(mistakes) > 0 {
-		return nil, &MistakesError{Path: Source(path, environ), List: mistakes}
+		return nil, &MistakesError{Path: Source(path, environ), List: mistakes, from: from}
 	}
 	return c, nil
 }
@@ -43,7 +47,7 @@ func (c *Config) readSecrets() []error {
 			mistakes = append(mistakes, mistake(key, "%v", err))
 			return
 		}
-		text, err := os.ReadFile(path)
+		text, err := regular.Read(path, maxSecret)
 		if err != nil {
 			mistakes = append(mistakes, mistake(key, "cannot read the file: %v", err))
 			return
@@ -82,38 +86,47 @@ func credential(file string) (string, error) {
 // LoadOpen is Load without the secrets, for a command that needs none: only the daemon may be able to read their files.
 // Values are not checked.
 func LoadOpen(path string, environ, flags []string) (*Config, error) {
-	root, err := read(path, environ, flags)
+	root, from, err := read(path, environ, flags)
 	if err != nil {
 		return nil, err
 	}
 	c, mistakes := decode(root)
+	c.from = from
 	if len(mistakes) > 0 {
-		return nil, &MistakesError{Path: Source(path, environ), List: mistakes}
+		return nil, &MistakesError{Path: Source(path, environ), List: mistakes, from: from}
 	}
 	return c, nil
 }
 
 // read merges the file with the files of [sitesFolder], or the text of [envText], with the environment and the flags, in this
-// order. Values from a file have their TOML types; other values are strings.
-func read(path string, environ, flags []string) (table, error) {
-	root := make(table)
+// order. Values from a file have their TOML types; other values are strings. from names the file of each site.
+func read(path string, environ, flags []string) (root table, from map[string]string, err error) {
+	root = make(table)
 	if text, there := lookUp(environ, envText); there {
 		if err := parse([]byte(text), envText, &root); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	} else if path != "" && !isWithoutFile(path, environ) {
-		if err := errors.Join(readFile(path, &root), readFolder(path, root)); err != nil {
-			return nil, err
+		main := readFile(path, &root)
+		if errors.Is(main, fs.ErrNotExist) {
+			main = fmt.Errorf("no configuration at %s: write one (docs/ticketd.toml is an example), "+
+				"name another path with --config, or set TICKETD_SITES_MAIN_DSN and other keys in the environment", path)
+		}
+		from, err = readFolder(path, root)
+		if err = errors.Join(main, err); err != nil {
+			return nil, nil, err
 		}
 	}
 	setFromEnvironment(root, environ)
-	return root, setFromFlags(root, flags)
+	return root, from, setFromFlags(root, flags)
 }
 
 // MistakesError lists all mistakes of a configuration.
 type MistakesError struct {
 	Path string
 	List []error
+
+	from map[string]string // the files of the sites
 }
 
 func (m *MistakesError) Error() string {
@@ -125,8 +138,22 @@ func (m *MistakesError) Error() string {
 	}
 	for _, err := range m.List {
 		fmt.Fprintf(&b, "\n  %v", err)
+		if file := m.from[siteOf(err)]; file != "" && file != m.Path {
+			fmt.Fprintf(&b, " (in %s)", file)
+		}
 	}
 	return b.String()
+}
+
+// siteOf returns the site of a mistake in sites.NAME.key; empty for another mistake.
+func siteOf(err error) string {
+	wrong, is := errors.AsType[*keyError](err)
+	if !is {
+		return ""
+	}
+	rest, _ := strings.CutPrefix(wrong.key, "sites.")
+	name, _, _ := strings.Cut(rest, ".")
+	return name
 }
 
 func (m *MistakesError) Unwrap() []error { return m.List }
@@ -134,16 +161,21 @@ func (m *MistakesError) Unwrap() []error { return m.List }
 // table is a section of the configuration, as go-toml reads it.
 type table = map[string]any
 
+// The longest files, in bytes: a configuration of 10,000 sites has about 3 MB.
+const (
+	maxFile   = 16 << 20
+	maxSecret = 1 << 20
+)
+
+// byteOrderMark is what some editors of Windows write before the first line.
+var byteOrderMark = []byte("\uFEFF")
+
 func readFile(path string, into *table) error {
-	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("no configuration at %s: write one (docs/ticketd.toml is an example), "+
-			"name another path with --config, or set TICKETD_SITES_MAIN_DSN and other keys in the environment", path)
-	}
+	text, err := regular.Read(path, maxFile)
 	if err != nil {
 		return fmt.Errorf("reading the configuration: %w", err)
 	}
-	return parse(text, path, into)
+	return parse(bytes.TrimPrefix(text, byteOrderMark), path, into)
 }
 
 func parse(text []byte, path string, into *table) error {

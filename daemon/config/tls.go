@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	driver "github.com/go-sql-driver/mysql"
+
+	"github.com/ticketd/ticketd/internal/regular"
 )
 
 // tlsKeys are a section's keys for TLS.
@@ -57,7 +59,7 @@ func (k *tlsKeys) authorities() (*x509.CertPool, error) {
 	if k.ca == "" {
 		return nil, nil //nolint:nilnil // nil means the system's CAs to crypto/tls
 	}
-	text, err := os.ReadFile(k.ca)
+	text, err := regular.Read(k.ca, maxFile)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the file: %w", err)
 	}

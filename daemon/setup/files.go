@@ -3,7 +3,6 @@ package setup
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"os/user"
@@ -15,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ticketd/ticketd/internal/regular"
 	"github.com/ticketd/ticketd/internal/wpconfig"
 )
 
@@ -47,25 +47,10 @@ func eyesOf(uid uint32) (eyes, error) {
 	return eyes{c}, err
 }
 
-// Read returns a regular file of bounded size. A pipe does not hold the command, and a device does not fill its memory.
+// Read returns a regular file of bounded size.
 func (e eyes) Read(path string) (text []byte, err error) {
 	err = e.look(func() error {
-		file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = file.Close() }()
-		info, err := file.Stat()
-		switch {
-		case err != nil:
-			return err
-		case !info.Mode().IsRegular():
-			return fmt.Errorf("%s is not a regular file", path)
-		}
-		text, err = io.ReadAll(io.LimitReader(file, wpconfig.MaxSize+1))
-		if err == nil && len(text) > wpconfig.MaxSize {
-			return fmt.Errorf("%s is longer than %d bytes", path, wpconfig.MaxSize)
-		}
+		text, err = regular.Read(path, wpconfig.MaxSize)
 		return err
 	})
 	return text, err
