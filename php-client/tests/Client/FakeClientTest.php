@@ -128,6 +128,49 @@ final class FakeClientTest extends TestCase {
 	}
 
 	/**
+	 * What the daemon refuses for any table, the fake refuses, with the same reason and field: a test that passes with
+	 * the fake would hide the fault.
+	 */
+	public function test_refusals(): void {
+		$fake = new FakeClient();
+		$fake->create( array( 'status' => 'open' ) );
+		$many = array_fill_keys( range( 1, 1001 ), array( 'status' => 'open' ) );
+		foreach (
+			array(
+				array( 'limit', fn() => $fake->list_tickets( array( 'limit' => 0 ) ) ),
+				array( 'limit', fn() => $fake->list_tickets( array( 'limit' => 1001 ) ) ),
+				array( 'page', fn() => $fake->list_tickets( array( 'page' => 2 ) ) ),
+				array( 'limit', fn() => $fake->count_tickets( array( 'limit' => 1 ) ) ),
+				array( 'after', fn() => $fake->list_tickets( array( 'after' => 'xyz' ) ) ),
+				array( 'after', fn() => $fake->list_tickets( array( 'after' => null ) ) ),
+				array( 'sort', fn() => $fake->list_tickets( array( 'sort' => 'subject' ) ) ),
+				array( 'order', fn() => $fake->list_tickets( array( 'order' => 'DESC' ) ) ),
+				array( 'deleted', fn() => $fake->count_tickets( array( 'deleted' => 1 ) ) ),
+				array( 'where', fn() => $fake->count_tickets( array( 'where' => array( '_x' => 1 ) ) ) ),
+				array( 'where', fn() => $fake->count_tickets( array( 'where' => array_fill( 1, 17, 'x' ) ) ) ),
+				array( 'by', fn() => $fake->count_tickets_by( 'a b' ) ),
+				array( 'id', fn() => $fake->get( 0 ) ),
+				array( 'ids', fn() => $fake->get_many( array( -1 ) ) ),
+				array( 'ids', fn() => $fake->get_many( range( 1, 1001 ) ) ),
+				array( 'id', fn() => $fake->set( 0, array( 'status' => 'open' ) ) ),
+				array( 'id', fn() => $fake->delete( 0 ) ),
+				array( 'fields', fn() => $fake->set( 1, array() ) ),
+				array( 'fields', fn() => $fake->create( array() ) ),
+				array( '_x', fn() => $fake->set( 1, array( '_x' => 1 ) ) ),
+				array( 'subject', fn() => $fake->set( 1, array( 'subject' => "\xFF" ) ) ),
+				array( 'request_id', fn() => $fake->create( array( 'status' => 'open' ), 'a b' ) ),
+				array( 'tickets', fn() => $fake->set_many( $many ) ),
+			) as $index => list( $field, $call )
+		) {
+			$refusal = self::refusal( $call );
+			$this->assertSame( array( 'invalid', $field ), array( $refusal->reason(), $refusal->field() ), "call $index" );
+		}
+		$outcomes = $fake->set_many( array( 1 => array( 'status' => 'new' ), 2 => array( '_x' => 1 ) ) );
+		$this->assertSame( array( 2, '_x' ), array( $outcomes[1], $outcomes[2]->field() ) );
+		$this->assertSame( 1, $fake->count_tickets() );
+	}
+
+	/**
 	 * Calls fail as they are told to, and are remembered.
 	 */
 	public function test_failures(): void {

@@ -14,8 +14,9 @@ namespace Ticketd\Client;
  * ticket is not found, a repeated request id gets the first answer. fail_next() makes a call fail, and calls() tells
  * what was called.
  *
- * The fake knows no table, so it refuses no field and returns values as they were given. Its texts are equal without
- * regard to case, its cursors are its own, and MySQL takes every change.
+ * The fake knows no table: it refuses what the daemon refuses for any table, and otherwise takes every field and
+ * returns values as they were given. Its texts are equal without regard to case, its cursors are its own, and MySQL
+ * takes every change.
  */
 final class FakeClient implements ClientInterface {
 
@@ -194,10 +195,10 @@ final class FakeClient implements ClientInterface {
 	 */
 	public function create( array $fields, string $request_id = '', int $id = 0 ): array {
 		$this->called( 'create', $fields, $request_id, $id );
-		$request = array( 'create', 0, Request::fields( $fields ), 0 );
 		return $this->once(
 			$request_id,
-			$request,
+			self::checked( 'create', 0 === $id ? null : $id, $fields, $request_id ),
+			0,
 			function () use ( $fields, $id ): array {
 				if ( isset( $this->tickets[ $id ] ) ) {
 					throw self::error( 'exists', sprintf( 'The id %d is taken.', $id ) );
@@ -235,9 +236,14 @@ final class FakeClient implements ClientInterface {
 	 * @param array  $fields_by_id Fields by ticket id.
 	 * @param string $request_id   Makes the call repeatable.
 	 * @param bool   $must_exist   Refuse each unless the ticket exists.
+	 * @throws InputException If the daemon would refuse the call for any table.
 	 */
 	public function set_many( array $fields_by_id, string $request_id = '', bool $must_exist = false ): array {
 		$this->called( 'set_many', $fields_by_id, $request_id, $must_exist );
+		array_map( array( Request::class, 'fields' ), $fields_by_id );
+		if ( count( $fields_by_id ) > Protocol::MAX_TICKETS ) {
+			throw new InputException( sprintf( 'Give at most %d tickets.', Protocol::MAX_TICKETS ), 'tickets' );
+		}
 		$outcomes = array();
 		$place    = 0;
 		foreach ( $fields_by_id as $id => $fields ) {
@@ -247,6 +253,8 @@ final class FakeClient implements ClientInterface {
 				$outcomes[ $id ] = $this->set_one( $id, $fields, 0, $own, $must_exist );
 			} catch ( DaemonException $refusal ) {
 				$outcomes[ $id ] = $refusal;
+			} catch ( InputException $refusal ) {
+				$outcomes[ $id ] = self::error( 'invalid', $refusal->getMessage(), false, $refusal->field() );
 			}
 		}
 		return $outcomes;
@@ -288,6 +296,7 @@ final class FakeClient implements ClientInterface {
 	 */
 	public function get( int $id ): array {
 		$this->called( 'get', $id );
+		Door::check_id( $id );
 		$this->require_ticket( $id );
 		return self::shown( $this->tickets[ $id ] );
 	}
@@ -296,11 +305,16 @@ final class FakeClient implements ClientInterface {
 	 * Reads several tickets; see Client::get_many().
 	 *
 	 * @param int[] $ids Ticket ids.
+	 * @throws InputException If the daemon would refuse the call for any table.
 	 */
 	public function get_many( array $ids ): array {
 		$this->called( 'get_many', $ids );
 		$found = array();
+		if ( count( $ids ) > Protocol::MAX_TICKETS ) {
+			throw new InputException( sprintf( 'Ask for at most %d tickets.', Protocol::MAX_TICKETS ), 'ids' );
+		}
 		foreach ( Request::ids( $ids ) as $id ) {
+			Door::check_id( $id, 'ids' );
 			$found[ $id ] = $this->exists( $id ) ? self::shown( $this->tickets[ $id ] ) : null;
 		}
 		return $found;
@@ -310,12 +324,16 @@ final class FakeClient implements ClientInterface {
 	 * Returns a page of a selection; see Client::list_tickets().
 	 *
 	 * @param array $args The selection.
+	 * @throws InputException If the daemon would refuse the call for any table.
 	 */
 	public function list_tickets( array $args = array() ): array {
 		$this->called( 'list_tickets', $args );
-		$found = ( new FakeSelection( $args ) )->sorted( $this->tickets );
+		$found = ( new FakeSelection( $args, true ) )->sorted( $this->tickets );
 		$args  = Request::query( $args );
-		$begin = (int) ( $args['after'] ?? 0 );
+		$begin = array_key_exists( 'after', $args ) ? (int) $args['after'] : 0;
+		if ( array_key_exists( 'after', $args ) && ( $begin < 1 || (string) $begin !== $args['after'] ) ) {
+			throw new InputException( 'It is no cursor: give the next of the page before, unchanged.', 'after' );
+		}
 		$limit = $args['limit'] ?? Protocol::DEFAULT_LIMIT;
 		return array(
 			'tickets' => array_map( array( self::class, 'shown' ), array_slice( $found, $begin, $limit ) ),
@@ -341,6 +359,7 @@ final class FakeClient implements ClientInterface {
 	 */
 	public function count_tickets_by( string $field, array $args = array() ): array {
 		$this->called( 'count_tickets_by', $field, $args );
+		Door::check_name( $field, 'by' );
 		$groups = array();
 		foreach ( ( new FakeSelection( $args ) )->sorted( $this->tickets ) as $ticket ) {
 			$value = $ticket['fields'][ $field ] ?? null;
@@ -368,7 +387,8 @@ final class FakeClient implements ClientInterface {
 		$this->called( 'delete', $id, $request_id );
 		return $this->once(
 			$request_id,
-			array( 'delete', $id, array(), 0 ),
+			self::checked( 'delete', $id, array(), $request_id ),
+			0,
 			function () use ( $id ): int {
 				if ( ! isset( $this->tickets[ $id ] ) ) {
 					$this->require_ticket( $id );
@@ -609,14 +629,16 @@ final class FakeClient implements ClientInterface {
 	/**
 	 * Does a change, or returns the answer of the request that it repeats.
 	 *
-	 * @param string   $request_id The request id; empty: none.
-	 * @param array    $request    What must be the same in a repetition.
-	 * @param callable $change     Does the change and returns the answer.
+	 * @param string   $request_id  The request id; empty: none.
+	 * @param array    $request     What must be the same in a repetition, with the condition.
+	 * @param int      $if_revision The condition; 0: none.
+	 * @param callable $change      Does the change and returns the answer.
 	 * @return mixed The answer.
 	 * @throws DaemonException If the id belongs to another request.
 	 */
-	private function once( string $request_id, array $request, callable $change ) {
-		$known = $this->answers[ $request_id ] ?? null;
+	private function once( string $request_id, array $request, int $if_revision, callable $change ) {
+		$request[] = $if_revision;
+		$known     = $this->answers[ $request_id ] ?? null;
 		if ( null !== $known && $known[0] !== $request ) {
 			throw self::error( 'invalid', 'The request id was used for another request.', false, 'request_id' );
 		}
@@ -631,6 +653,23 @@ final class FakeClient implements ClientInterface {
 	}
 
 	/**
+	 * Refuses a change that the daemon refuses for any table.
+	 *
+	 * @param string   $method     The method.
+	 * @param int|null $id         The ticket's id; null: the fake takes one.
+	 * @param array    $fields     Values by field name.
+	 * @param string   $request_id The request id; empty: none.
+	 * @return array What must be the same in a repetition.
+	 * @throws InputException If it is refused.
+	 */
+	private static function checked( string $method, ?int $id, array $fields, string $request_id ): array {
+		$params               = compact( 'id' ) + array( 'fields' => Request::fields( $fields ) );
+		$params['request_id'] = '' === $request_id ? 'none' : $request_id;
+		Door::check( new Request( $method, $params ) );
+		return array( $method, $id, $fields );
+	}
+
+	/**
 	 * Merges fields into a ticket.
 	 *
 	 * @param int    $id          The ticket's id.
@@ -642,7 +681,8 @@ final class FakeClient implements ClientInterface {
 	private function set_one( int $id, array $fields, int $if_revision, string $request_id, bool $must_exist ): int {
 		return $this->once(
 			$request_id,
-			array( 'set', $id, Request::fields( $fields ), $if_revision ),
+			self::checked( 'set', $id, $fields, $request_id ),
+			$if_revision,
 			function () use ( $id, $fields, $if_revision, $must_exist ): int {
 				if ( $must_exist || 0 !== $if_revision || isset( $this->tickets[ $id ] ) ) {
 					$this->require_ticket( $id );

@@ -23,11 +23,13 @@ final class FakeSelection {
 	/**
 	 * Takes the arguments.
 	 *
-	 * @param array $args What Client::list_tickets() takes.
-	 * @throws InputException If an argument has a wrong shape.
+	 * @param array $args    What Client::list_tickets() takes, or a count.
+	 * @param bool  $is_page Whether a page is asked for.
+	 * @throws InputException If the daemon would refuse an argument, whatever the table.
 	 */
-	public function __construct( array $args ) {
+	public function __construct( array $args, bool $is_page = false ) {
 		$this->args = Request::query( $args );
+		Door::check_selection( $this->args, $is_page );
 	}
 
 	/**

@@ -9,6 +9,7 @@
 
 namespace Ticketd\WordPress;
 
+use Ticketd\Client\Door;
 use Ticketd\Client\InputException;
 use Ticketd\Client\Protocol;
 use Ticketd\Client\Request;
@@ -20,9 +21,6 @@ defined( 'ABSPATH' ) || exit;
  * protocol/testdata/selections.json has the cases of both implementations.
  */
 final class Query {
-
-	/** Arguments of a count; a list has more. */
-	private const SELECTION = array( 'where', 'contains', 'created_at', 'updated_at', 'deleted', 'fresh' );
 
 	/** A date as the databases write it. */
 	private const WRITTEN_DATE = '/^\d{4}-\d\d-\d\d( \d\d:\d\d:\d\d(\.\d{1,6})?)?$/D';
@@ -74,7 +72,7 @@ final class Query {
 	 * @throws InputException If an argument is refused.
 	 */
 	public function count(): ?int {
-		$this->check_names( self::SELECTION );
+		Door::check_selection( $this->args, false );
 		$this->select();
 		$rows = Database::rows( 'SELECT COUNT(*) AS `n`' . $this->from(), $this->values );
 		return null === $rows ? null : (int) $rows[0]['n'];
@@ -89,8 +87,8 @@ final class Query {
 	 * @throws InputException If an argument is refused.
 	 */
 	public function count_by( string $field ): ?array {
-		$this->check_names( self::SELECTION );
-		self::check_field( $field, 'by' );
+		Door::check_selection( $this->args, false );
+		Door::check_name( $field, 'by' );
 		$this->sortable( $field );
 		$this->select();
 		$rows = Database::rows(
@@ -119,13 +117,10 @@ final class Query {
 	 * @throws InputException If an argument is refused.
 	 */
 	public function page(): ?array {
-		$this->check_names( array_merge( self::SELECTION, array( 'sort', 'order', 'limit', 'after' ) ) );
-		$sort         = $this->choice( 'sort', Protocol::SORTS, Protocol::SORTS[0] );
-		$is_ascending = 'asc' === $this->choice( 'order', array( 'asc', 'desc' ), 'desc' );
+		Door::check_selection( $this->args, true );
+		$sort         = $this->argument( 'sort', Protocol::SORTS[0] );
+		$is_ascending = 'asc' === $this->argument( 'order', 'desc' );
 		$limit        = $this->argument( 'limit', Protocol::DEFAULT_LIMIT );
-		if ( ! is_int( $limit ) || $limit < 1 || $limit > Protocol::MAX_TICKETS ) {
-			throw new InputException( sprintf( 'Give a whole number from 1 to %d.', Protocol::MAX_TICKETS ), 'limit' );
-		}
 		$this->select();
 		$expression = $this->sorted_by( $sort );
 		if ( array_key_exists( 'after', $this->args ) ) {
@@ -148,25 +143,6 @@ final class Query {
 	}
 
 	/**
-	 * Refuses arguments that there are not.
-	 *
-	 * @param string[] $names Those that there are.
-	 * @throws InputException If there is another.
-	 */
-	private function check_names( array $names ): void {
-		foreach ( array_keys( $this->args ) as $name ) {
-			if ( ! in_array( $name, $names, true ) ) {
-				throw new InputException( 'There is no such parameter.', (string) $name );
-			}
-		}
-		foreach ( array( 'deleted', 'fresh' ) as $name ) {
-			if ( ! is_bool( $this->argument( $name, false ) ) ) {
-				throw new InputException( 'Give true or false.', $name );
-			}
-		}
-	}
-
-	/**
 	 * An argument. One that is null is there, and refused where it is no value.
 	 *
 	 * @param string $name  The argument's name.
@@ -175,35 +151,6 @@ final class Query {
 	 */
 	private function argument( string $name, $usual ) {
 		return array_key_exists( $name, $this->args ) ? $this->args[ $name ] : $usual;
-	}
-
-	/**
-	 * Refuses what is no field's name.
-	 *
-	 * @param string $name     The name.
-	 * @param string $argument The argument that has it.
-	 * @throws InputException If it is none.
-	 */
-	private static function check_field( string $name, string $argument ): void {
-		if ( 1 !== preg_match( Protocol::NAME, $name ) ) {
-			throw new InputException( 'Give names of fields.', $argument );
-		}
-	}
-
-	/**
-	 * One of several texts.
-	 *
-	 * @param string   $name    The argument's name.
-	 * @param string[] $choices The texts.
-	 * @param string   $usual   The one that is meant where it is left out.
-	 * @throws InputException If it is another.
-	 */
-	private function choice( string $name, array $choices, string $usual ): string {
-		$choice = $this->argument( $name, $usual );
-		if ( ! in_array( $choice, $choices, true ) ) {
-			throw new InputException( sprintf( 'Give one of: %s.', implode( ', ', $choices ) ), $name );
-		}
-		return $choice;
 	}
 
 	/**
@@ -222,7 +169,7 @@ final class Query {
 	private function select(): void {
 		// Other rows are no tickets: keys of other plugins' tables may be 0 or below, or beyond ticket ids.
 		$this->add( '`ticket_id` BETWEEN 1 AND 9223372036854775807' );
-		foreach ( $this->fields( 'where' ) as $field => $given ) {
+		foreach ( $this->args['where'] ?? array() as $field => $given ) {
 			$filter = new Filter( $this->table, (string) $field );
 			foreach ( Request::is_comparison( $given ) ? $given : array( '=' => $given ) as $operator => $values ) {
 				$this->add( ...$filter->condition( $operator, is_array( $values ) ? $values : array( $values ) ) );
@@ -231,30 +178,12 @@ final class Query {
 		foreach ( array( 'created_at', 'updated_at' ) as $field ) {
 			$this->add_period( $field, $this->args[ $field ] ?? array() );
 		}
-		foreach ( $this->fields( 'contains' ) as $field => $text ) {
+		foreach ( $this->args['contains'] ?? array() as $field => $text ) {
 			$this->add_search( (string) $field, Column::text( $text ) );
 		}
 		if ( true !== ( $this->args['deleted'] ?? false ) ) {
 			array_push( $this->conditions, ...$this->table->present() );
 		}
-	}
-
-	/**
-	 * An argument that has something for each of several fields.
-	 *
-	 * @param string $name The argument's name.
-	 * @return array By field name.
-	 * @throws InputException If there are too many, or one is no field's name.
-	 */
-	private function fields( string $name ): array {
-		$fields = $this->args[ $name ] ?? array();
-		if ( count( $fields ) > Protocol::MAX_WHERE ) {
-			throw new InputException( sprintf( 'Ask for at most %d fields.', Protocol::MAX_WHERE ), $name );
-		}
-		foreach ( array_keys( $fields ) as $field ) {
-			self::check_field( (string) $field, $name );
-		}
-		return $fields;
 	}
 
 	/**
