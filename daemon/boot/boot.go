@@ -216,6 +216,10 @@ func (d *Daemon) complete(ctx context.Context, s *runningSite) error {
 		Server:   s.server,
 		Log:      s.log,
 	})
+	feeds, err := s.openFeeds(ctx, &c)
+	if err != nil {
+		return err
+	}
 	s.Site = site.New(site.Parts{
 		Name: name, Store: s.backend, Database: s.tickets, IDs: s.allocator, Deleted: s.tickets.Deleted, Flusher: flusher,
 		Statements: s.sink.Statements, Clock: clock, Strategy: strategy(&c),
@@ -226,6 +230,7 @@ func (d *Daemon) complete(ctx context.Context, s *runningSite) error {
 		Stuck:   s.backend.Stuck,
 		Served:  s.custody.served, Owns: s.custody.owns,
 		Description: describe(&c, s.database),
+		Feeds:       feeds,
 		Log:         s.log,
 	})
 	s.parts = s.watched(&d.config.Redis)

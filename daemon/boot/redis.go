@@ -48,6 +48,9 @@ func (p *redisPlace) start(ctx context.Context, sites func() []*runningSite) {
 			if s.Site != nil { // tombstones may be lost with the former process
 				s.Rebury()
 			}
+			if s.couriers != nil {
+				s.couriers.Reread()
+			}
 		}
 		return nil
 	})

@@ -43,6 +43,9 @@ func (d *Daemon) Reload(ctx context.Context, c *config.Config) error {
 	for _, s := range d.sites() {
 		if configured, there := c.Sites[s.name]; there {
 			s.SetStrategy(strategy(&configured))
+			if err := s.applyFeeds(ctx, &configured); err != nil {
+				s.log.Warn().Err(err).Msg("a courier of a former configuration did not end in order")
+			}
 		}
 	}
 	d.connections.SetUsers(d.peers(c))
@@ -191,6 +194,7 @@ func fixed(c *config.Config) config.Config {
 	rest.Sites = make(map[string]config.Site, len(c.Sites))
 	for name, s := range c.Sites {
 		s.AllowUsers, s.AllowGroups, s.ClientTable = nil, nil, ""
+		s.Feed, s.History, s.Feeds = config.Feed{}, config.History{}, nil
 		s.Strategy, s.Linger, s.Period, s.MaxAge, s.CloseField, s.CloseStatuses = "", 0, 0, 0, "", nil
 		rest.Sites[name] = s
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/ticketd/ticketd/daemon"
 	"github.com/ticketd/ticketd/daemon/config"
+	"github.com/ticketd/ticketd/daemon/couriers"
 	"github.com/ticketd/ticketd/daemon/moves"
 	"github.com/ticketd/ticketd/daemon/site"
 	"github.com/ticketd/ticketd/daemon/watchdog"
@@ -46,6 +47,8 @@ type runningSite struct {
 	sink      sink
 	allocator allocator
 	custody   *custody
+	couriers  *couriers.Couriers             // nil if the store has no feed
+	history   atomic.Pointer[config.History] // as configured now
 	moves     *moves.Register
 	log       zerolog.Logger
 	emptied   atomic.Pointer[string]
@@ -71,6 +74,9 @@ func (s *runningSite) Start(ctx context.Context) {
 	s.allocator.Start(ctx)
 	s.backend.Start(ctx)
 	s.Site.Start(ctx)
+	if s.couriers != nil {
+		s.couriers.Start(ctx)
+	}
 	s.custody.start(ctx, s.lookAgain)
 	if s.backend.redis != nil {
 		s.strays.Start(ctx, func(ctx context.Context) (Strays, error) { return CountStrays(ctx, s.backend.redis) })
@@ -116,6 +122,9 @@ func (s *runningSite) close() error {
 
 func (s *runningSite) stop(ctx context.Context) error {
 	looking := errors.Join(s.custody.stop(ctx), s.strays.Stop(ctx), s.tables.Stop(ctx))
+	if s.couriers != nil {
+		looking = errors.Join(looking, s.couriers.Stop(ctx))
+	}
 	return errors.Join(looking, s.Stop(ctx), s.backend.Stop(ctx), s.allocator.Stop(ctx))
 }
 

@@ -208,7 +208,8 @@ type Site struct {
 	// IDBlock is how many ids for new tickets are leased at once, and so the number of creates possible while MySQL is
 	// unreachable.
 	IDBlock int `toml:"id_block"`
-	// History and Feeds are about the site's changes: the history of its tickets, and where else the changes go.
+	// Feed, History and Feeds are about the site's changes: how many wait, the history of its tickets, and where else they go.
+	Feed    Feed                   `toml:"feed"`
 	History History                `toml:"history"`
 	Feeds   map[string]Destination `toml:"feeds"`
 }
@@ -338,7 +339,7 @@ func SiteDefaults() Site {
 		Ack: AckRedis, Strategy: StrategyEvent, Linger: 200 * time.Millisecond, Period: time.Minute,
 		CloseField: "status", CloseStatuses: []string{"closed", "resolved"}, MaxAge: 5 * time.Minute,
 		Batch: 1000, Lease: 30 * time.Second, CleanTTL: 24 * time.Hour, MaxDirty: 1_000_000, IDBlock: 1000,
-		History: HistoryDefaults(),
+		Feed: FeedDefaults(), History: HistoryDefaults(),
 	}
 }
 

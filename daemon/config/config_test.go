@@ -143,6 +143,8 @@ var wrong = map[string]string{
 	"sites.main.keys": `{ status = "_status" }`, "sites.main.posts": `{ status = "post_status" }`,
 	"sites.main.adds": `"later"`, "sites.main.queries": `"old"`, "sites.main.query_wait": `"1h"`,
 	"sites.main.max_dirty": "-1", "sites.main.feeds": `"crm"`, // TestMistakesInDestinationsAreNamed has the keys below
+	"sites.main.feed.enabled": `"perhaps"`, "sites.main.feed.max_events": "10", "sites.main.feed.max_bytes": "10",
+	"sites.main.feed.keep": `"999h"`, "sites.main.feed.omit": "7",
 	"sites.main.history.enabled": `"perhaps"`, "sites.main.history.keep": `"1m"`, "sites.main.history.omit": "7",
 }
 

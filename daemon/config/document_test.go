@@ -53,6 +53,7 @@ func TestConfigurePageSaysWhatTheCodeDoes(t *testing.T) {
 		}
 	}
 	section("sites.NAME", "[sites.NAME]", reflect.ValueOf(SiteDefaults()))
+	section("sites.NAME.feed", "[sites.NAME.feed]", reflect.ValueOf(FeedDefaults()))
 	section("sites.NAME.history", "[sites.NAME.history]", reflect.ValueOf(HistoryDefaults()))
 	section("sites.NAME.feeds.NAME", "[sites.NAME.feeds.NAME]", reflect.ValueOf(DestinationDefaults()))
 	if seen != len(meanings) {
@@ -133,6 +134,7 @@ var sectionNotes = map[string]string{
 	"mysql": "The databases' addresses are in the sites' `dsn`.\n\n",
 	"metrics": "Without `web_config` the endpoint has no authentication, so only this host may reach it. See " +
 		"[operate.md](operate.md#watching-it).\n\n",
+	"sites.NAME.feed": "The changes that wait for the slowest of the site's destinations. A reload applies this section.\n\n",
 	"sites.NAME.history": "Who changed which field of a ticket, when, and from what to what: a row for each change in " +
 		"`{table}_history`, so that MySQL gets a row for each write: see [feed.md](feed.md#history). A reload applies this " +
 		"section.\n\n",

@@ -12,6 +12,25 @@ import (
 	"time"
 )
 
+// Feed is the sequence of a site's changes as the store keeps it for the destinations.
+type Feed struct {
+	// Enabled switches the feed on without a destination, for readers of the store itself and for clients that read it. A site with
+	// a destination or a history has a feed in any case.
+	Enabled bool `toml:"enabled"`
+	// MaxEvents and MaxBytes bound the events that wait for the slowest destination.
+	MaxEvents int `toml:"max_events"`
+	MaxBytes  int `toml:"max_bytes"`
+	// Keep is for how long events stay that all destinations have.
+	Keep time.Duration `toml:"keep"`
+	// Omit are fields whose values leave ticketd to no destination.
+	Omit []string `toml:"omit"`
+}
+
+// FeedDefaults returns a feed without any key set.
+func FeedDefaults() Feed {
+	return Feed{MaxEvents: 200_000, MaxBytes: 64 << 20, Omit: []string{}}
+}
+
 // History says whether ticketd keeps who changed which field of a ticket, when, and from what to what: a row for each change in
 // {table}_history.
 type History struct {
@@ -108,8 +127,8 @@ func DestinationDefaults() Destination {
 	}
 }
 
-// Follows says whether the site's feed is needed: something follows it.
-func (s *Site) Follows() bool { return s.History.Enabled || len(s.Feeds) > 0 }
+// Follows says whether the site has a feed: something follows it.
+func (s *Site) Follows() bool { return s.Feed.Enabled || s.History.Enabled || len(s.Feeds) > 0 }
 
 // DestinationNames returns the names of the site's destinations, in order.
 func (s *Site) DestinationNames() []string { return slices.Sorted(maps.Keys(s.Feeds)) }
@@ -122,6 +141,9 @@ const historyName = "history"
 
 func (s *Site) validateFeeds(c *checks, key string) {
 	const year = 365 * 24 * time.Hour
+	c.number(key+"feed.max_events", s.Feed.MaxEvents, 1000, 100_000_000)
+	c.number(key+"feed.max_bytes", s.Feed.MaxBytes, 1<<20, 1<<40)
+	c.duration(key+"feed.keep", s.Feed.Keep, 0, 30*24*time.Hour)
 	c.duration(key+"history.keep", s.History.Keep, time.Hour, 100*year)
 	for _, name := range s.DestinationNames() {
 		d := s.Feeds[name]

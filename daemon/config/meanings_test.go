@@ -120,6 +120,14 @@ var meanings = map[string]string{
 		"unreachable. If the " +
 		"table's key is AUTO_INCREMENT, numbers jump by `id_block` + 1,000 at each lease.",
 
+	"sites.NAME.feed.enabled": "Keep the site's changes for clients that read them, and for readers of the store itself. A site with " +
+		"a history or a destination keeps them in any case.",
+	"sites.NAME.feed.max_events": "Events that wait for the slowest destination; beyond, the oldest go, and the destination gets a " +
+		"`gap`. 200,000 are about 20 to 60 MB of Redis. A journal is bounded by `max_bytes` alone.",
+	"sites.NAME.feed.max_bytes": "Their memory in Redis, as Redis reports it, or their room in the journal.",
+	"sites.NAME.feed.keep":      "For how long events stay that all destinations have, for a rewind and for readers of the store itself.",
+	"sites.NAME.feed.omit":      "Fields whose values go to no destination.",
+
 	"sites.NAME.history.enabled": "Keep a history of the tickets. MySQL must have room for a row for each change.",
 	"sites.NAME.history.keep":    "For how long a change stays in the history.",
 	"sites.NAME.history.omit":    "Fields whose changes are kept without values.",

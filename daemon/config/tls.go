@@ -35,6 +35,9 @@ func (r *Redis) TLSConfig() (*tls.Config, error) { return r.tls().config() }
 // TLSConfig reads the certificates; the result is nil without TLS, or with TLS by the DSN alone.
 func (s *Site) TLSConfig() (*tls.Config, error) { return s.tls("").config() }
 
+// TLSConfig reads the certificates; the result is nil without TLS, or with TLS by the system's CAs alone.
+func (d *Destination) TLSConfig() (*tls.Config, error) { return d.tls("").config() }
+
 func (k *tlsKeys) config() (*tls.Config, error) {
 	if !k.on {
 		return nil, nil //nolint:nilnil // nil means no TLS to the clients

@@ -50,8 +50,14 @@ type Couriers struct {
 	work    context.Context //nolint:containedctx // of the background work; nil before Start and after Stop
 	running map[string]*running
 	gone    map[string]time.Time // since when the upkeep finds no courier of a name that the configuration does not have
-	waker   lifecycle.Loop
-	upkeep  lifecycle.Loop
+	keeping Keeping
+	has     *store.FeedSwitch // what the store has of keeping; nil: not known
+	changed chan struct{}     // of keeping
+	arrived chan struct{}     // a destination
+
+	waker  lifecycle.Loop
+	keeper lifecycle.Loop
+	upkeep lifecycle.Loop
 }
 
 // running is a destination with its courier.
@@ -69,7 +75,8 @@ type loop interface {
 
 // New makes the couriers of a site, without a destination.
 func New(opts Options) *Couriers {
-	return &Couriers{opts: opts, running: map[string]*running{}, gone: map[string]time.Time{}}
+	return &Couriers{opts: opts, running: map[string]*running{}, gone: map[string]time.Time{},
+		changed: make(chan struct{}, 1), arrived: make(chan struct{}, 1)}
 }
 
 // Start starts the couriers.
@@ -83,6 +90,7 @@ func (c *Couriers) Start(ctx context.Context) {
 	for _, r := range c.running {
 		r.start(ctx)
 	}
+	c.keeper.Start(ctx, c.keep)
 	c.waker.Start(ctx, c.wake)
 	c.upkeep.StartEvery(ctx, upkeepEvery, c.forgetGone)
 }
@@ -104,7 +112,8 @@ func (r *running) stop(ctx context.Context) error {
 
 // Stop stops the couriers and waits for publications under way until ctx ends.
 func (c *Couriers) Stop(ctx context.Context) error {
-	err := errors.Join(c.waker.Stop(ctx, "feed"), c.upkeep.Stop(ctx, "destinations"))
+	err := errors.Join(c.waker.Stop(ctx, "feed"), c.upkeep.Stop(ctx, "destinations"),
+		c.keeper.Stop(ctx, "feed's bounds"))
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.work = nil
@@ -149,6 +158,12 @@ func (c *Couriers) Apply(ctx context.Context, destinations []Destination) error 
 			r.start(c.work) //nolint:contextcheck // the courier outlives the reload
 		}
 	}
+	if len(c.running) > 0 {
+		select {
+		case c.arrived <- struct{}{}:
+		default:
+		}
+	}
 	return err
 }
 
@@ -190,6 +205,13 @@ const (
 // wake wakes the couriers whenever the feed has new events, also of other hosts.
 func (c *Couriers) wake(ctx context.Context) {
 	for ctx.Err() == nil {
+		if !c.any() {
+			select {
+			case <-c.arrived:
+			case <-ctx.Done():
+				return
+			}
+		}
 		pause := wakeGap
 		ends, err := c.ends(ctx)
 		if err == nil {
@@ -204,6 +226,13 @@ func (c *Couriers) wake(ctx context.Context) {
 		case <-ctx.Done():
 		}
 	}
+}
+
+// any says whether there is a destination.
+func (c *Couriers) any() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.running) > 0
 }
 
 // Reread makes all couriers compare their cursors with the store's: the store may be another process now.

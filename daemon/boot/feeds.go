@@ -1,0 +1,138 @@
+package boot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/ticketd/ticketd/daemon/config"
+	"github.com/ticketd/ticketd/daemon/couriers"
+	"github.com/ticketd/ticketd/daemon/site"
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/sync/feed"
+	"github.com/ticketd/ticketd/sync/feed/cloudevent"
+	"github.com/ticketd/ticketd/sync/feed/history"
+	"github.com/ticketd/ticketd/sync/feed/webhook"
+	"github.com/ticketd/ticketd/sync/mysql"
+)
+
+// openFeeds makes the couriers of a site, if its store has a feed.
+func (s *runningSite) openFeeds(ctx context.Context, c *config.Site) (*site.Feeds, error) {
+	feeds := &site.Feeds{Changes: s.database, Keeps: s.keepsHistory}
+	if source := s.backend.Feed(); source != nil {
+		s.couriers = couriers.New(couriers.Options{Feed: source, Rows: s.snapshotRows, Log: s.log})
+		feeds.Couriers = s.couriers
+	} else if c.Follows() {
+		s.log.Warn().Msg("this site's store has no feed: its history and its destinations get nothing")
+	}
+	return feeds, s.applyFeeds(ctx, c)
+}
+
+// applyFeeds makes the site's couriers those of the configuration.
+func (s *runningSite) applyFeeds(ctx context.Context, c *config.Site) error {
+	kept := c.History
+	s.history.Store(&kept)
+	if s.couriers == nil {
+		return nil
+	}
+	s.couriers.Keep(couriers.Keeping{
+		On: c.Follows(), MaxEvents: int64(c.Feed.MaxEvents), MaxBytes: int64(c.Feed.MaxBytes), For: c.Feed.Keep,
+	})
+	var all []couriers.Destination
+	if c.History.Enabled {
+		all = append(all, couriers.Destination{
+			Name: history.Name, Kind: history.Name, Settings: settingsOf(c.History), GiveUp: historyGiveUp,
+			Open: func() (feed.Publisher, error) {
+				return history.New(s.database, history.Options{
+					Keep: kept.Keep, Omit: kept.Omit, Served: s.custody.served, Log: s.log,
+				}), nil
+			},
+		})
+	}
+	for _, name := range c.DestinationNames() {
+		d := c.Feeds[name]
+		if d.Kind == config.KindPull { // clients serve it
+			continue
+		}
+		all = append(all, couriers.Destination{
+			Name: name, Kind: d.Kind, Settings: settingsOf(d) + fmt.Sprint(c.Feed.Omit), GiveUp: d.GiveUp, View: s.viewOf(&d, c.Feed.Omit),
+			Open: func() (feed.Publisher, error) { return s.publisherOf(&d) },
+		})
+	}
+	return s.couriers.Apply(ctx, all)
+}
+
+// historyGiveUp is for how long a row that MySQL refuses is tried.
+const historyGiveUp = time.Hour
+
+// settingsOf is a section as text, for comparison alone: it has secrets.
+func settingsOf(section any) string {
+	all := map[string]string{}
+	flatten(reflect.ValueOf(section), "", all)
+	return fmt.Sprint(all) // in the order of the keys
+}
+
+// keepsHistory says whether the site keeps a history, and for how long.
+func (s *runningSite) keepsHistory() (keeps bool, keep time.Duration) {
+	c := s.history.Load()
+	return c != nil && c.Enabled, c.Keep
+}
+
+// statePatience is for how long a ticket that does not come to MySQL holds up a destination of states.
+const statePatience = 15 * time.Minute
+
+func (s *runningSite) viewOf(d *config.Destination, omit []string) func(context.Context, []ticket.Event) ([]ticket.Event, error) {
+	filter := couriers.Filter{Types: d.Types, Fields: d.Fields, NotVia: d.NotVia, Omit: slices.Concat(d.Omit, omit)}
+	if d.Of == config.OfStates {
+		return couriers.States{Filter: filter, Rows: s.database.Rows, Patience: statePatience, Now: time.Now}.View
+	}
+	return filter.View
+}
+
+// publisherOf opens a destination.
+func (s *runningSite) publisherOf(d *config.Destination) (feed.Publisher, error) {
+	secured, err := d.TLSConfig()
+	if err != nil {
+		return nil, fmt.Errorf("tls: %w", err)
+	}
+	encoder := cloudevent.NewEncoder(s.name, s.backend.Feed().Partitions() > 1, s.isInteger)
+	switch d.Kind {
+	case config.KindWebhook:
+		return webhook.New(webhook.Config{
+			URL: d.URL.Reveal(), Secrets: d.Secrets(), Batch: d.Batch, Parallel: d.Parallel, Timeout: d.Timeout, TLS: secured, Encoder: encoder,
+		})
+	default:
+		return nil, errors.New("this version of ticketd has no publisher of the kind " + d.Kind)
+	}
+}
+
+// isInteger says whether a field is a number in the events: its column is.
+func (s *runningSite) isInteger(name string) bool {
+	d := s.database.Definition()
+	return d != nil && d.IsInteger(name)
+}
+
+// snapshotRows are the site's tickets as MySQL has them, by id. What is pending for MySQL follows in the feed, under higher
+// revisions.
+func (s *runningSite) snapshotRows(ctx context.Context, after ticket.ID, limit int) ([]ticket.Event, error) {
+	page := &mysql.Page{Limit: limit}
+	if after != 0 {
+		page.After = &mysql.Mark{ID: after}
+	}
+	rows, _, err := s.database.List(ctx, &ticket.Selection{}, page)
+	if err != nil {
+		return nil, err
+	}
+	events := make([]ticket.Event, len(rows))
+	now := time.Now()
+	for i := range rows {
+		events[i] = ticket.Event{
+			Kind: ticket.EventSnapshot, Ticket: rows[i].ID, Revision: rows[i].Revision, Fields: rows[i].Fields, Complete: true,
+			At: now, Recorded: now,
+		}
+	}
+	return events, nil
+}
