@@ -73,6 +73,7 @@ func newRoot(std streams) *cobra.Command {
 	root.AddCommand(ticketCommands(o)...)
 	root.AddCommand(listCommands(o)...)
 	root.AddCommand(backlogCommands(o)...)
+	root.AddCommand(feedCommands(o)...)
 	root.AddCommand(newServe(o), newImport(o), newVersion(o), newMan())
 	o.everySite(root)
 	wrongArgsAreUsage(root)

@@ -156,6 +156,7 @@ func (o *options) migrate(ctx context.Context, f *configFlags, options mysql.Mig
 	if options.Identity, err = boot.IdentityOf(c.Daemon.StateDir, name, db); err != nil {
 		return err
 	}
+	options.History = site.History.Enabled
 	options.Say = func(format string, args ...any) { fmt.Fprintf(o.err, format+"\n", args...) }
 	statements, err := db.Migrate(ctx, options)
 	if mysql.Denied(err) && !options.DryRun {

@@ -232,7 +232,7 @@ func (o *Options) table(ctx context.Context, s config.Site) (owner, error) {
 		o.saySQL(ctx, db)
 		return owner{identity: cmp.Or(identity.ID, db.Name()), name: db.Name()}, nil
 	}
-	statements, err := db.Migrate(ctx, mysql.MigrateOptions{})
+	statements, err := db.Migrate(ctx, mysql.MigrateOptions{History: s.History.Enabled})
 	if mysql.Denied(err) {
 		return owner{}, fmt.Errorf("%w: run this command again with --no-migrate, which prints the SQL that an administrator runs", err)
 	}
