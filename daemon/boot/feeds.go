@@ -13,8 +13,10 @@ import (
 	"github.com/ticketd/ticketd/daemon/site"
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/sync/feed"
+	"github.com/ticketd/ticketd/sync/feed/amqp"
 	"github.com/ticketd/ticketd/sync/feed/cloudevent"
 	"github.com/ticketd/ticketd/sync/feed/history"
+	"github.com/ticketd/ticketd/sync/feed/kafka"
 	"github.com/ticketd/ticketd/sync/feed/webhook"
 	"github.com/ticketd/ticketd/sync/mysql"
 )
@@ -103,6 +105,16 @@ func (s *runningSite) publisherOf(d *config.Destination) (feed.Publisher, error)
 	case config.KindWebhook:
 		return webhook.New(webhook.Config{
 			URL: d.URL.Reveal(), Secrets: d.Secrets(), Batch: d.Batch, Parallel: d.Parallel, Timeout: d.Timeout, TLS: secured, Encoder: encoder,
+		})
+	case config.KindAMQP:
+		return amqp.New(amqp.Config{
+			URL: d.URL.Reveal(), Exchange: d.Exchange, Declare: d.Declare, Routing: d.Routing, Unroutable: d.Unroutable, Timeout: d.Timeout,
+			TLS: secured, Site: s.name, Encoder: encoder,
+		})
+	case config.KindKafka:
+		return kafka.New(kafka.Config{
+			Brokers: d.Brokers, Topic: d.Topic, Tombstones: d.Tombstones, SASL: d.SASL, Username: d.Username,
+			Password: d.Password.Reveal(), Timeout: d.Timeout, TLS: secured, Site: s.name, Encoder: encoder,
 		})
 	default:
 		return nil, errors.New("this version of ticketd has no publisher of the kind " + d.Kind)

@@ -103,7 +103,8 @@ func (s *Site) History(ctx context.Context, p *protocol.HistoryParams) (protocol
 	return result, nil
 }
 
-// EraseHistory implements [daemon.Site]. The destinations are told, as ticketd cannot erase what they have.
+// EraseHistory implements [daemon.Site]. The destinations are told, as ticketd cannot erase what they have. The history's courier may
+// have read events before they were erased in the feed: it erases the values again when the event of the erasure comes.
 func (s *Site) EraseHistory(ctx context.Context, p *protocol.EraseHistoryParams) (protocol.CountResult, error) {
 	if s.Feeds.Couriers == nil {
 		return protocol.CountResult{}, errNoFeed
@@ -113,6 +114,13 @@ func (s *Site) EraseHistory(ctx context.Context, p *protocol.EraseHistoryParams)
 	if _, err := source.Erase(ctx, ids); err != nil {
 		return protocol.CountResult{}, answer(err)
 	}
+	var n int64
+	if keeps, _ := s.Feeds.keeps(); keeps {
+		var err error
+		if n, err = s.Feeds.Changes.EraseHistory(ctx, ids, ticket.Ceiling); err != nil {
+			return protocol.CountResult{}, answer(err)
+		}
+	}
 	records, err := s.Store.Get(ctx, ids)
 	if err != nil {
 		return protocol.CountResult{}, answer(err)
@@ -121,14 +129,7 @@ func (s *Site) EraseHistory(ctx context.Context, p *protocol.EraseHistoryParams)
 	for i := range events {
 		events[i] = ticket.Event{Kind: ticket.EventErased, Ticket: ids[i], Revision: records[i].Revision, At: time.Now()}
 	}
-	if err := source.Append(ctx, events); err != nil {
-		return protocol.CountResult{}, answer(err)
-	}
-	if keeps, _ := s.Feeds.keeps(); !keeps {
-		return protocol.CountResult{}, nil
-	}
-	n, err := s.Feeds.Changes.EraseHistory(ctx, ids, ticket.Ceiling)
-	return protocol.CountResult{Count: n}, answer(err)
+	return protocol.CountResult{Count: n}, answer(source.Append(ctx, events))
 }
 
 // FeedStatus implements [daemon.Site].

@@ -115,7 +115,8 @@ func (h *History) store(ctx context.Context, events []ticket.Event) error {
 				return err
 			}
 			changes = nil
-			if _, err := h.db.EraseHistory(ctx, []ticket.ID{e.Ticket}, ticket.Revision(e.At.UnixMicro())); err != nil {
+			upTo := max(e.Revision, ticket.Revision(e.At.UnixMicro())) // revisions may be ahead of the clock
+			if _, err := h.db.EraseHistory(ctx, []ticket.ID{e.Ticket}, upTo); err != nil {
 				return err
 			}
 			continue
