@@ -18,7 +18,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 var (
 	called = regexp.MustCompile("(?:^ {4}(?:sudo )?(?:-u ticketd |[A-Z_]+=[^ ]+ )?|&& |`)" +
 		"ticketd ([a-z][a-z-]*(?: " +
-		"[a-z]+)?)((?: [^`#|&]*)?)")
+		"[a-z]+){0,2})((?: [^`#|&]*)?)")
 	longFlag     = regexp.MustCompile(`--[a-z-]+`)
 	markdownLink = regexp.MustCompile(`\]\(([^)#:]+)?(#[^)]+)?\)`)
 )
