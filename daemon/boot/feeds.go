@@ -2,7 +2,6 @@ package boot
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -17,6 +16,7 @@ import (
 	"github.com/ticketd/ticketd/sync/feed/cloudevent"
 	"github.com/ticketd/ticketd/sync/feed/history"
 	"github.com/ticketd/ticketd/sync/feed/kafka"
+	"github.com/ticketd/ticketd/sync/feed/nats"
 	"github.com/ticketd/ticketd/sync/feed/webhook"
 	"github.com/ticketd/ticketd/sync/mysql"
 )
@@ -49,7 +49,7 @@ func (s *runningSite) applyFeeds(ctx context.Context, c *config.Site) error {
 			Name: history.Name, Kind: history.Name, Settings: settingsOf(c.History), GiveUp: historyGiveUp,
 			Open: func() (feed.Publisher, error) {
 				return history.New(s.database, history.Options{
-					Keep: kept.Keep, Omit: kept.Omit, Served: s.custody.served, Log: s.log,
+					Keep: kept.Keep, Omit: kept.Omit, Touched: s.touched, Served: s.custody.served, Log: s.log,
 				}), nil
 			},
 		})
@@ -87,9 +87,9 @@ func (s *runningSite) keepsHistory() (keeps bool, keep time.Duration) {
 const statePatience = 15 * time.Minute
 
 func (s *runningSite) viewOf(d *config.Destination, omit []string) func(context.Context, []ticket.Event) ([]ticket.Event, error) {
-	filter := couriers.Filter{Types: d.Types, Fields: d.Fields, NotVia: d.NotVia, Omit: slices.Concat(d.Omit, omit)}
+	filter := couriers.Filter{Touched: s.touched, Types: d.Types, Fields: d.Fields, NotVia: d.NotVia, Omit: slices.Concat(d.Omit, omit)}
 	if d.Of == config.OfStates {
-		return couriers.States{Filter: filter, Rows: s.database.Rows, Patience: statePatience, Now: time.Now}.View
+		return couriers.States{Filter: filter, Rows: s.tickets.Rows, Patience: statePatience, Now: time.Now}.View
 	}
 	return filter.View
 }
@@ -117,7 +117,10 @@ func (s *runningSite) publisherOf(d *config.Destination) (feed.Publisher, error)
 			Password: d.Password.Reveal(), Timeout: d.Timeout, TLS: secured, Site: s.name, Encoder: encoder,
 		})
 	default:
-		return nil, errors.New("this version of ticketd has no publisher of the kind " + d.Kind)
+		return nats.New(nats.Config{
+			URL: d.URL.Reveal(), Username: d.Username, Password: d.Password.Reveal(), Subject: d.Subject, Create: d.Create,
+			Stream: d.Stream, Timeout: d.Timeout, TLS: secured, Site: s.name, Encoder: encoder,
+		})
 	}
 }
 
@@ -127,6 +130,14 @@ func (s *runningSite) isInteger(name string) bool {
 	return d != nil && d.IsInteger(name)
 }
 
+// touched is the field that each change of a ticket sets to its time; empty if the table has none.
+func (s *runningSite) touched() string {
+	if d := s.database.Definition(); d != nil {
+		return d.UpdatedAt
+	}
+	return ""
+}
+
 // snapshotRows are the site's tickets as MySQL has them, by id. What is pending for MySQL follows in the feed, under higher
 // revisions.
 func (s *runningSite) snapshotRows(ctx context.Context, after ticket.ID, limit int) ([]ticket.Event, error) {
@@ -134,7 +145,7 @@ func (s *runningSite) snapshotRows(ctx context.Context, after ticket.ID, limit i
 	if after != 0 {
 		page.After = &mysql.Mark{ID: after}
 	}
-	rows, _, err := s.database.List(ctx, &ticket.Selection{}, page)
+	rows, _, err := s.tickets.List(ctx, &ticket.Selection{}, page)
 	if err != nil {
 		return nil, err
 	}

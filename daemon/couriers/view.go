@@ -21,13 +21,17 @@ type Filter struct {
 	NotVia []string
 	// Omit are fields that never leave: an event names them as omitted.
 	Omit []string
+	// Touched returns the field that each change sets to its time: an update does not name it. Optional.
+	Touched func() string
 }
 
 // View returns the view of a destination of changes.
 func (f Filter) View(_ context.Context, events []ticket.Event) ([]ticket.Event, error) {
 	passed := make([]ticket.Event, 0, len(events))
 	for i := range events {
-		if e := events[i]; f.passes(&e) {
+		e := events[i]
+		f.untouch(&e)
+		if f.passes(&e) {
 			f.prune(&e)
 			passed = append(passed, e)
 		}
@@ -53,6 +57,18 @@ func (f *Filter) touches(e *ticket.Event) bool {
 		_, there := e.Fields.Get(name)
 		return there || slices.Contains(e.Omitted, name)
 	})
+}
+
+// untouch leaves out the field that each change sets to its time.
+func (f *Filter) untouch(e *ticket.Event) {
+	if f.Touched == nil || e.Kind != ticket.EventUpdated {
+		return
+	}
+	touched := func(field ticket.Field) bool { return field.Name == f.Touched() }
+	if slices.ContainsFunc(e.Fields, touched) {
+		e.Fields = slices.DeleteFunc(slices.Clone(e.Fields), touched)
+		e.Was = slices.DeleteFunc(slices.Clone(e.Was), touched)
+	}
 }
 
 // prune leaves out the values of omitted fields.

@@ -56,6 +56,10 @@ func TestFilters(t *testing.T) {
 			t.Errorf("%s: %v, want %v", name, got, test.want)
 		}
 	}
+	touched := func() string { return "notes" }
+	if got := view(t, couriers.Filter{Touched: touched, Fields: []string{"notes"}}.View, events[3]); len(got) != 0 {
+		t.Errorf("an event by the field that each change sets: %+v", got)
+	}
 	got := view(t, couriers.Filter{Omit: []string{"customer_email"}}.View, events...)[3]
 	if len(got.Fields) != 1 || len(got.Was) != 1 || !slices.Equal(got.Omitted, []string{"body", "customer_email"}) {
 		t.Errorf("%+v", got)

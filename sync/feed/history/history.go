@@ -40,6 +40,8 @@ type Options struct {
 	Keep time.Duration
 	// Omit are the fields whose changes are kept without values.
 	Omit []string
+	// Touched returns the field that each change sets to its time: an update does not name it. Optional.
+	Touched func() string
 	// Served returns why the site's table may not be written: it is not this site's. Optional.
 	Served func() error
 	// Every is the time between purges; zero is an hour.
@@ -161,9 +163,14 @@ func (h *History) change(e *ticket.Event, next []ticket.Event) (mysql.Change, bo
 
 // values fills in what has changed and returns the number of changed fields.
 func (h *History) values(e *ticket.Event, into map[string][]ticket.Value) int {
+	touched := ""
+	if h.opts.Touched != nil && e.Kind == ticket.EventUpdated {
+		touched = h.opts.Touched()
+	}
 	for _, f := range e.Fields {
 		was, known := e.Was.Get(f.Name)
 		switch {
+		case f.Name == touched:
 		case slices.Contains(h.opts.Omit, f.Name):
 			if !known || was.Text() != f.Value.Text() || was.IsNull() != f.Value.IsNull() {
 				into[f.Name] = []ticket.Value{}

@@ -120,11 +120,11 @@ func want(t *testing.T, got []string, lines ...string) {
 func TestChangesAreShownNewestFirst(t *testing.T) {
 	t.Parallel()
 	db := database(t)
-	h := history.New(db, history.Options{Omit: []string{"customer_email"}})
+	h := history.New(db, history.Options{Omit: []string{"customer_email"}, Touched: func() string { return "updated_at" }})
 	events := []ticket.Event{
 		kind(event(812, 1, "subject", "?", "Printer", "category", "?", "NULL"), ticket.EventCreated),
 		event(812, 2, "status", "open", "pending", "assigned_to", "NULL", "3"),
-		event(812, 3, "status", "pending", "pending"), // changes nothing
+		event(812, 3, "status", "pending", "pending", "updated_at", "?", "2026"), // changes nothing
 		event(812, 4, "customer_email", "a@b.example", "c@d.example"),
 		event(812, 5, "status", "?", "closed"), // the store did not know the old value
 		event(813, 6, "status", "open", "closed"),
