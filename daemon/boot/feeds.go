@@ -96,11 +96,19 @@ func (s *runningSite) viewOf(d *config.Destination, omit []string) func(context.
 
 // publisherOf opens a destination.
 func (s *runningSite) publisherOf(d *config.Destination) (feed.Publisher, error) {
+	return openPublisher(s.name, d, cloudevent.NewEncoder(s.name, s.backend.Feed().Partitions() > 1, s.isInteger))
+}
+
+// OpenPublisher opens a destination for a check of it. An event would not know which fields are numbers.
+func OpenPublisher(site string, d *config.Destination) (feed.Publisher, error) {
+	return openPublisher(site, d, cloudevent.NewEncoder(site, false, func(string) bool { return false }))
+}
+
+func openPublisher(site string, d *config.Destination, encoder *cloudevent.Encoder) (feed.Publisher, error) {
 	secured, err := d.TLSConfig()
 	if err != nil {
 		return nil, fmt.Errorf("tls: %w", err)
 	}
-	encoder := cloudevent.NewEncoder(s.name, s.backend.Feed().Partitions() > 1, s.isInteger)
 	switch d.Kind {
 	case config.KindWebhook:
 		return webhook.New(webhook.Config{
@@ -109,17 +117,17 @@ func (s *runningSite) publisherOf(d *config.Destination) (feed.Publisher, error)
 	case config.KindAMQP:
 		return amqp.New(amqp.Config{
 			URL: d.URL.Reveal(), Exchange: d.Exchange, Declare: d.Declare, Routing: d.Routing, Unroutable: d.Unroutable, Timeout: d.Timeout,
-			TLS: secured, Site: s.name, Encoder: encoder,
+			TLS: secured, Site: site, Encoder: encoder,
 		})
 	case config.KindKafka:
 		return kafka.New(kafka.Config{
 			Brokers: d.Brokers, Topic: d.Topic, Tombstones: d.Tombstones, SASL: d.SASL, Username: d.Username,
-			Password: d.Password.Reveal(), Timeout: d.Timeout, TLS: secured, Site: s.name, Encoder: encoder,
+			Password: d.Password.Reveal(), Timeout: d.Timeout, TLS: secured, Site: site, Encoder: encoder,
 		})
 	default:
 		return nats.New(nats.Config{
 			URL: d.URL.Reveal(), Username: d.Username, Password: d.Password.Reveal(), Subject: d.Subject, Create: d.Create,
-			Stream: d.Stream, Timeout: d.Timeout, TLS: secured, Site: s.name, Encoder: encoder,
+			Stream: d.Stream, Timeout: d.Timeout, TLS: secured, Site: site, Encoder: encoder,
 		})
 	}
 }

@@ -187,6 +187,9 @@ func strategy(c *config.Site) site.Strategy {
 func (s *runningSite) warnings() []string {
 	found := slices.Concat(s.backend.warnings(), s.custody.warnings(), movedTexts(s.moves, time.Now()), s.strays.warnings(s.prefix),
 		s.otherKeys.warnings())
+	if s.couriers != nil {
+		found = append(found, s.couriers.Warnings(time.Now())...)
+	}
 	for _, odd := range []string{s.database.OddRevisions(), s.database.NoTickets()} {
 		if odd != "" {
 			found = append(found, odd)

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -53,7 +54,8 @@ type Couriers struct {
 	keeping Keeping
 	has     *store.FeedSwitch // what the store has of keeping; nil: not known
 	changed chan struct{}     // of keeping
-	arrived chan struct{}     // a destination
+	usage   atomic.Pointer[store.FeedUsage]
+	arrived chan struct{} // a destination
 
 	waker  lifecycle.Loop
 	keeper lifecycle.Loop

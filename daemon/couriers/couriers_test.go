@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -179,9 +180,15 @@ func TestADestinationThatCannotBeOpenedIsPausedWithTheReason(t *testing.T) {
 		if of := s.state("crm"); of.State != feed.StatePaused || of.Reason != "no such file" || of.Behind != 1 {
 			t.Errorf("status %+v", of)
 		}
+		if w := s.Warnings(time.Now()); len(w) != 1 || !strings.Contains(w[0], "no such file") {
+			t.Errorf("warnings %q", w)
+		}
 		s.apply(r.to("crm", "b"))
 		time.Sleep(time.Second)
 		wantTickets(t, r, 1)
+		if w := s.Warnings(time.Now()); len(w) != 0 {
+			t.Errorf("warnings %q", w)
+		}
 	})
 }
 
@@ -262,6 +269,9 @@ func TestLettersAreRetriedAndDropped(t *testing.T) {
 		if err != nil || len(letters) != 2 || letters[0].Held || letters[0].Reason != "422" {
 			t.Fatalf("letters %+v, %v", letters, err)
 		}
+		if w := s.Warnings(time.Now()); len(w) != 1 || !strings.Contains(w[0], "refused 2 events for good") {
+			t.Errorf("warnings %q", w)
+		}
 		if n, err := s.Drop(t.Context(), "crm", []uint64{letters[0].Key}); n != 1 || err != nil {
 			t.Errorf("dropped %d, %v", n, err)
 		}
@@ -329,4 +339,69 @@ func TestTheFeedStaysOnWhileAnotherHostNeedsIt(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// At the bound the oldest events go, and the destination learns of the gap; an operator is told before and after.
+func TestTheFeedIsBoundedAndTheGapIsTold(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := &receiver{}
+		d := r.to("crm", "a")
+		away := true
+		d.Open = func() (feed.Publisher, error) { return gate{r, &away}, nil }
+		s := newSite(t, d)
+		for range 3000 {
+			s.set(1)
+		}
+		time.Sleep(time.Minute)
+		if w := s.Warnings(time.Now()); len(w) != 1 || !strings.Contains(w[0], "3000 events") {
+			t.Errorf("warnings %q", w)
+		}
+		time.Sleep(10 * time.Minute)
+		for range 6000 {
+			s.set(1)
+		}
+		r.mu.Lock()
+		away = false
+		r.mu.Unlock()
+		time.Sleep(time.Hour)
+		gaps := 0
+		r.mu.Lock()
+		for _, e := range r.got {
+			if e.Kind == ticket.EventGap {
+				gaps++
+			}
+		}
+		r.mu.Unlock()
+		if w := s.Warnings(time.Now()); gaps != 1 || len(w) != 1 || !strings.Contains(w[0], "feed snapshot crm") {
+			t.Errorf("%d gaps, warnings %q", gaps, w)
+		}
+		if err := s.Snapshot(t.Context(), "crm"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if w := s.Warnings(time.Now()); len(w) != 0 {
+			t.Errorf("warnings %q after a snapshot", w)
+		}
+	})
+}
+
+// gate is a destination that may be away.
+type gate struct {
+	*receiver
+	away *bool
+}
+
+func (g gate) Publish(ctx context.Context, events []ticket.Event) []feed.Verdict {
+	g.mu.Lock()
+	away := *g.away
+	g.mu.Unlock()
+	if !away {
+		return g.receiver.Publish(ctx, events)
+	}
+	verdicts := make([]feed.Verdict, len(events))
+	for i := range verdicts {
+		verdicts[i].Err = errors.New("connection refused")
+	}
+	return verdicts
 }

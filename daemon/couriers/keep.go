@@ -77,6 +77,7 @@ func (c *Couriers) keepOnce(ctx context.Context, n int) error {
 				has = nil
 			}
 			want.MaxEvents = bound(k, usage, want.MaxEvents)
+			c.usage.Store(&usage)
 		}
 	}
 	if has == nil || want != *has {

@@ -25,7 +25,7 @@ const (
 
 // Finding is the result of a single check.
 type Finding struct {
-	// Area is config, socket, redis, mysql, journal, spool or php; Check is the stable name of a check in the area.
+	// Area is config, socket, redis, mysql, feed, journal, spool or php; Check is the stable name of a check in the area.
 	Area    string  `json:"area"`
 	Check   string  `json:"check"`
 	Site    string  `json:"site,omitempty"`
@@ -81,6 +81,7 @@ func Run(ctx context.Context, o Options) []Finding {
 	for _, name := range o.Config.SiteNames() {
 		e.mysql(ctx, name)
 		e.identity(ctx, name)
+		e.feed(ctx, name)
 	}
 	e.folders()
 	e.php()

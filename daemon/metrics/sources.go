@@ -13,6 +13,7 @@ import (
 	"github.com/ticketd/ticketd/internal/health"
 	"github.com/ticketd/ticketd/protocol"
 	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/sync/feed"
 	"github.com/ticketd/ticketd/sync/flush"
 )
 
@@ -166,6 +167,46 @@ func ofSite(ctx context.Context, all *series, s *Site) {
 		float64(s.MaxDirty))
 	if s.Journal != nil {
 		ofJournal(to, s.Journal())
+	}
+	if s.Feeds.Couriers != nil {
+		ofFeed(ctx, to, s)
+	}
+}
+
+// ofFeed reports the destinations of a site's changes. The lag of a destination is reported by the daemon that serves it.
+func ofFeed(ctx context.Context, to *series, s *Site) {
+	all := s.Feeds.Couriers.Status(ctx)
+	if len(all) == 0 {
+		return
+	}
+	if usage, err := s.Feeds.Couriers.Usage(ctx); err == nil {
+		to.gauge("feed_backlog_events", "Events in the feed of the site's changes.", float64(usage.Events))
+		to.gauge("feed_backlog_bytes", "Bytes of the events in the feed, as the store reports them.", float64(usage.Bytes))
+	}
+	now := time.Now()
+	for i := range all {
+		d := &all[i]
+		of := &series{out: to.out, labels: prometheus.Labels{"site": s.Name, "destination": d.Name}}
+		of.counter("feed_gaps_total", "Gaps: a destination has missed events.", d.Gaps)
+		for result, n := range map[string]int64{
+			"confirmed": d.Confirmed, "refused": d.Refused, "later": d.Later, "lost": d.Lost,
+		} {
+			one := &series{out: to.out, labels: prometheus.Labels{"site": s.Name, "destination": d.Name, "result": result}}
+			one.counter("feed_events_total", "Tries of events by their result; lost events are those of the gaps.", n)
+		}
+		if d.State == feed.StateElsewhere {
+			continue
+		}
+		lag := 0.0
+		if !d.Oldest.IsZero() {
+			lag = max(now.Sub(d.Oldest).Seconds(), 0)
+		}
+		of.gauge("feed_up", "1 while a destination takes events, 0 while it does not or is paused.", truth(d.State == feed.StateUp))
+		of.gauge("feed_lag_seconds", "Age of the oldest event that a destination has not confirmed; 0 without such an event.", lag)
+		of.gauge("feed_lag_events", "Events that a destination has not confirmed.", float64(d.Behind))
+		of.gauge("feed_dead", "Events that a destination has refused for good.", float64(d.Letters))
+		of.gauge("feed_held", "Events that a destination refuses and that are still tried, with the later events of their tickets.",
+			float64(d.Held))
 	}
 }
 

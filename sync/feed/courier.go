@@ -314,12 +314,14 @@ func (c *Courier) countGaps(events []ticket.Event) {
 		switch e.Kind {
 		case ticket.EventGap:
 			c.stats.gaps.Add(1)
+			c.stats.gap.Store(time.Now().UnixMilli())
 			c.stats.lost.Add(int64(e.Lost)) //nolint:gosec // a count of events
 			c.repeats.Error().Int("partition", e.Partition).Uint64("first", e.First).Uint64("last", e.Last).
 				Msg("the destination was behind for longer than the feed keeps events: it has missed events; " +
 					"run 'ticketd feed snapshot " + c.opts.Name + "'")
 		case ticket.EventReset:
 			c.stats.gaps.Add(1)
+			c.stats.gap.Store(time.Now().UnixMilli())
 			c.repeats.Error().Str("why", e.Note).Msg("the destination may have missed events; " +
 				"run 'ticketd feed snapshot " + c.opts.Name + "'")
 		default:

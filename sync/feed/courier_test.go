@@ -341,7 +341,7 @@ func TestLostEventsAreTold(t *testing.T) {
 		if g.Kind != ticket.EventGap || g.First != 4 || g.Last != 7 || g.Lost != 4 || len(r.got) != 4 {
 			t.Errorf("got %v", r.got)
 		}
-		if s := c.Status(nil); s.Gaps != 1 || s.Lost != 4 {
+		if s := c.Status(nil); s.Gaps != 1 || s.Lost != 4 || s.Gap.IsZero() {
 			t.Errorf("status %+v", s)
 		}
 	})

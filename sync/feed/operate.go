@@ -25,6 +25,7 @@ func (c *Courier) Snapshot(ctx context.Context, rows Rows) error {
 	return c.call(ctx, func(context.Context) {
 		c.rows = &snapshot{rows: rows}
 		c.stats.rows.Store(0)
+		c.stats.gap.Store(0)
 		c.stats.snapshot.Store(true)
 	})
 }

@@ -32,8 +32,10 @@ type Status struct {
 	Oldest time.Time
 	// Confirmed, Refused and Later count the answers since the start.
 	Confirmed, Refused, Later int64
-	// Gaps counts the gaps, Lost the events that are missing there.
+	// Gaps counts the gaps, Lost the events that are missing there. Gap is when the last one was found; zero if there was none since
+	// the start, or since the last snapshot.
 	Gaps, Lost int64
+	Gap        time.Time
 	// Letters counts the dead letters, Held the letters that are still tried.
 	Letters, Held int64
 	// Rows counts the rows that a snapshot under way has published; Snapshot says that there is one.
@@ -51,6 +53,7 @@ type stats struct {
 
 	confirmed, refused, later, gaps, lost, letters, held, rows atomic.Int64
 	snapshot                                                   atomic.Bool
+	gap                                                        atomic.Int64 // in ms since 1970; 0: none
 }
 
 // placing is how far the destination has come in a partition; base is the number of the last event before the oldest one that the
@@ -104,6 +107,9 @@ func (c *Courier) Status(ends []store.Cursor) Status {
 	s.mu.Unlock()
 	status.Confirmed, status.Refused, status.Later = s.confirmed.Load(), s.refused.Load(), s.later.Load()
 	status.Gaps, status.Lost = s.gaps.Load(), s.lost.Load()
+	if at := s.gap.Load(); at != 0 {
+		status.Gap = time.UnixMilli(at)
+	}
 	status.Letters, status.Held = s.letters.Load(), s.held.Load()
 	status.Rows, status.Snapshot = s.rows.Load(), s.snapshot.Load()
 	return status
