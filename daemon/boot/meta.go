@@ -54,9 +54,12 @@ func metaOf(c *config.Site) postmeta.Config {
 // TicketsOf returns the reader of a site's tickets.
 func TicketsOf(c *config.Site, db *mysql.DB) site.Database { return ticketsOf(c, db) }
 
+// MetaOf returns the tables of a site with meta.
+func MetaOf(c *config.Site, db *mysql.DB) *postmeta.Tables { return postmeta.New(db, metaOf(c)) }
+
 func ticketsOf(c *config.Site, db *mysql.DB) tickets {
 	if c.IsMeta() {
-		return postmeta.New(db, metaOf(c))
+		return MetaOf(c, db)
 	}
 	return db
 }

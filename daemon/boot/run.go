@@ -260,9 +260,11 @@ func (d *Daemon) sources(connections *daemon.Connections) metrics.Sources {
 			sources.JournalBytes, sources.JournalEntries = d.config.Journal.MaxBytes, d.config.Journal.MaxEntries
 			sources.Folders["journal"] = d.config.JournalDir(s.name)
 		}
-		sources.Sites = append(sources.Sites, metrics.Site{
-			Site: s.Site, Server: s.database.Address(), Conflicts: s.sink.Conflicts, IDs: s.allocator.Left,
-		})
+		of := metrics.Site{Site: s.Site, Server: s.database.Address(), Conflicts: s.sink.Conflicts, IDs: s.allocator.Left}
+		if meta, is := s.sink.(interface{ Dropped() int64 }); is {
+			of.IDs, of.Dropped = nil, meta.Dropped
+		}
+		sources.Sites = append(sources.Sites, of)
 	}
 	return sources
 }

@@ -50,7 +50,11 @@ func (e *exam) mysql(ctx context.Context, site string) {
 	}
 	e.table(ctx, site, db, facts, definition)
 	if definition == nil {
-		e.ids(ctx, site, db)
+		if c.IsMeta() {
+			e.meta(ctx, site, &c, db)
+		} else {
+			e.ids(ctx, site, db)
+		}
 		e.revisions(ctx, site, db)
 		if odd := db.NoTickets(); odd != "" {
 			e.warn("mysql", "rows", site, odd, "give these rows another id, if they are tickets")

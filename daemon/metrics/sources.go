@@ -45,9 +45,12 @@ type Site struct {
 
 	// Server is the address of the site's MySQL server, a key of [Sources.Servers].
 	Server string
-	// Conflicts returns how often a flush met another client's locks, IDs how many ids new tickets can have without MySQL.
+	// Conflicts returns how often a flush met another client's locks, IDs how many ids new tickets can have without MySQL; nil for a
+	// site whose ids are WordPress'.
 	Conflicts func() int64
 	IDs       func() int
+	// Dropped counts the changes of posts that do not exist; nil for a table of tickets.
+	Dropped func() int64
 }
 
 // Watch registers the sources for every scrape. Call Watch once.
@@ -159,7 +162,12 @@ func ofSite(ctx context.Context, all *series, s *Site) {
 		s.Conflicts())
 	to.counter("parked_tickets_total", "Tickets parked as dead letters because MySQL rejected them, since the daemon started.",
 		stats.Dead())
-	to.gauge("ids_left", "Ids that new tickets can have while MySQL does not answer.", float64(s.IDs()))
+	if s.IDs != nil {
+		to.gauge("ids_left", "Ids that new tickets can have while MySQL does not answer.", float64(s.IDs()))
+	}
+	if s.Dropped != nil {
+		to.counter("dropped_changes_total", "Changes of meta that a flush dropped because WordPress has deleted the post.", s.Dropped())
+	}
 	if backlog, err := s.Store.Backlog(ctx); err == nil {
 		waiting(to, &backlog)
 	}

@@ -128,6 +128,24 @@ func (db *DB) Engines(ctx context.Context, tables ...string) (map[string]string,
 	return engines, nil
 }
 
+// LogsStatements says that the server's binary log has statements alone, which rules out transactions that lock no gaps.
+func (db *DB) LogsStatements(ctx context.Context) (bool, error) {
+	rows, err := db.pool.QueryContext(ctx, "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('log_bin','binlog_format')")
+	if err != nil {
+		return false, db.failure("read binlog_format", err)
+	}
+	defer rows.Close()
+	values := map[string]string{}
+	for rows.Next() {
+		var name, value string
+		if err := rows.Scan(&name, &value); err != nil {
+			return false, db.failure("read binlog_format", err)
+		}
+		values[name] = value
+	}
+	return values["log_bin"] == "ON" && values["binlog_format"] == "STATEMENT", db.failure("read binlog_format", rows.Err())
+}
+
 // Quote writes an identifier for SQL.
 func Quote(name string) string { return quote(name) }
 

@@ -88,7 +88,7 @@ func (s *Sink) Write(ctx context.Context, claims []store.Claim) ([]flush.Result,
 	w := &write{sink: s, changes: changes, room: packet / 2} //nolint:mnd // escaping at most doubles a value
 	slices.SortFunc(places, func(a, b int) int { return cmp.Compare(changes[a].id, changes[b].id) })
 	for _, part := range w.cut(places) {
-		if err := batch.Bring(ctx, claims, part, s.rowless(), w.attempt, w.held); err != nil {
+		if err := batch.Bring(ctx, claims, part, s.config.rowless(), w.attempt, w.held); err != nil {
 			return nil, err
 		}
 	}

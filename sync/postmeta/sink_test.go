@@ -67,7 +67,7 @@ func TestRowsOfAKey(t *testing.T) {
 	d.wantRows(t, 812, "_edit_lock=1 _wpas_status=closed _WPAS_STATUS=theirs _wpas_status=closed")
 	d.wantRows(t, 813, "_wpas_status=c")
 	found, err := d.tables.Doubles(t.Context(), 10)
-	if err != nil || len(found) != 1 || found[0] != (postmeta.Doubled{Key: "_wpas_status", Post: 812}) {
+	if err != nil || len(found) != 1 || found[0] != (postmeta.Doubled{Key: "_wpas_status", Owner: 812}) {
 		t.Errorf("doubled keys %+v (%v)", found, err)
 	}
 }

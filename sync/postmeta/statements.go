@@ -205,8 +205,7 @@ func (a *attempt) revisions(ctx context.Context) error {
 }
 
 // rowless returns the statements of an attempt without a row.
-func (s *Sink) rowless() []string {
-	c := &s.config
+func (c *Config) rowless() []string {
 	meta, owner, side := mysql.Quote(c.meta()), mysql.Quote(c.owner()), mysql.Quote(c.side())
 	key := mysql.Quote(c.Type.Key)
 	all := []string{

@@ -237,10 +237,27 @@ func (t *Tables) Deleted(ctx context.Context, after ticket.ID) (ids []ticket.ID,
 	return ids, upTo, n == deletedPage, t.Failure(operation, rows.Err())
 }
 
+// Names are the names of the tables.
+func (t *Tables) Names() []string { return t.config.Tables() }
+
+// Try runs a flush's statements without a row, which need the same tables and rights.
+func (t *Tables) Try(ctx context.Context) error {
+	for _, statement := range t.config.rowless() {
+		rows, err := t.Query(ctx, statement)
+		if err != nil {
+			return err
+		}
+		if err := rows.Close(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Doubled is a meta key of which a post has several rows.
 type Doubled struct {
-	Key  string
-	Post ticket.ID
+	Key   string
+	Owner ticket.ID
 }
 
 // Doubles returns up to limit managed keys of which a post has several rows: WordPress and ticketd write all of them.
@@ -266,7 +283,7 @@ func (t *Tables) Doubles(ctx context.Context, limit int) ([]Doubled, error) {
 	var found []Doubled
 	for rows.Next() {
 		var d Doubled
-		if err := rows.Scan(&d.Post, &d.Key); err != nil {
+		if err := rows.Scan(&d.Owner, &d.Key); err != nil {
 			return nil, t.Failure("look for doubled keys", err)
 		}
 		if d.Key = strings.TrimRight(d.Key, "\x00"); wanted[d.Key] {
