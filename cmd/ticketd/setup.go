@@ -288,6 +288,9 @@ func (o *options) verify(ctx context.Context, f *configFlags, v verify.Options) 
 	if err != nil {
 		return err
 	}
+	if err := o.verifyMeta(ctx, &site); err != nil {
+		return err
+	}
 	if !c.HasRedis() {
 		fmt.Fprintln(o.err, "nothing to compare: the configuration has no [redis], and the daemon alone reads its journal; "+
 			"'wp ticketd verify' compares the daemon's answers with the table")
@@ -298,6 +301,7 @@ func (o *options) verify(ctx context.Context, f *configFlags, v verify.Options) 
 		return err
 	}
 	defer func() { err = errors.Join(err, places.Close()) }()
+	v.PendingOnly = site.IsMeta()
 	v.Report = func(d *verify.Difference) { fmt.Fprintln(o.out, d) }
 	sum, err := verify.Run(ctx, places.Store, boot.TicketsOf(&site, places.Database), v)
 	if err != nil {
@@ -308,6 +312,29 @@ func (o *options) verify(ctx context.Context, f *configFlags, v verify.Options) 
 		return errors.New("tickets in Redis differ from MySQL; --repair repairs clean tickets and the index")
 	}
 	return nil
+}
+
+// maxOrphans bounds the orphans that verify prints.
+const maxOrphans = 100
+
+// verifyMeta prints the rows that a site with meta has of posts that do not exist.
+func (o *options) verifyMeta(ctx context.Context, site *config.Site) (err error) {
+	if !site.IsMeta() {
+		return nil
+	}
+	db, err := boot.OpenDatabase(*site)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	orphans, err := boot.MetaOf(site, db).Orphans(ctx, maxOrphans)
+	if err != nil || len(orphans) == 0 {
+		return err
+	}
+	for i := range orphans {
+		fmt.Fprintln(o.out, &orphans[i])
+	}
+	return fmt.Errorf("%s has rows of posts that do not exist", site.TableName())
 }
 
 // siteConfig returns the site of --site, or the only site.

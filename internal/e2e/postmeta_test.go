@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -210,5 +211,35 @@ func TestPostMetaAcrossAKill(t *testing.T) {
 	}
 	if got := metaRows(t, r.db, 1); got != "_wpas_status=closed" {
 		t.Errorf("after a kill: %s", got)
+	}
+}
+
+// verify compares what is pending alone: rows that other programs have written differ from no copy that counts. It finds rows of
+// posts that do not exist.
+func TestVerifyOfPostMeta(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, rigOptions{site: metaSite, tables: metaTables})
+	config := filepath.Join(filepath.Dir(r.socket), "verify.toml")
+	writeFile(t, config, r.text)
+	c := r.dial(t)
+	for _, id := range []int64{1, 2} {
+		if _, err := c.Set(t.Context(), set(id, "status", "open")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := c.Flush(t.Context(), nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.db.ExecContext(t.Context(), "UPDATE wp_postmeta SET meta_value='theirs' WHERE post_id=1"); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := r.run(t, "verify", "--config", config); err != nil || !strings.Contains(out, "0 differ") {
+		t.Errorf("nothing is wrong, but: %v\n%s", err, out)
+	}
+	if _, err := r.db.ExecContext(t.Context(), "DELETE FROM wp_posts WHERE ID=2"); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := r.run(t, "verify", "--config", config); err == nil || !strings.Contains(out, "post 2 does not exist") {
+		t.Errorf("a row of a post that does not exist: %v\n%s", err, out)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/ticketd/ticketd/internal/ticket"
@@ -252,6 +253,49 @@ func (t *Tables) Try(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// Orphan is a row of a managed key whose post ticketd has managed and WordPress has deleted.
+type Orphan struct {
+	Key   string
+	Owner ticket.ID
+}
+
+func (o *Orphan) String() string {
+	return fmt.Sprintf("post %d does not exist, and has a row of %s; delete the row", int64(o.Owner), o.Key)
+}
+
+// Orphans returns up to limit orphans: a flush leaves none, a restored table or another program may.
+func (t *Tables) Orphans(ctx context.Context, limit int) ([]Orphan, error) {
+	const operation = "look for orphans"
+	c := &t.config
+	if len(c.Keys) == 0 {
+		return nil, nil
+	}
+	wanted := map[string]bool{}
+	var values []any
+	for _, key := range c.Keys {
+		wanted[key], values = true, append(values, key)
+	}
+	owner, id := mysql.Quote(c.Type.Key), mysql.Quote(c.Type.OwnerID)
+	rows, err := t.Query(ctx, "SELECT m."+owner+",m."+keyColumn+" FROM "+mysql.Quote(c.side())+" AS r JOIN "+mysql.Quote(c.meta())+
+		" AS m ON m."+owner+"=r."+owner+" LEFT JOIN "+mysql.Quote(c.owner())+" AS p ON p."+id+"=r."+owner+" WHERE p."+id+
+		" IS NULL AND m."+keyColumn+" IN "+in(len(values))+" ORDER BY m."+owner+" LIMIT ?", append(values, limit)...)
+	if err != nil {
+		return nil, t.Failure(operation, err)
+	}
+	defer rows.Close()
+	var found []Orphan
+	for rows.Next() {
+		var o Orphan
+		if err := rows.Scan(&o.Owner, &o.Key); err != nil {
+			return nil, t.Failure(operation, err)
+		}
+		if wanted[o.Key] {
+			found = append(found, o)
+		}
+	}
+	return found, t.Failure(operation, rows.Err())
 }
 
 // Doubled is a meta key of which a post has several rows.

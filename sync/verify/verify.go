@@ -69,6 +69,8 @@ type Options struct {
 	// Repair rebuilds the index from the hashes and forgets clean copies that differ, so that the next read takes the row from
 	// MySQL. Repair never changes a dirty ticket.
 	Repair bool
+	// PendingOnly says that clean copies do not count, because other programs write the rows and readers read them.
+	PendingOnly bool
 	// Report is called for each difference.
 	Report func(*Difference)
 }
@@ -89,7 +91,7 @@ func Run(ctx context.Context, s Store, t Table, o Options) (Summary, error) {
 			return nil
 		}
 		sum.Looked += len(ids)
-		found, err := twice(ctx, s, t, ids)
+		found, err := twice(ctx, s, t, ids, o.PendingOnly)
 		if err != nil {
 			return err
 		}
@@ -121,8 +123,8 @@ func sample(ids []ticket.ID, share float64) []ticket.ID {
 }
 
 // twice compares, and looks at differences again: a write or a flush may have come in between.
-func twice(ctx context.Context, s Store, t Table, ids []ticket.ID) ([]Difference, error) {
-	found, err := compare(ctx, s, t, ids)
+func twice(ctx context.Context, s Store, t Table, ids []ticket.ID, pendingOnly bool) ([]Difference, error) {
+	found, err := compare(ctx, s, t, ids, pendingOnly)
 	if err != nil || len(found) == 0 {
 		return nil, err
 	}
@@ -130,11 +132,11 @@ func twice(ctx context.Context, s Store, t Table, ids []ticket.ID) ([]Difference
 	for i := range found {
 		again[i] = found[i].ID
 	}
-	return compare(ctx, s, t, again)
+	return compare(ctx, s, t, again, pendingOnly)
 }
 
 // compare looks at tickets once.
-func compare(ctx context.Context, s Store, t Table, ids []ticket.ID) ([]Difference, error) {
+func compare(ctx context.Context, s Store, t Table, ids []ticket.ID, pendingOnly bool) ([]Difference, error) {
 	records, err := s.Get(ctx, ids)
 	if err != nil {
 		return nil, err
@@ -153,7 +155,8 @@ func compare(ctx context.Context, s Store, t Table, ids []ticket.ID) ([]Differen
 	}
 	var found []Difference
 	for i := range records {
-		if d := judge(&records[i], indexed[i], byID[ids[i]]); d != nil {
+		d := judge(&records[i], indexed[i], byID[ids[i]])
+		if d != nil && (!pendingOnly || d.Kind != Stale && d.Kind != Rowless) {
 			found = append(found, *d)
 		}
 	}
