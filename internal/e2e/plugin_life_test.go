@@ -111,11 +111,15 @@ func testDeactivation(t *testing.T, s *testenv.Stack) {
 			require_once ABSPATH . 'wp-admin/includes/plugin.php';
 			uninstall_plugin( 'ticketd/ticketd.php' );
 			echo $wpdb->get_var( "SELECT COUNT(*) FROM wp_options WHERE option_name LIKE '%ticketd%'" ), '|',
-				$wpdb->get_var( "SHOW TABLES LIKE 'wp_support_tickets'" );`, keep)
+				$wpdb->get_var( "SHOW TABLES LIKE 'wp_support_tickets'" ), '|',
+				$wpdb->get_var( "SHOW TABLES LIKE 'wp_ticketd_revisions'" );`, keep)
+	}
+	if _, err := db.ExecContext(t.Context(), "CREATE TABLE wp_ticketd_revisions (post_id bigint unsigned PRIMARY KEY)"); err != nil {
+		t.Fatal(err)
 	}
 	// In this order: each setting keeps less than the former.
 	for _, c := range []struct{ keep, want string }{
-		{"all", "4|wp_support_tickets"}, {"tickets", "0|wp_support_tickets"}, {"nothing", "0|"},
+		{"all", "4|wp_support_tickets|wp_ticketd_revisions"}, {"tickets", "0|wp_support_tickets|wp_ticketd_revisions"}, {"nothing", "0||"},
 	} {
 		if got := left(c.keep); got != c.want {
 			t.Errorf("uninstalling and keeping %s leaves %q options and table, want %q", c.keep, got, c.want)

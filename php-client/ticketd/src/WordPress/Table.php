@@ -132,6 +132,22 @@ final class Table {
 	}
 
 	/**
+	 * The tables that ticketd has made for the metadata of this blog's posts, and, of the main blog, of the users.
+	 *
+	 * @return string[] Names of tables, which need not exist.
+	 */
+	public static function made_for_metadata(): array {
+		global $wpdb;
+
+		$made  = array();
+		$names = array( 'ticketd_revisions', 'ticketd_user_revisions', 'postmeta_identity', 'usermeta_identity' );
+		foreach ( $names as $name ) {
+			$made[] = $wpdb->prefix . $name;
+		}
+		return $made;
+	}
+
+	/**
 	 * The columns of a table.
 	 *
 	 * @param string $name The table's name.

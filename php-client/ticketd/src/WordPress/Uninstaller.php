@@ -33,7 +33,7 @@ final class Uninstaller {
 		Meta\Loader::remove();
 		Capabilities::revoke();
 		if ( 'nothing' === $keep && Database::is_table_name( $table ) ) {
-			foreach ( Table::made_for( $table ) as $name ) {
+			foreach ( array_merge( Table::made_for( $table ), Table::made_for_metadata() ) as $name ) {
 				Database::rows( "DROP TABLE IF EXISTS `$name`" );
 			}
 		}
