@@ -4,7 +4,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -32,7 +34,13 @@ func NeedRestart(c *config.Config) (keys []string, known bool) {
 	if c.Daemon.StateDir == "" || err != nil || json.Unmarshal(text, &kept) != nil {
 		return nil, false
 	}
-	return differing(kept.Digests, digests(c, kept.Salt)), true
+	keys = slices.DeleteFunc(differing(kept.Digests, digests(c, kept.Salt)), func(key string) bool {
+		site, is := strings.CutPrefix(key, "sites.")
+		site, _, _ = strings.Cut(site, ".")
+		_, err := os.Stat(identityFile(c.Daemon.StateDir, site))
+		return is && errors.Is(err, fs.ErrNotExist) // its table was never found: the reload corrects the site
+	})
+	return keys, true
 }
 
 // restartKeys returns the keys in which the configurations differ and that a reload does not apply.

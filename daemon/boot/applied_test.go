@@ -30,6 +30,12 @@ func TestWhatNeedsARestart(t *testing.T) {
 	after := c
 	after.Log.Level, after.Journal.MaxBytes = "debug", 1<<20
 	after.Sites = map[string]config.Site{"main": {DSN: "u:other@tcp(db)/wp", Batch: 100, Linger: time.Minute}}
+	if keys, _ := NeedRestart(&after); slices.Contains(keys, "sites.main.dsn") || !slices.Contains(keys, "journal.max_bytes") {
+		t.Errorf("while the site was never served, these need a restart: %v", keys)
+	}
+	if err := writeMemory(identityFile(c.Daemon.StateDir, "main"), &custodyMemory{Identity: "I"}); err != nil {
+		t.Fatal(err)
+	}
 	keys, _ := NeedRestart(&after)
 	if !slices.Contains(keys, "sites.main.dsn") || !slices.Contains(keys, "journal.max_bytes") ||
 		slices.Contains(keys, "sites.gone.dsn") || slices.Contains(keys, "log.level") || slices.Contains(keys, "sites.main.linger") ||

@@ -297,6 +297,10 @@ func (c *custody) known() string {
 	return c.identity
 }
 
+// untouched says that no daemon of this host has ever found the table that the configuration names: the site has accepted no
+// change. Without a state folder the daemon cannot tell.
+func (c *custody) untouched() bool { return c.known() == "" && c.file != "" }
+
 // owns says whether changes that carry an identity are for the site's table. While the table is unknown owns accepts every
 // identity, as the site is not served then.
 func (c *custody) owns(identity string) bool {

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -21,8 +22,8 @@ func (d *Daemon) sites() []*runningSite { return *d.running.Load() }
 
 func (d *Daemon) setSites(sites []*runningSite) { d.running.Store(&sites) }
 
-// Reload applies a changed configuration: it removes and adds sites, and applies the users of each site, the sync strategies and
-// the log's level. Other changes take effect at the next start, which the log says. The error names the sites that cannot be
+// Reload applies a changed configuration: it removes and adds sites, opens sites anew that were corrected, and applies the users
+// of each site, the sync strategies and the log's level. Other changes take effect at the next start, which the log says. The error names the sites that cannot be
 // added; a configuration with unknown users changes nothing.
 func (d *Daemon) Reload(ctx context.Context, c *config.Config) error {
 	d.life.Lock()
@@ -64,19 +65,20 @@ func (d *Daemon) Reload(ctx context.Context, c *config.Config) error {
 	return failed
 }
 
-// remove removes the sites that the configuration no longer has. Their requests are refused from now on. A site whose changes
-// cannot be flushed within the time of a stop stays, unserved, and is flushed further; the next reload removes it.
+// remove removes the sites that the configuration no longer has, and the corrected sites, which add opens anew. Their requests are
+// refused from now on. A site whose changes cannot be flushed within the time of a stop stays, unserved, and is flushed further;
+// the next reload removes it.
 func (d *Daemon) remove(ctx context.Context, c *config.Config) {
-	var gone []*runningSite
-	for _, s := range d.sites() {
-		if _, there := c.Sites[s.name]; !there {
-			gone = append(gone, s)
-		}
-	}
+	gone := d.gone(c)
 	if len(gone) == 0 {
 		return
 	}
-	served, err := d.access(c) // without the sites
+	rest := *c
+	rest.Sites = maps.Clone(c.Sites)
+	for _, s := range gone {
+		delete(rest.Sites, s.name)
+	}
+	served, err := d.access(&rest)
 	if err != nil {
 		return
 	}
@@ -93,7 +95,8 @@ func (d *Daemon) remove(ctx context.Context, c *config.Config) {
 	var removing sync.WaitGroup
 	for _, s := range gone {
 		removing.Go(func() {
-			if s.left = s.empty(ctx); s.left != nil {
+			_, corrected := c.Sites[s.name]
+			if s.left = s.empty(ctx, corrected); s.left != nil {
 				s.log.Error().Err(s.left).Msg("the site is not in the configuration any more, and not all of its changes are in MySQL: " +
 					"the daemon refuses its requests and goes on flushing; reload again to remove the site")
 			}
@@ -110,7 +113,9 @@ func (d *Daemon) remove(ctx context.Context, c *config.Config) {
 			continue
 		}
 		delete(now.Sites, s.name)
-		delete(d.places.Keys, s.name) // which has no pending change
+		if s.added || !s.custody.untouched() {
+			delete(d.places.Keys, s.name) // which has no pending change
+		}
 		if err := errors.Join(s.stop(ctx), s.close()); err != nil {
 			s.log.Warn().Err(err).Msg("the site is removed, and a part of it did not end in order")
 			continue
@@ -121,8 +126,31 @@ func (d *Daemon) remove(ctx context.Context, c *config.Config) {
 	d.now = &now
 }
 
-// empty flushes a site's changes. The error says why changes are left.
-func (s *runningSite) empty(ctx context.Context) error {
+// gone returns the sites that the configuration no longer has, and the sites that it corrects: a site whose table no daemon of
+// this host has ever found, as after a mistyped dsn, has accepted no change, so that a reload can open it anew.
+func (d *Daemon) gone(c *config.Config) []*runningSite {
+	keys := restartKeys(d.now, c)
+	return slices.DeleteFunc(slices.Clone(d.sites()), func(s *runningSite) bool {
+		_, there := c.Sites[s.name]
+		corrected := s.custody.untouched() && slices.ContainsFunc(keys, func(key string) bool {
+			return strings.HasPrefix(key, "sites."+s.name+".")
+		})
+		return there && !corrected
+	})
+}
+
+// isEmpty says that the site has accepted no change, and that its journal has none of an earlier time.
+func (s *runningSite) isEmpty() bool {
+	j := s.backend.Journal()
+	return s.custody.untouched() && (j == nil || j.Entries == 0)
+}
+
+// empty flushes a site's changes. The error says why changes are left. The changes in the journal of a corrected site are left to
+// the site that is opened in its place.
+func (s *runningSite) empty(ctx context.Context, corrected bool) error {
+	if s.custody.untouched() && corrected || s.isEmpty() {
+		return nil
+	}
 	if err := s.Drain(ctx); err != nil {
 		return err
 	}
@@ -148,7 +176,9 @@ func (d *Daemon) add(ctx context.Context, c *config.Config) error {
 			continue
 		}
 		now.Sites[name] = c.Sites[name]
+		_, had := d.places.Keys[name]
 		s, err := d.openSite(name, c.Sites[name])
+		s.added = !had
 		if err != nil {
 			fail(name, errors.Join(err, s.close()))
 			continue

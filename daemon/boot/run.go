@@ -131,7 +131,9 @@ func (d *Daemon) drain(ctx context.Context) error {
 	errs := make([]error, len(d.sites()))
 	var draining sync.WaitGroup
 	for i, s := range d.sites() {
-		draining.Go(func() { errs[i] = s.Drain(ctx) })
+		if !s.isEmpty() {
+			draining.Go(func() { errs[i] = s.Drain(ctx) })
+		}
 	}
 	draining.Wait()
 	return errors.Join(errs...)

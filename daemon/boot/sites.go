@@ -68,6 +68,7 @@ type runningSite struct {
 	// leaveServer ends the site's part in its server's state.
 	leaveServer func()
 	left        error // why a site that is about to be removed is still there
+	added       bool  // by a reload, and no daemon of this host has had the site before
 }
 
 func (s *runningSite) Start(ctx context.Context) {

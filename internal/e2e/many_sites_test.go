@@ -86,6 +86,37 @@ func TestReloadAddsAndRemovesSites(t *testing.T) {
 	}
 }
 
+// A site that was added with a mistyped dsn has accepted no change: a reload opens it anew with the corrected dsn, and removes it
+// at once where the section is deleted. Otherwise only a restart of the daemon, and so of all sites, would correct the mistake.
+func TestReloadCorrectsASite(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, rigOptions{daemon: "request_timeout = \"100ms\"\nshutdown_timeout = \"1s\"", site: unhurried})
+	first := r.text
+	_, section, _ := strings.Cut(first, "[sites.main]")
+	right := "[sites.shop]\n" + strings.Replace(section, fmt.Sprintf("key_prefix = %q", r.prefix),
+		fmt.Sprintf("key_prefix = %q\ntable_prefix = \"shop_\"", r.prefix+"shop:"), 1)
+	wrong := strings.Replace(right, r.proxy.Socket(), r.proxy.Socket()+".mistyped", 1)
+	r.text = first + right
+	if out, err := r.commands(t, "migrate", "--all"); err != nil {
+		t.Fatalf("migrate --all: %v: %s", err, out)
+	}
+	shop := r.dial(t)
+	shop.Site = "shop"
+	for _, text := range []string{wrong, "", wrong, right} {
+		r.text = first + text
+		if log := r.reload(t); strings.Contains(log, "not all of its changes") || strings.Contains(log, "may be pending") ||
+			text == "" && !strings.Contains(log, "the site is removed") {
+			t.Errorf("the log of a reload with %q: %s", text, log)
+		}
+		if _, err := shop.Set(t.Context(), set(1, "subject", "new")); (err == nil) != (text == right) {
+			t.Errorf("a change with %q: %v", text, err)
+		}
+	}
+	if log := r.reload(t); strings.Contains(log, "the site is") {
+		t.Errorf("a reload without a change: %s", log)
+	}
+}
+
 // A removed site whose MySQL does not answer keeps its changes and is removed by a later reload. A site that comes back is the
 // same.
 func TestRemovedSiteWaitsForMySQL(t *testing.T) {
