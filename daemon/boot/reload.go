@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/ticketd/ticketd/daemon/config"
+	"github.com/ticketd/ticketd/daemon/metrics"
 	"github.com/ticketd/ticketd/daemon/site"
 )
 
@@ -62,6 +63,9 @@ func (d *Daemon) Reload(ctx context.Context, c *config.Config) error {
 	}
 	d.keepSettings()
 	d.log.Info().Strs("sites", c.SiteNames()).Msg("configuration reloaded")
+	if m := &d.config.Metrics; d.scraped != nil { // the endpoint reads the file by itself
+		failed = errors.Join(failed, metrics.CheckWeb(m.WebConfig, !m.Local()))
+	}
 	return failed
 }
 

@@ -237,7 +237,7 @@ func (d *Daemon) offerMetrics(ctx context.Context, connections *daemon.Connectio
 	}
 	d.metrics.Watch(func() metrics.Sources { return d.sources(connections) })
 	d.scraped = metrics.NewServer(d.metrics, listener, metrics.ServerOptions{
-		Profiles: c.Pprof, WebConfig: c.WebConfig, Ready: d.readiness, Log: d.log,
+		Profiles: c.Pprof, WebConfig: c.WebConfig, Remote: !c.Local(), Ready: d.readiness, Log: d.log,
 	})
 }
 

@@ -17,6 +17,7 @@ import (
 	yaml "go.yaml.in/yaml/v2"
 
 	"github.com/ticketd/ticketd/internal/lifecycle"
+	"github.com/ticketd/ticketd/internal/logs"
 )
 
 // The bounds of the server. A request for a profile runs for the duration in the request, normally 30 s; writeTimeout must be
@@ -43,6 +44,8 @@ type ServerOptions struct {
 	Profiles bool
 	// WebConfig is a file of Prometheus' exporter-toolkit, or empty.
 	WebConfig string
+	// Remote says that other hosts reach the endpoint.
+	Remote bool
 	// Ready says why clients should not be sent to this daemon.
 	Ready func() error
 	Log   zerolog.Logger
@@ -61,11 +64,29 @@ func NewServer(m *Metrics, l net.Listener, o ServerOptions) *Server {
 		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	}
+	var handler http.Handler = mux
+	if o.Remote {
+		handler = guarded(mux, o)
+	}
 	return &Server{listener: l, web: o.WebConfig, log: o.Log, http: &http.Server{
-		Handler: mux, ReadHeaderTimeout: headerTimeout, ReadTimeout: headerTimeout, WriteTimeout: writeTimeout,
+		Handler: handler, ReadHeaderTimeout: headerTimeout, ReadTimeout: headerTimeout, WriteTimeout: writeTimeout,
 		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
 		ErrorLog: stdlog.New(o.Log, "", 0), // mistakes of clients
 	}}
+}
+
+// guarded refuses all requests while the file permits clients without a password and a certificate: the toolkit reads the file
+// at each request, so that a mistake in the file takes effect at once, and no reload checks the file before.
+func guarded(next http.Handler, o ServerOptions) http.Handler {
+	log := logs.Limited(o.Log, 1, time.Minute)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := authenticates(o.WebConfig); err != nil {
+			log.Error().Err(err).Msg("the metrics endpoint refuses all requests until its web_config is corrected")
+			http.Error(w, http.StatusText(http.StatusServiceUnavailable), http.StatusServiceUnavailable)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 func sayHealth(w http.ResponseWriter, err error) {
@@ -86,6 +107,14 @@ func CheckWeb(file string, remote bool) error {
 	if err := web.Validate(file); err != nil {
 		return fmt.Errorf("metrics.web_config: %w", err)
 	}
+	if !remote {
+		return nil
+	}
+	return authenticates(file)
+}
+
+// authenticates returns an error if the file permits requests without TLS, or without a password and a client certificate.
+func authenticates(file string) error {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		return fmt.Errorf("metrics.web_config: %w", err)
@@ -94,8 +123,8 @@ func CheckWeb(file string, remote bool) error {
 	if err := yaml.Unmarshal(text, &c); err != nil {
 		return fmt.Errorf("metrics.web_config: %s: %w", file, err)
 	}
-	if remote && (c.TLSConfig.TLSCertPath == "" && c.TLSConfig.TLSCert == "" ||
-		len(c.Users) == 0 && c.TLSConfig.ClientAuth != "RequireAndVerifyClientCert") {
+	if c.TLSConfig.TLSCertPath == "" && c.TLSConfig.TLSCert == "" ||
+		len(c.Users) == 0 && c.TLSConfig.ClientAuth != "RequireAndVerifyClientCert" {
 		return fmt.Errorf("metrics.web_config: %s: other hosts reach metrics.listen, which needs tls_server_config with a "+
 			"certificate, and basic_auth_users or client_auth_type: RequireAndVerifyClientCert", file)
 	}

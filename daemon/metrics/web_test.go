@@ -86,7 +86,7 @@ func TestTheMetricsOfAnotherHost(t *testing.T) {
 	if err := os.WriteFile(file, []byte(users+encrypted), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	address := serve(t, ServerOptions{WebConfig: file, Log: zerolog.Nop()})
+	address := serve(t, ServerOptions{WebConfig: file, Remote: true, Log: zerolog.Nop()})
 	client := &http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
 		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true}, // the test's own certificate
@@ -99,6 +99,54 @@ func TestTheMetricsOfAnotherHost(t *testing.T) {
 		req.SetBasicAuth("prometheus", password)
 		if got, _ := answer(t, client, req); got != want {
 			t.Errorf("with the password %q the answer is %d, want %d", password, got, want)
+		}
+	}
+}
+
+// The file takes effect without a reload: an endpoint that other hosts reach answers no request while the file has neither
+// passwords nor client certificates, and answers again once the file is corrected.
+func TestAMistakeOpensNoEndpoint(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	certificate(t, dir)
+	file := filepath.Join(dir, "web.yml")
+	const encrypted = "tls_server_config: {cert_file: cert.pem, key_file: key.pem"
+	addresses := make(map[bool]string)
+	if err := os.WriteFile(file, []byte(encrypted+"}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, remote := range []bool{true, false} {
+		addresses[remote] = serve(t, ServerOptions{WebConfig: file, Remote: remote, Log: zerolog.Nop()})
+	}
+	pair, err := tls.LoadX509KeyPair(filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := &http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		TLSClientConfig:   &tls.Config{InsecureSkipVerify: true, Certificates: []tls.Certificate{pair}}, // the test's own certificate
+	}}
+	for _, c := range []struct {
+		text string
+		code map[bool]int
+	}{
+		{encrypted + "}\nbasic_auth_users: {}\n", map[bool]int{true: http.StatusServiceUnavailable, false: http.StatusOK}},
+		{encrypted + ", client_auth_type: RequireAnyClientCert}\n",
+			map[bool]int{true: http.StatusServiceUnavailable, false: http.StatusOK}},
+		{encrypted + ", client_auth_type: RequireAndVerifyClientCert, client_ca_file: cert.pem}\n",
+			map[bool]int{true: http.StatusOK, false: http.StatusOK}},
+	} {
+		if err := os.WriteFile(file, []byte(c.text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for remote, want := range c.code {
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+addresses[remote]+"/metrics", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, text := answer(t, client, req); got != want || got != http.StatusOK && strings.Contains(text, "ticketd_") {
+				t.Errorf("%q, remote %v: %d, want %d", c.text, remote, got, want)
+			}
 		}
 	}
 }
