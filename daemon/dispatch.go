@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/ticketd/ticketd/protocol"
@@ -94,6 +95,7 @@ func (d *Dispatcher) siteFor(r *request, p protocol.Params) (Site, error) {
 	if !Meant(p, site) {
 		return nil, ErrNotMeant
 	}
+	Sign(p, r.peer)
 	return site, nil
 }
 
@@ -133,6 +135,13 @@ func Meant(p protocol.Params, site Site) bool {
 	change, is := asChange(p)
 	serving, knows := site.(interface{ Owns(identity string) bool })
 	return !is || !knows || change.Identity == "" || serving.Owns(change.Identity)
+}
+
+// Sign names the peer as the origin of a change whose client names none.
+func Sign(p protocol.Params, peer Peer) {
+	if change, is := asChange(p); is && change.By == "" {
+		change.By = "peer:" + strconv.FormatUint(uint64(peer.UID), 10)
+	}
 }
 
 func asChange(p protocol.Params) (c *protocol.Change, is bool) {

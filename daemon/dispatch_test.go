@@ -53,6 +53,10 @@ func TestEveryMethod(t *testing.T) {
 		protocol.MethodFeedDeadList:  func() error { _, err := c.FeedDeadList(ctx, "crm", 0, 0); return err },
 		protocol.MethodFeedDeadRetry: func() error { _, err := c.FeedDeadRetry(ctx, "crm", nil); return err },
 		protocol.MethodFeedDeadDrop:  func() error { _, err := c.FeedDeadDrop(ctx, "crm", []int64{1}); return err },
+		protocol.MethodFeedRead:      func() error { _, err := c.FeedRead(ctx, protocol.FeedReadParams{}); return err },
+		protocol.MethodFeedAck: func() error {
+			return c.FeedAck(ctx, protocol.FeedAckParams{Consumer: "c", Token: "t", Release: true})
+		},
 		protocol.MethodStatus: func() error {
 			s, err := c.Status(ctx)
 			if err == nil && (s.ConnectionsOpen != 1 || s.ConnectionsLimit != 16 || s.Version != "test" || s.Site != "main") {

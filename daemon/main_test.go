@@ -154,6 +154,16 @@ func (s *fakeSite) Waiting(_ context.Context, p *protocol.WaitingParams) (protoc
 	return protocol.WaitingResult{Tickets: make([]*protocol.WaitingTicket, len(p.IDs))}, nil
 }
 
+func (s *fakeSite) Features() []string { return []string{protocol.FeatureBy} }
+
+func (s *fakeSite) FeedRead(context.Context, *protocol.FeedReadParams) (protocol.FeedReadResult, error) {
+	return protocol.FeedReadResult{Events: []protocol.FeedEvent{}}, nil
+}
+
+func (s *fakeSite) FeedAck(context.Context, *protocol.FeedAckParams) (protocol.FeedAckResult, error) {
+	return protocol.FeedAckResult{}, nil
+}
+
 func (s *fakeSite) Describe(context.Context, *protocol.SiteParams) (protocol.DescribeResult, error) {
 	return protocol.DescribeResult{Kind: protocol.KindTable}, nil
 }

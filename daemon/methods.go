@@ -76,6 +76,8 @@ var methods = map[protocol.Method]*method{
 	protocol.MethodFeedDeadList:  {run: bounded(Site.FeedDeadList)},
 	protocol.MethodFeedDeadRetry: {run: bounded(Site.FeedDeadRetry)},
 	protocol.MethodFeedDeadDrop:  {run: bounded(Site.FeedDeadDrop)},
+	protocol.MethodFeedRead:      {run: bounded(Site.FeedRead), slow: true},
+	protocol.MethodFeedAck:       {run: bounded(Site.FeedAck)},
 }
 
 // Methods returns the names of all methods, in order.
@@ -130,10 +132,11 @@ func named(p protocol.Params, err error) error {
 }
 
 func ping(_ context.Context, d *Dispatcher, r *request) (protocol.Result, error) {
-	if _, err := d.siteFor(r, &protocol.SiteParams{}); err != nil {
+	site, err := d.siteFor(r, &protocol.SiteParams{})
+	if err != nil {
 		return nil, err
 	}
-	return &protocol.PingResult{Version: d.version, Protocol: protocol.Version}, nil
+	return &protocol.PingResult{Version: d.version, Protocol: protocol.Version, Features: site.Features()}, nil
 }
 
 func flush(ctx context.Context, d *Dispatcher, r *request) (protocol.Result, error) {

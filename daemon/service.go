@@ -40,6 +40,16 @@ type Site interface {
 	Flush(ctx context.Context, p *protocol.FlushParams, progress func(done, total int64)) (protocol.FlushResult, error)
 	Status(ctx context.Context) (protocol.SiteStatus, error)
 	Describe(ctx context.Context, p *protocol.SiteParams) (protocol.DescribeResult, error)
+	Feed
+	// Features are the site's [protocol.PingResult].Features. Features does not wait.
+	Features() []string
+}
+
+// Feed is the part of a site that consumers of its changes use.
+type Feed interface {
+	// FeedRead may wait for an event until the context ends, and then returns none.
+	FeedRead(ctx context.Context, p *protocol.FeedReadParams) (protocol.FeedReadResult, error)
+	FeedAck(ctx context.Context, p *protocol.FeedAckParams) (protocol.FeedAckResult, error)
 }
 
 // Spool holds changes that clients could not deliver.

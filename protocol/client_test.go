@@ -134,6 +134,10 @@ func TestClientMethods(t *testing.T) {
 		MethodFeedDeadList:  func() error { _, err := c.FeedDeadList(ctx, "crm", 0, 0); return err },
 		MethodFeedDeadRetry: func() error { _, err := c.FeedDeadRetry(ctx, "crm", nil); return err },
 		MethodFeedDeadDrop:  func() error { _, err := c.FeedDeadDrop(ctx, "crm", []int64{1}); return err },
+		MethodFeedRead:      func() error { _, err := c.FeedRead(ctx, FeedReadParams{}); return err },
+		MethodFeedAck: func() error {
+			return c.FeedAck(ctx, FeedAckParams{Consumer: "c", Token: "t", Release: true})
+		},
 	}
 	for m, call := range calls {
 		if err := call(); err != nil {
@@ -222,10 +226,10 @@ func TestClientClosesOnAnomaly(t *testing.T) {
 		return bytes.Clone(frame)
 	}
 	for name, answer := range map[string][]byte{
-		"another id":           reply(2, &PingResult{"1", 1}),
+		"another id":           reply(2, &PingResult{Version: "1", Protocol: 1}),
 		"another result":       reply(1, &RevisionResult{5}),
 		"garbage":              []byte("HTTP/1.1 400 Bad Request"),
-		"a cut frame":          reply(1, &PingResult{"1", 1})[:9],
+		"a cut frame":          reply(1, &PingResult{Version: "1", Protocol: 1})[:9],
 		"nothing":              nil,
 		"error and result":     handmade("94 01 01 81", str("code"), str("internal"), "c3"),
 		"neither":              handmade("94 01 01 c0 c0"),
@@ -327,7 +331,7 @@ func TestClientTooLargeSendsNothing(t *testing.T) {
 	path := fakeDaemon(t, func(conn net.Conn) {
 		var e Encoder
 		req, _ := readRequest(conn)
-		frame, _ := e.Reply(req.ID, &PingResult{"1", 1})
+		frame, _ := e.Reply(req.ID, &PingResult{Version: "1", Protocol: 1})
 		_, _ = conn.Write(frame)
 	})
 	c := dial(t, path)

@@ -44,14 +44,16 @@ func sampleParams() []call {
 	return []call{
 		{1, MethodPing, &SiteParams{Target: toMain}},
 		{2, MethodCreate, &CreateParams{
-			Change: Change{Target: toMain, RequestID: "c-7f3a", Remember: 10 * time.Minute, Ack: AckJournal}, ID: 812, Fields: fields,
+			Change: Change{
+				Target: toMain, RequestID: "c-7f3a", Remember: 10 * time.Minute, Ack: AckJournal, By: "user:3", Via: "wp-admin",
+			}, ID: 812, Fields: fields,
 		}},
 		{3, MethodSet, &SetParams{
-			Change: Change{Target: toMain, RequestID: "s-1", Remember: time.Second, Ack: AckRedis},
+			Change: Change{Target: toMain, RequestID: "s-1", Remember: time.Second, Ack: AckRedis, By: "unauthenticated", Via: "form"},
 			ID:     812, Fields: fields, IfRevision: 1764000000000000, MustExist: true,
 		}},
 		{4, MethodSetMany, &SetManyParams{
-			Change:    Change{Target: toMain, RequestID: "m-1", Remember: MaxRemember, Ack: AckJournal},
+			Change:    Change{Target: toMain, RequestID: "m-1", Remember: MaxRemember, Ack: AckJournal, By: "cli", Via: "import"},
 			MustExist: true, Tickets: []TicketFields{
 				{ID: 812, Fields: []Field{{Name: "status", Value: Text("pending")}}},
 				{ID: 813, Fields: []Field{{Name: "status", Value: Text("closed")}, {Name: "category", Value: Text("")}}},
@@ -60,7 +62,9 @@ func sampleParams() []call {
 		{5, MethodGet, &GetParams{Target: toMain, ID: 812}},
 		{6, MethodGetMany, &GetManyParams{Target: toMain, IDs: []int64{812, 1, MaxTicketID}}},
 		{7, MethodDelete, &DeleteParams{
-			Change: Change{Target: toMain, RequestID: "d-1", Remember: 10 * time.Minute, Ack: AckJournal}, ID: 812,
+			Change: Change{
+				Target: toMain, RequestID: "d-1", Remember: 10 * time.Minute, Ack: AckJournal, By: "user:3", Via: "rest",
+			}, ID: 812,
 		}},
 		{8, MethodFlush, &FlushParams{Target: toMain, IDs: []int64{812, 813}}},
 		{9, MethodStatus, &SiteParams{Target: toMain}},
@@ -88,6 +92,13 @@ func sampleParams() []call {
 		{22, MethodFeedDeadList, &FeedDeadListParams{Target: toMain, Name: "crm", After: 7, Limit: 20}},
 		{23, MethodFeedDeadRetry, &FeedDeadParams{Target: toMain, Name: "crm", All: true}},
 		{24, MethodFeedDeadDrop, &FeedDeadParams{Target: toMain, Name: "crm", IDs: []int64{7, 9}}},
+		{30, MethodFeedRead, &FeedReadParams{
+			Target: toMain, Consumer: "wordpress", Token: "3f7a", Lease: 30 * time.Second, Limit: 200, Wait: time.Second,
+		}},
+		{31, MethodFeedAck, &FeedAckParams{
+			Target: toMain, Consumer: "wordpress", Token: "3f7a", Cursor: "0:E1.4711.1764000000123-0", Refused: "a listener failed",
+			Release: true,
+		}},
 	}
 }
 
@@ -135,6 +146,10 @@ func requestCases() []goldenCase {
 				{Field: "ticket_id", Is: AtMost, Values: []Value{Text("900")}},
 				{Field: "assigned_to", Is: NotEqual, Values: []Value{Null}},
 			}}}}, true),
+		requestCase("request-feed_read-after", "a client that keeps its own place reads on",
+			call{1, MethodFeedRead, &FeedReadParams{After: []string{"0:E1.4711.1764000000123-0"}}}, true),
+		requestCase("request-feed_read-since", "a client begins at a time",
+			call{1, MethodFeedRead, &FeedReadParams{Since: time.UnixMicro(1764000000000000)}}, true),
 		requestCase("request-dead_drop-all", "every dead letter is given up",
 			call{1, MethodDeadDrop, &DeadParams{All: true}}, true),
 		requestCase("request-create-minimal", "only what create requires",

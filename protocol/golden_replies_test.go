@@ -26,7 +26,7 @@ func sampleResults() []sampleResult {
 		{Name: "category", Value: Text("")},
 	}}
 	return []sampleResult{
-		{1, MethodPing, &PingResult{Version: "1.0.0", Protocol: Version}},
+		{1, MethodPing, &PingResult{Version: "1.0.0", Protocol: Version, Features: []string{FeatureBy, FeatureFeed}}},
 		{2, MethodCreate, &CreateResult{ID: 812, Revision: revision}},
 		{3, MethodSet, &RevisionResult{Revision: MaxRevision}},
 		{4, MethodSetMany, &SetManyResult{Outcomes: []SetOutcome{
@@ -107,6 +107,31 @@ func sampleResults() []sampleResult {
 			Types:      map[string]string{"assignee": "text", "status": "varchar", "updated_at": "datetime"},
 			AddsBehind: true, QueryWait: 250 * time.Millisecond, MaxValue: 1 << 20,
 		}},
+		{30, MethodFeedRead, &FeedReadResult{
+			Events: []FeedEvent{
+				{
+					ID: "812-1764000000000001", Kind: "updated", Ticket: 812, Revision: revision, Previous: 1763999990000001,
+					Acknowledged: 1763999999999999, At: time.UnixMicro(1764000000000001), Recorded: time.UnixMicro(1764000000124001),
+					By: "user:3", Via: "wp-admin",
+					Fields: []Field{
+						{Name: "status", Value: Text("pending")}, {Name: "assigned_to", Value: Int(3)}, {Name: "due_at", Value: Null},
+					},
+					Was:     []Field{{Name: "status", Value: Text("open")}, {Name: "assigned_to", Value: Null}},
+					Omitted: []string{"subject"}, Partition: 17, Number: 4711, Cursor: "17:E1.4711.1764000000124-0", Deliveries: 1,
+				},
+				{
+					ID: "gap-17-4712", Kind: "gap", At: time.UnixMicro(1764000000124001), Recorded: time.UnixMicro(1764000000124001),
+					Partition: 17, Number: 4799, First: 4712, Last: 4799, Lost: 88, Cursor: "17:E1.4799.1764000000124-0",
+				},
+				{
+					ID: "812-1764000000000002", Kind: "created", Ticket: 812, Revision: revision + 1, From: revision, Complete: true,
+					At: time.UnixMicro(1764000000000002), Recorded: time.UnixMicro(1764000000124001), Note: "x",
+					Partition: 17, Number: 4800, Cursor: "17:E1.4800.1764000000125-0",
+				},
+			},
+			Busy: true, Next: []string{"17:E1.4800.1764000000125-0"},
+		}},
+		{31, MethodFeedAck, &FeedAckResult{}},
 	}
 }
 

@@ -156,9 +156,9 @@ func TestGoldenCoversEverything(t *testing.T) {
 	for _, m := range []Method{
 		MethodPing, MethodCreate, MethodSet, MethodSetMany, MethodCheck, MethodGet, MethodGetMany, MethodList, MethodCount,
 		MethodDelete, MethodFlush, MethodDeadList, MethodDeadRetry, MethodDeadDrop, MethodStatus,
-		MethodWaiting, MethodDescribe,
 		MethodHistory, MethodEraseHistory, MethodFeedStatus, MethodFeedControl, MethodFeedDeadList, MethodFeedDeadRetry,
 		MethodFeedDeadDrop,
+		MethodWaiting, MethodDescribe, MethodFeedRead, MethodFeedAck,
 	} {
 		for _, kind := range []string{"request", "reply"} {
 			if name := kind + "-" + string(m); !names[name] {

@@ -51,6 +51,10 @@ const (
 	// MaxName bounds the bytes of a field name, a request id, a site and a method.
 	MaxName = 64
 
+	// MaxBy and MaxVia bound the bytes of by and via.
+	MaxBy  = 64
+	MaxVia = 32
+
 	// MaxTable bounds the bytes of the client's name for its table: database and table, each of up to 64 characters of up to
 	// three bytes, and the dot.
 	MaxTable = 2*64*3 + 1

@@ -30,6 +30,8 @@ const (
 	MethodFeedDeadList  Method = "feed_dead_list"
 	MethodFeedDeadRetry Method = "feed_dead_retry"
 	MethodFeedDeadDrop  Method = "feed_dead_drop"
+	MethodFeedRead      Method = "feed_read"
+	MethodFeedAck       Method = "feed_ack"
 )
 
 // The first element of a message's array.

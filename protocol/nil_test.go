@@ -12,7 +12,7 @@ func TestOptionalParameterIsNeverNil(t *testing.T) {
 	t.Parallel()
 	id := map[string]string{"id": "01"}
 	fields := map[string]string{"id": "01", "fields": "81" + str("status") + "a1 78"}
-	shared := []string{"site", "timeout_ms", "request_id", "remember", "ack"}
+	shared := []string{"site", "timeout_ms", "request_id", "remember", "ack", "by", "via"}
 	for method, c := range map[Method]struct {
 		needs    map[string]string
 		optional []string
@@ -37,6 +37,13 @@ func TestOptionalParameterIsNeverNil(t *testing.T) {
 		MethodList: {nil, []string{
 			"site", "timeout_ms", "where", "contains", "created_at", "updated_at", "deleted", "fresh", "sort", "order", "limit", "after",
 		}},
+		MethodFeedRead: {nil, []string{
+			"site", "timeout_ms", "consumer", "token", "lease_ms", "wait_ms", "limit", "after", "since_us",
+		}},
+		MethodFeedAck: {
+			map[string]string{"consumer": str("c"), "token": str("t"), "cursor": str("x")},
+			[]string{"site", "timeout_ms", "refused", "release"},
+		},
 		MethodCount: {nil, []string{"site", "timeout_ms", "where", "by", "deleted"}},
 	} {
 		for _, name := range c.optional {

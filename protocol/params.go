@@ -65,6 +65,9 @@ type Change struct {
 	Remember time.Duration
 	// Ack is empty where the site decides.
 	Ack Ack
+	// By names who makes the change, for the site's feed and history: "user:3"; Via the part of the client that makes the change:
+	// "wp-admin". Each is printable ASCII, of at most [MaxBy] and [MaxVia] bytes; empty if the client does not say.
+	By, Via string
 	// Identity is the identity of the table for which the change is meant; empty if unknown to the client. Clients write
 	// Identity into the spool, which has no set_many.
 	Identity string

@@ -88,6 +88,10 @@ func (c *Change) readShared(d *decoder, key string) (known bool, err *Error) {
 		return true, d.remember(&c.Remember)
 	case "ack":
 		return true, d.ack(&c.Ack)
+	case "by":
+		return true, d.origin(key, MaxBy, &c.By)
+	case "via":
+		return true, d.origin(key, MaxVia, &c.Via)
 	default:
 		return false, nil
 	}
@@ -120,6 +124,20 @@ func (d *decoder) requestID(into *string) *Error {
 		return badRequestID(MaxName)
 	}
 	*into = strings.Clone(s) // stores remember the id long after the frame
+	return nil
+}
+
+// origin reads who or what makes a change.
+func (d *decoder) origin(key string, most int, into *string) *Error {
+	s, ok := d.str()
+	ok = ok && s != "" && len(s) <= most
+	for i := 0; ok && i < len(s); i++ {
+		ok = s[i] >= ' ' && s[i] < 0x7f
+	}
+	if !ok {
+		return Invalid(key, "%s is a string of 1 to %d bytes of printable ASCII", key, most)
+	}
+	*into = s
 	return nil
 }
 

@@ -22,7 +22,7 @@ func (e *Encoder) options(n int, of *Target, timeout time.Duration) {
 // head writes the head of a map of n parameters beside the parameters that all changes share, and the shared parameters that
 // are not empty, except identity.
 func (c *Change) head(e *Encoder, n int) {
-	for _, given := range []bool{c.RequestID != "", c.Remember != 0, c.Ack != ""} {
+	for _, given := range []bool{c.RequestID != "", c.Remember != 0, c.Ack != "", c.By != "", c.Via != ""} {
 		if given {
 			n++
 		}
@@ -36,6 +36,12 @@ func (c *Change) head(e *Encoder, n int) {
 	}
 	if c.Ack != "" {
 		e.pairStr("ack", string(c.Ack))
+	}
+	if c.By != "" {
+		e.pairStr("by", c.By)
+	}
+	if c.Via != "" {
+		e.pairStr("via", c.Via)
 	}
 }
 

@@ -11,7 +11,15 @@ type Result interface {
 type PingResult struct {
 	Version  string
 	Protocol int
+	// Features are what the daemon can do for the site beyond the first version of the protocol: see SPEC.md, ping.
+	Features []string
 }
+
+// The features of [PingResult].
+const (
+	FeatureBy   = "by"   // changes have by and via
+	FeatureFeed = "feed" // the site's feed is on: feed_read, feed_ack
+)
 
 // CreateResult is the result of create.
 type CreateResult struct {

@@ -30,6 +30,8 @@ func (r *PingResult) Decode(raw Raw) error {
 			n, ok := d.int()
 			r.Protocol = int(n)
 			return ok
+		case "features":
+			return d.texts(&r.Features)
 		default:
 			return d.ignore()
 		}

@@ -1,9 +1,10 @@
 package protocol
 
 func (r *PingResult) encode(e *Encoder) {
-	e.mapLen(2)
+	e.mapLen(3)
 	e.pairStr("version", r.Version)
 	e.pair("protocol", int64(r.Protocol))
+	e.texts("features", r.Features)
 }
 
 func (r *CreateResult) encode(e *Encoder) {

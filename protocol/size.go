@@ -37,6 +37,10 @@ func extentOf(r Result) (most, least int) {
 			m, l := ofFields(r.Letters[i].Fields)
 			most, least = most+m+ticketBytes+len(r.Letters[i].Reason), least+l
 		}
+	case *FeedReadResult:
+		for i := range r.Events {
+			most += r.Events[i].Bytes()
+		}
 	case *SetManyResult:
 		for i := range r.Outcomes {
 			most += pairBytes

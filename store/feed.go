@@ -245,9 +245,6 @@ const (
 	MaxFeedLetters = 10_000
 	// MaxDestinations bounds the destinations of a site.
 	MaxDestinations = 64
-	// MaxOrigin and MaxVia bound [Mutation].By and Via, in bytes.
-	MaxOrigin = 64
-	MaxVia    = 32
 )
 
 var (
@@ -270,9 +267,4 @@ func DestinationName(name string) bool {
 	return name != "" && len(name) <= 32 && !strings.ContainsFunc(name, func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_'
 	})
-}
-
-// Origin says whether a text of at most most bytes may be a [Mutation]'s By or Via: printable ASCII without spaces.
-func Origin(text string, most int) bool {
-	return len(text) <= most && !strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' })
 }

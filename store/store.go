@@ -74,7 +74,7 @@ type Mutation struct {
 	// was not asked or does not answer.
 	RowBorn ticket.Revision
 	// By names who made the change ("user:3", "peer:33"), and Via the part of the client that made it ("wp-admin"), for the feed.
-	// Either may be empty; see [Origin].
+	// Either may be empty; both are printable ASCII.
 	By, Via string
 	// Early asks for an answer as soon as the change is durable on this host, if the store has a journal.
 	Early bool

@@ -113,7 +113,7 @@ func (b *Batch) Refuse(id int64, why error) {
 
 // add appends a change with the promises of the request: how the request may be repeated, and which place acknowledges.
 func (b *Batch) add(c change, p *protocol.Change, of asked, refused error) {
-	c.RequestID, c.Remember = p.RequestID, p.Remember
+	c.RequestID, c.Remember, c.By, c.Via = p.RequestID, p.Remember, p.By, p.Via
 	c.Early = p.Ack == protocol.AckJournal || (p.Ack == "" && b.site.Early)
 	c.outcome = store.Outcome{ID: c.ID, Err: refused}
 	if refused == nil {

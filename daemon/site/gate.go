@@ -83,6 +83,16 @@ func (g Gate) Describe(ctx context.Context, p *protocol.SiteParams) (protocol.De
 	return through(ctx, g, p, g.Site.Describe)
 }
 
+// FeedRead implements [daemon.Site].
+func (g Gate) FeedRead(ctx context.Context, p *protocol.FeedReadParams) (protocol.FeedReadResult, error) {
+	return through(ctx, g, p, g.Site.FeedRead)
+}
+
+// FeedAck implements [daemon.Site].
+func (g Gate) FeedAck(ctx context.Context, p *protocol.FeedAckParams) (protocol.FeedAckResult, error) {
+	return through(ctx, g, p, g.Site.FeedAck)
+}
+
 // Delete implements [daemon.Site].
 func (g Gate) Delete(ctx context.Context, p *protocol.DeleteParams) (protocol.RevisionResult, error) {
 	return through(ctx, g, p, g.Site.Delete)

@@ -122,7 +122,8 @@ func (c *create) apply(ctx context.Context, f *origin) error {
 			"is unknown while Redis or MySQL is unreachable", made.ID)
 	}
 	if err == nil && nobodys.Revision == made.Revision {
-		_, err = f.site.Delete(ctx, &protocol.DeleteParams{Change: protocol.Change{Ack: protocol.AckRedis}, ID: made.ID})
+		change := protocol.Change{Ack: protocol.AckRedis, By: c.By, Via: c.Via}
+		_, err = f.site.Delete(ctx, &protocol.DeleteParams{Change: change, ID: made.ID})
 	}
 	if errors.Is(err, &protocol.Error{Code: protocol.CodeNotFound}) {
 		return nil

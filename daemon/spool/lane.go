@@ -391,6 +391,7 @@ func (l *lane) load(name string) (w written, err error) {
 	if w.change, err = parse(content); err != nil {
 		return w, err
 	}
+	daemon.Sign(w.change, l.owner(uid))
 	w.site, err = l.s.opts.Sites.For(l.owner(uid), w.change)
 	return w, err
 }

@@ -13,7 +13,7 @@ import (
 func sample() entry {
 	return entry{sequence: 5, revision: 77, mutation: store.Mutation{
 		Kind: store.Create, ID: 1<<63 - 1, Proposed: 1795545562102001, Due: time.UnixMilli(1795545562302),
-		RequestID: "r-1", Digest: "AAAAAAAAAAE", Remember: 10 * time.Minute,
+		RequestID: "r-1", Digest: "AAAAAAAAAAE", Remember: 10 * time.Minute, By: "user:3", Via: "wp-admin",
 		Fields: ticket.Fields{
 			{Name: "subject", Value: ticket.Text("Where is my order?")}, {Name: "category", Value: ticket.Null},
 			{Name: "empty", Value: ticket.Text("")},

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"slices"
 	"sort"
+	"strings"
 	"sync"
 	"time"
 
@@ -43,7 +44,7 @@ func (s *Store) eventOf(m *store.Mutation, revision ticket.Revision) ticket.Even
 	e := s.tickets[m.ID]
 	event := ticket.Event{
 		Kind: kinds[m.Kind], Ticket: m.ID, Revision: revision, Complete: m.Kind == store.Create,
-		At: time.UnixMicro(int64(m.Dated())), By: m.By, Via: m.Via,
+		At: time.UnixMicro(int64(m.Dated())), By: strings.Clone(m.By), Via: strings.Clone(m.Via),
 	}
 	if e != nil {
 		event.Previous = e.revision

@@ -306,7 +306,7 @@ func origin(m *store.Mutation) string {
 	if m.Via == "" {
 		return m.By
 	}
-	return m.By + " " + m.Via
+	return m.By + "\n" + m.Via
 }
 
 // required is the revision that the ticket must have: 0 for any revision, and -1 for any revision of a ticket that the store

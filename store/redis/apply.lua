@@ -21,7 +21,7 @@
 --   arrives late may be that create's own (store.Mutation.Since), when a set or deletion was acknowledged that arrives late
 --   (store.Mutation.Late), or 0, and if not 0 store.Mutation.RowBorn, for how many ms the request id is remembered or 0 without
 --   a request id, with a request id the request's digest, which is empty where unknown,
---   who made the change and the client's part, with a space between, count of values, name and value of each, count of NULLs, name
+--   who made the change and the client's part, with a newline between, count of values, name and value of each, count of NULLs, name
 --   of each
 -- ARGV[#ARGV - 1]  now in µs, by the caller's clock
 -- ARGV[#ARGV]  how many tickets of the partition may be dirty; 0 means no bound

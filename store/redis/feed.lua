@@ -14,7 +14,7 @@ end
 
 -- entry begins an entry. previous is the ticket's revision before; nil where Redis did not hold the ticket.
 function feed.entry(kind, id, revision, previous, at, origin)
-	local by, via = string.match(origin, '^(%S*) ?(%S*)')
+	local by, via = string.match(origin, '^([^\n]*)\n?(.*)')
 	feed.number = feed.number + 1
 	return {
 		feed.stream, 'MAXLEN', '~', feed.keep, '*', '_n', string.format('%.0f', feed.number), '_kind', kind, '_id', id, '_rev', revision,

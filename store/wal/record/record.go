@@ -57,6 +57,7 @@ const (
 	hasAt       = 0x10 // then when the mutation was accepted by the host's clock
 	hasAccepted = 0x20 // then when it was acknowledged before
 	hasDigest   = 0x40 // the digest follows the request id
+	hasOrigin   = 0x08 // who made the mutation, and through which part of the client, follow the fields
 )
 
 // Mutation appends a mutation and its revision, without the conditions and Early, which are decided by then. The caller writes
@@ -74,6 +75,9 @@ func (w *Writer) Mutation(m *store.Mutation, revision ticket.Revision) {
 	}
 	if m.Digest != "" {
 		kind |= hasDigest
+	}
+	if m.By != "" || m.Via != "" {
+		kind |= hasOrigin
 	}
 	w.Byte(kind)
 	if m.Defaults > 0 {
@@ -97,6 +101,10 @@ func (w *Writer) Mutation(m *store.Mutation, revision ticket.Revision) {
 	for _, f := range m.Fields {
 		w.Text(f.Name)
 		w.Value(f.Value)
+	}
+	if m.By != "" || m.Via != "" {
+		w.Text(m.By)
+		w.Text(m.Via)
 	}
 }
 
@@ -209,7 +217,7 @@ func (r *Reader) Value() ticket.Value {
 // Mutation reads a mutation and its revision.
 func (r *Reader) Mutation(m *store.Mutation) (revision ticket.Revision) {
 	kind := r.Byte()
-	m.Kind = store.Kind(kind &^ (hasDefaults | hasAt | hasAccepted | hasDigest))
+	m.Kind = store.Kind(kind &^ (hasDefaults | hasAt | hasAccepted | hasDigest | hasOrigin))
 	if kind&hasDefaults != 0 {
 		m.Defaults = r.Count(1)
 	}
@@ -232,6 +240,11 @@ func (r *Reader) Mutation(m *store.Mutation) (revision ticket.Revision) {
 	}
 	for range r.Count(2) {
 		m.Fields = append(m.Fields, ticket.Field{Name: r.Text(), Value: r.Value()})
+	}
+	if kind&hasOrigin != 0 {
+		if m.By, m.Via = r.Text(), r.Text(); m.By == "" && m.Via == "" { // the writer leaves empty texts out
+			r.Fail()
+		}
 	}
 	if m.Defaults > len(m.Fields) {
 		r.Fail()
