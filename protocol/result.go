@@ -19,6 +19,10 @@ type PingResult struct {
 const (
 	FeatureBy   = "by"   // changes have by and via
 	FeatureFeed = "feed" // the site's feed is on: feed_read, feed_ack
+
+	FeatureFeedStatus = "feed_status" // the site's feed is on: feed_status, feed_control, feed_dead_*
+	FeatureErase      = "erase"       // the site's feed is on: erase_history
+	FeatureHistory    = "history"     // the site keeps a history
 )
 
 // CreateResult is the result of create.

@@ -3,6 +3,7 @@ package site
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -14,12 +15,12 @@ import (
 	"github.com/ticketd/ticketd/sync/table"
 )
 
-// Feed is the feed of a site for clients that read it over the socket.
-type Feed struct {
-	store.Feed
-
-	// On says whether the configuration has the feed on.
+// Pull is the feed of a site for clients that read it over the socket.
+type Pull struct {
+	// On says whether the configuration has the feed on. nil: it is off.
 	On func() bool
+	// Omit are the fields whose values no client gets. Optional.
+	Omit func() []string
 	// Reserved says that a name belongs to a destination which clients may not read as. Optional.
 	Reserved func(name string) bool
 
@@ -53,22 +54,28 @@ var (
 // Features implements [daemon.Site].
 func (s *Site) Features() []string {
 	features := []string{protocol.FeatureBy}
-	if s.Feed != nil && s.Feed.On() {
-		features = append(features, protocol.FeatureFeed)
+	if s.Feeds.pulls() {
+		features = append(features, protocol.FeatureFeed, protocol.FeatureFeedStatus, protocol.FeatureErase)
+	}
+	if keeps, _ := s.Feeds.keeps(); keeps {
+		features = append(features, protocol.FeatureHistory)
 	}
 	return features
 }
 
+// pulls says whether clients may read the feed.
+func (f *Feeds) pulls() bool { return f != nil && f.Couriers != nil && f.Pull.On != nil && f.Pull.On() }
+
 // FeedRead implements [daemon.Site].
 func (s *Site) FeedRead(ctx context.Context, p *protocol.FeedReadParams) (protocol.FeedReadResult, error) {
-	if s.Feed == nil || !s.Feed.On() {
+	if !s.Feeds.pulls() {
 		return protocol.FeedReadResult{}, errFeedOff
 	}
 	limit := p.Limit
 	if limit == 0 {
 		limit = protocol.DefaultFeedLimit
 	}
-	r := reader{Feed: s.Feed, limit: limit, table: s.Database.Definition()}
+	r := reader{pulled: s.Feeds.pulled(), limit: limit, table: s.Database.Definition()}
 	result, err := r.answer(ctx, p)
 	switch {
 	case errors.Is(err, store.ErrNotOwner):
@@ -96,8 +103,16 @@ func (r *reader) answer(ctx context.Context, p *protocol.FeedReadParams) (result
 	return protocol.FeedReadResult{Events: r.events}, err
 }
 
+// pulled is the feed as clients read it.
+type pulled struct {
+	store.Feed
+	*Pull
+}
+
+func (f *Feeds) pulled() pulled { return pulled{f.Couriers.Feed(), &f.Pull} }
+
 // own takes the right to read for a consumer.
-func (f *Feed) own(ctx context.Context, name, token string, lease time.Duration) (map[int]store.Cursor, error) {
+func (f pulled) own(ctx context.Context, name, token string, lease time.Duration) (map[int]store.Cursor, error) {
 	if f.Reserved != nil && f.Reserved(name) {
 		return nil, protocol.Invalid("consumer", "the name belongs to a destination of the configuration")
 	}
@@ -112,7 +127,7 @@ func (f *Feed) own(ctx context.Context, name, token string, lease time.Duration)
 }
 
 // consumer returns what is known of a consumer. The caller holds the lock.
-func (f *Feed) consumer(name string) *consumer {
+func (f *Pull) consumer(name string) *consumer {
 	if f.consumers == nil {
 		f.consumers = map[string]*consumer{}
 	}
@@ -127,7 +142,7 @@ func (f *Feed) consumer(name string) *consumer {
 }
 
 // places are the places from which a client without a consumer reads.
-func (f *Feed) places(ctx context.Context, p *protocol.FeedReadParams) (map[int]store.Cursor, error) {
+func (f pulled) places(ctx context.Context, p *protocol.FeedReadParams) (map[int]store.Cursor, error) {
 	cursors := make(map[int]store.Cursor, f.Partitions())
 	for _, place := range p.After {
 		partition, cursor, err := f.place(place)
@@ -153,7 +168,7 @@ func (f *Feed) places(ctx context.Context, p *protocol.FeedReadParams) (map[int]
 }
 
 // place reads a place on the wire: the partition, a colon, and the cursor.
-func (f *Feed) place(text string) (partition int, cursor store.Cursor, err error) {
+func (f pulled) place(text string) (partition int, cursor store.Cursor, err error) {
 	number, rest, found := strings.Cut(text, ":")
 	partition, err = strconv.Atoi(number)
 	if err != nil || !found || partition < 0 || partition >= f.Partitions() {
@@ -176,7 +191,7 @@ func placesOf(cursors map[int]store.Cursor) []string {
 
 // reader gathers events from all partitions.
 type reader struct {
-	*Feed
+	pulled
 
 	limit   int
 	table   *table.Definition // nil while not known
@@ -223,6 +238,10 @@ func (r *reader) readOrWait(ctx context.Context, p *protocol.FeedReadParams) err
 // read reads a page of each partition, up to the limit.
 func (r *reader) read(ctx context.Context) error {
 	r.events = []protocol.FeedEvent{}
+	var omit []string
+	if r.Omit != nil {
+		omit = r.Omit()
+	}
 	for partition := range r.Partitions() {
 		cursor, answers := r.cursors[partition]
 		if !answers || len(r.events) >= r.limit {
@@ -233,7 +252,7 @@ func (r *reader) read(ctx context.Context) error {
 			return err
 		}
 		for i := range page.Events {
-			event := wireEvent(r.table, &page.Events[i])
+			event := wireEvent(r.table, omitted(&page.Events[i], omit))
 			event.Cursor = placeOf(partition, page.Cursors[i])
 			if r.bytes += event.Bytes(); r.bytes > protocol.PageBytes && len(r.events) > 0 {
 				return nil
@@ -249,7 +268,7 @@ func (r *reader) read(ctx context.Context) error {
 }
 
 // deliver counts the delivery of the first event to a consumer. An event that was delivered too often becomes a letter.
-func (f *Feed) deliver(ctx context.Context, p *protocol.FeedReadParams, r *reader) error {
+func (f pulled) deliver(ctx context.Context, p *protocol.FeedReadParams, r *reader) error {
 	if len(r.events) == 0 {
 		for partition, c := range r.cursors { // past erased events
 			if c != r.began[partition] {
@@ -278,7 +297,7 @@ func (f *Feed) deliver(ctx context.Context, p *protocol.FeedReadParams, r *reade
 }
 
 // count counts that an answer to a consumer begins with the event before a place.
-func (f *Feed) count(name, place string) int64 {
+func (f *Pull) count(name, place string) int64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	c := f.consumer(name)
@@ -290,7 +309,7 @@ func (f *Feed) count(name, place string) int64 {
 }
 
 // refuse keeps a letter, and moves the consumer past its event.
-func (f *Feed) refuse(ctx context.Context, name, token, place string, letter *store.FeedLetter) error {
+func (f pulled) refuse(ctx context.Context, name, token, place string, letter *store.FeedLetter) error {
 	partition, cursor, err := f.place(place)
 	if err != nil {
 		return errCursor
@@ -303,12 +322,13 @@ func (f *Feed) refuse(ctx context.Context, name, token, place string, letter *st
 
 // FeedAck implements [daemon.Site].
 func (s *Site) FeedAck(ctx context.Context, p *protocol.FeedAckParams) (protocol.FeedAckResult, error) {
-	if s.Feed == nil {
+	if !s.Feeds.pulls() {
 		return protocol.FeedAckResult{}, errFeedOff
 	}
-	err := s.Feed.ack(ctx, p)
+	f := s.Feeds.pulled()
+	err := f.ack(ctx, p)
 	if err == nil && p.Release {
-		err = s.Feed.Release(ctx, p.Consumer, p.Token)
+		err = f.Release(ctx, p.Consumer, p.Token)
 	}
 	if errors.Is(err, store.ErrNotOwner) {
 		err = errToken
@@ -316,7 +336,7 @@ func (s *Site) FeedAck(ctx context.Context, p *protocol.FeedAckParams) (protocol
 	return protocol.FeedAckResult{}, answer(err)
 }
 
-func (f *Feed) ack(ctx context.Context, p *protocol.FeedAckParams) error {
+func (f pulled) ack(ctx context.Context, p *protocol.FeedAckParams) error {
 	if p.Cursor == "" {
 		return nil // gives the consumer back
 	}
@@ -342,6 +362,30 @@ func (f *Feed) ack(ctx context.Context, p *protocol.FeedAckParams) error {
 		}
 	}
 	return errCursor
+}
+
+// omitted is the event without the values of fields, which it names.
+func omitted(e *ticket.Event, names []string) *ticket.Event {
+	if len(names) == 0 {
+		return e
+	}
+	without := *e
+	of := func(f ticket.Field) bool { return slices.Contains(names, f.Name) }
+	without.Fields, without.Was = nil, nil
+	without.Omitted = slices.Clone(e.Omitted)
+	for _, f := range e.Fields {
+		if of(f) {
+			without.Omitted = append(without.Omitted, f.Name)
+		} else {
+			without.Fields = append(without.Fields, f)
+		}
+	}
+	for _, f := range e.Was {
+		if !of(f) {
+			without.Was = append(without.Was, f)
+		}
+	}
+	return &without
 }
 
 // wireEvent is an event on the wire, with integer columns as integers.

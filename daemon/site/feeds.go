@@ -21,6 +21,8 @@ import (
 type Feeds struct {
 	// Couriers are nil if the site has no feed.
 	Couriers *couriers.Couriers
+	// Pull is for clients that read the feed.
+	Pull Pull
 	// Changes is the history's table.
 	Changes Changes
 	// Keeps says whether the site keeps a history, and for how long. Optional.

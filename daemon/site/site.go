@@ -88,8 +88,6 @@ type Parts struct {
 	// Stuck returns a [store.StuckError] if changes of the tickets (nil: of any ticket) do not reach the store although the store
 	// answers. Optional.
 	Stuck func(ids []ticket.ID) error
-	// Feed is the feed of the site's changes; nil without one.
-	Feed *Feed
 	// Description is the result of describe, without the fields' types.
 	Description protocol.DescribeResult
 	// Feeds are the feed's; nil stands for a site without a feed.
