@@ -24,6 +24,12 @@ import (
 // openFeeds makes the couriers of a site, if its store has a feed.
 func (s *runningSite) openFeeds(ctx context.Context, c *config.Site) (*site.Feeds, error) {
 	feeds := &site.Feeds{Changes: s.database, Keeps: s.keepsHistory}
+	feeds.Pull.On = func() bool { return s.pull.Load().Follows() }
+	feeds.Pull.Omit = func() []string { return s.pull.Load().Feed.Omit }
+	feeds.Pull.Reserved = func(name string) bool {
+		d, known := s.pull.Load().Feeds[name]
+		return name == history.Name || known && d.Kind != config.KindPull
+	}
 	if source := s.backend.Feed(); source != nil {
 		s.couriers = couriers.New(couriers.Options{Feed: source, Rows: s.snapshotRows, Log: s.log})
 		feeds.Couriers = s.couriers
@@ -35,8 +41,9 @@ func (s *runningSite) openFeeds(ctx context.Context, c *config.Site) (*site.Feed
 
 // applyFeeds makes the site's couriers those of the configuration.
 func (s *runningSite) applyFeeds(ctx context.Context, c *config.Site) error {
-	kept := c.History
+	kept, pull := c.History, *c
 	s.history.Store(&kept)
+	s.pull.Store(&pull)
 	if s.couriers == nil {
 		return nil
 	}

@@ -49,6 +49,7 @@ type runningSite struct {
 	custody   *custody
 	couriers  *couriers.Couriers             // nil if the store has no feed
 	history   atomic.Pointer[config.History] // as configured now
+	pull      atomic.Pointer[config.Site]    // the same, for clients that read the feed
 	moves     *moves.Register
 	log       zerolog.Logger
 	emptied   atomic.Pointer[string]
