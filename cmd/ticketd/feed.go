@@ -53,7 +53,7 @@ func newFeed(o *options) *cobra.Command {
 		control("pause", protocol.FeedPause, "Send nothing to a destination until resume; its events wait", "paused"),
 		control("resume", protocol.FeedResume, "End a pause, and try the destination at once", "resumed"),
 		control("snapshot", protocol.FeedSnapshot, "Send every ticket as it is, for a new consumer or after a gap", "begun"),
-		newFeedRewind(o), newFeedDead(o), newFeedSecret(o),
+		newFeedRewind(o), newFeedTail(o), newFeedDead(o), newFeedSecret(o),
 	)
 	return cmd
 }
