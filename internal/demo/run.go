@@ -12,6 +12,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"text/tabwriter"
 	"time"
@@ -48,6 +49,10 @@ type result struct {
 	rows, exact      int // rows in the table, and rows with the last acknowledged status
 	flushed          int64
 	statements, dead int64
+
+	told    int64 // events that the history has confirmed; 0 for a store without a feed
+	ticket  int64 // a ticket, and its history, the newest change first
+	history []protocol.HistoryChange
 }
 
 // result flushes all changes and compares the rows with the acknowledged updates.
@@ -66,6 +71,9 @@ func (s *site) result(ctx context.Context, w *wave) (result, error) {
 		return r, err
 	}
 	r.flushed, r.statements, r.dead = status.FlushedRows, status.FlushStatements, status.Dead
+	if err := r.follow(ctx, client, w); err != nil {
+		return r, err
+	}
 	db, err := sql.Open("mysql", s.MariaDB.DSN(testenv.StackDatabase))
 	if err != nil {
 		return r, err
@@ -90,6 +98,56 @@ func (s *site) result(ctx context.Context, w *wave) (result, error) {
 	return r, rows.Err()
 }
 
+// follow reads how many events the feed has told, and the history of the newest ticket.
+func (r *result) follow(ctx context.Context, client *protocol.Client, w *wave) error {
+	before, err := client.FeedStatus(ctx)
+	if err != nil || !before.History.Enabled {
+		return err
+	}
+	for id := range w.last {
+		r.ticket = max(r.ticket, id)
+	}
+	for stale := true; stale; { // the history waits for the courier, but not for ever
+		history, err := client.History(ctx, protocol.HistoryParams{ID: r.ticket})
+		if err != nil {
+			return err
+		}
+		r.history, stale = history.Changes, history.Stale
+	}
+	after, err := client.FeedStatus(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range after.Destinations {
+		r.told += after.Destinations[i].Sent
+	}
+	return nil
+}
+
+// printHistory shows the history of one ticket.
+func (r *result) printHistory() {
+	fmt.Printf("\n  The history of ticket %d (ticketd history %[1]d), the newest change first:\n\n", r.ticket)
+	for i := range r.history {
+		c := &r.history[i]
+		var changes []string
+		for _, f := range c.Values {
+			var values []string
+			for _, v := range f.Values {
+				if text := v.Text(); !v.IsNull() {
+					values = append(values, text)
+				}
+			}
+			changes = append(changes, f.Name+": "+strings.Join(values, " → "))
+		}
+		line := strings.Join(changes, ", ")
+		const wide = 70
+		if runes := []rune(line); len(runes) > wide {
+			line = string(runes[:wide]) + "…"
+		}
+		fmt.Printf("  %s  %-8s %-18s %s\n", c.At.Local().Format("15:04:05.000"), c.Kind, c.By, line)
+	}
+}
+
 // print shows the table and fails where the numbers do not agree.
 func (r *result) print(w *wave) error {
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
@@ -105,10 +163,19 @@ func (r *result) print(w *wave) error {
 	line("rows in wp_support_tickets", "%d", r.rows)
 	line("rows exactly as last acknowledged", "%d", r.exact)
 	line("dead letters", "%d", r.dead)
+	if r.told > 0 {
+		line("events told by the feed", "%d: %d creates and %d updates", r.told, len(w.last), len(w.last)*updates)
+	}
 	line("row writes in MySQL", "%d: the changes of a ticket within 200 ms become one", r.flushed)
 	line("statements sent to MySQL", "%d, instead of %d with one for each request", r.statements, w.requests)
 	if err := table.Flush(); err != nil {
 		return err
+	}
+	if r.told > 0 {
+		r.printHistory()
+	}
+	if r.told > 0 && r.told != int64(len(w.last)*(1+updates)) {
+		return errors.New("the feed has not told each acknowledged change once")
 	}
 	if r.rows != len(w.last) || r.exact != len(w.last) || len(w.last) != tickets || r.dead != 0 {
 		return errors.New("the numbers above do not agree")

@@ -48,7 +48,7 @@ func startSite(ctx context.Context, redis bool) (*site, error) {
 	}
 	fmt.Printf("Starting %s and ticketd in %s …\n", servers, dir)
 	s.Stack, err = testenv.StartStack(ctx, dir, binary, filepath.Join("php-client", "ticketd"), testenv.StackOptions{
-		MustUse: mustUse, TCP: true, NoRedis: !redis,
+		MustUse: mustUse, TCP: true, NoRedis: !redis, Site: "[sites.main.history]\nenabled = true\n",
 		Redis: testenv.RedisOptions{Config: []string{"appendonly yes", "maxmemory-policy noeviction"}},
 	})
 	if err != nil {
