@@ -27,6 +27,13 @@ final class Rows {
 	public string $postmeta = 'wp_postmeta';
 
 	/**
+	 * Name of the users' table, whose statements find the same rows.
+	 *
+	 * @var string
+	 */
+	public string $usermeta = 'wp_usermeta';
+
+	/**
 	 * Name of the options table.
 	 *
 	 * @var string
@@ -124,9 +131,10 @@ final class Rows {
 	 * @param array  $row   The columns.
 	 */
 	public function insert( string $table, array $row ) {
-		if ( $table !== $this->postmeta ) {
+		if ( ! in_array( $table, array( $this->postmeta, $this->usermeta ), true ) ) {
 			return 1;
 		}
+		$row += array( 'post_id' => $row['user_id'] ?? 0 );
 		$this->sent( sprintf( "INSERT INTO `%s` (`post_id`, `meta_key`, `meta_value`) VALUES (%d, '%s', 'x')", $table, $row['post_id'], $row['meta_key'] ) );
 		$value = $row['meta_value'];
 		$this->put( (int) $row['post_id'], $row['meta_key'], null === $value ? null : (string) $value );
@@ -141,9 +149,10 @@ final class Rows {
 	 * @param array  $where The conditions.
 	 */
 	public function update( string $table, array $set, array $where ) {
-		if ( $table !== $this->postmeta ) {
+		if ( ! in_array( $table, array( $this->postmeta, $this->usermeta ), true ) ) {
 			return 1;
 		}
+		$where += array( 'post_id' => $where['user_id'] ?? 0 );
 		$this->sent( sprintf( "UPDATE `%s` SET `meta_value` = 'x' WHERE `post_id` = %d AND `meta_key` = '%s'", $table, $where['post_id'], $where['meta_key'] ) );
 		$value = null === $set['meta_value'] ? null : (string) $set['meta_value'];
 		$count = 0;
@@ -164,7 +173,7 @@ final class Rows {
 	 * @param string $sql The statement.
 	 */
 	public function query( string $sql ) {
-		$this->sent( $sql );
+		$sql = $this->sent( $sql );
 		if ( 1 !== preg_match( '/^DELETE FROM wp_postmeta WHERE meta_id IN\(([^)]+)\)/', $sql, $found ) ) {
 			return 1;
 		}
@@ -180,14 +189,17 @@ final class Rows {
 	 * @param string $sql The statement.
 	 */
 	public function get_results( string $sql ): array {
-		$this->sent( $sql );
+		$sql     = $this->sent( $sql );
 		$is_rows = 1 === preg_match( '/WHERE meta_id IN \(([^)]+)\)/', $sql, $found );
 		$is_rows || preg_match( '/WHERE post_id IN \(([^)]+)\)/', $sql, $found );
 		$ids  = explode( ',', $found[1] ?? '' );
 		$list = array();
 		foreach ( $this->rows as $row => $have ) {
 			if ( in_array( (string) ( $is_rows ? $row : $have['post_id'] ), $ids, true ) ) {
-				$list[] = $have + array( 'id' => $have['post_id'] );
+				$list[] = $have + array(
+					'id'      => $have['post_id'],
+					'user_id' => $have['post_id'],
+				);
 			}
 		}
 		return $list;
@@ -260,7 +272,7 @@ final class Rows {
 	 * @param string $sql The statement.
 	 */
 	private function found( string $sql ): array {
-		$this->sent( $sql );
+		$sql = $this->sent( $sql );
 		preg_match( "/meta_key = '([^']*)'(?: AND post_id = (\\d+))?(?: AND meta_value = '((?:[^'\\\\\\\\]|\\\\\\\\.)*)')?/", $sql, $part );
 		$found = array();
 		foreach ( $this->rows as $row => $have ) {
@@ -291,8 +303,12 @@ final class Rows {
 	 * Sends a statement through WordPress' filter, as wpdb does.
 	 *
 	 * @param string $sql The statement.
+	 * @return string The same, for the posts' table.
 	 */
-	private function sent( string $sql ): void {
+	private function sent( string $sql ): string {
 		$this->statements[] = apply_filters( 'query', $sql );
+
+		$names = array( 'umeta_id' => 'meta_id', 'user_id' => 'post_id', 'wp_usermeta' => 'wp_postmeta' );
+		return strtr( $sql, $names );
 	}
 }

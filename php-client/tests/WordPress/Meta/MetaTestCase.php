@@ -12,6 +12,7 @@ use Ticketd\Client\FakeClient;
 use Ticketd\Tests\Support\Rows;
 use Ticketd\Tests\Support\Site;
 use Ticketd\WordPress\Meta\Adapter;
+use Ticketd\WordPress\Meta\Keys;
 
 /**
  * WordPress' own functions of metadata on rows in memory, with the adapter and a daemon that is a fake.
@@ -76,10 +77,11 @@ abstract class MetaTestCase extends TestCase {
 	/**
 	 * Makes rows, daemon and adapter anew.
 	 *
-	 * @param bool  $is_taken Whether the adapter takes keys.
-	 * @param array $more     More of the daemon's description.
+	 * @param bool   $is_taken Whether the adapter takes keys.
+	 * @param array  $more     More of the daemon's description.
+	 * @param string $type     `post` or `user`.
 	 */
-	protected function begin( bool $is_taken = true, array $more = array() ): void {
+	protected function begin( bool $is_taken = true, array $more = array(), string $type = 'post' ): void {
 		$this->rows      = new Rows();
 		$this->daemon    = new FakeClient();
 		$GLOBALS['wpdb'] = $this->rows;
@@ -88,12 +90,12 @@ abstract class MetaTestCase extends TestCase {
 			self::PAGE => 'page',
 		);
 		wp_cache_flush();
-		foreach ( Site::$posts as $id => $type ) {
-			wp_cache_set( $id, (object) array( 'post_type' => $type ), 'posts' );
+		foreach ( Site::$posts as $id => $post_type ) {
+			wp_cache_set( $id, (object) array( 'post_type' => $post_type ), 'posts' );
 		}
 		$this->daemon->flush_into( $this->rows->sink( self::KEYS ) );
 		$description = $more + array(
-			'kind'          => 'postmeta',
+			'kind'          => Keys::KINDS[ $type ],
 			'keys'          => self::KEYS,
 			'post_types'    => array( 'ticket' ),
 			'adds'          => 'behind',
@@ -101,7 +103,7 @@ abstract class MetaTestCase extends TestCase {
 			'query_wait_ms' => 250,
 		);
 		$this->daemon->describe_as( $description );
-		wp_cache_set( 'alloptions', array( Adapter::OPTION => $is_taken ? array( 'post' => $description ) : '' ), 'options' );
+		wp_cache_set( 'alloptions', array( Adapter::OPTION => $is_taken ? array( $type => $description ) : '' ), 'options' );
 		Adapter::instance()->use_client( $this->daemon );
 		Adapter::instance()->register();
 		$this->listen();
@@ -116,7 +118,7 @@ abstract class MetaTestCase extends TestCase {
 		add_filter(
 			'all',
 			function ( string $hook, ...$args ): void {
-				if ( 1 === preg_match( '/^(add|added|update|updated|delete|deleted)_post_?meta$/', $hook ) ) {
+				if ( 1 === preg_match( '/^(add|added|update|updated|delete|deleted)_(post|user)_?meta$/', $hook ) ) {
 					$this->actions[] = array( $hook, $args );
 				}
 			},

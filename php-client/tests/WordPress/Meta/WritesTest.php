@@ -89,38 +89,42 @@ final class WritesTest extends MetaTestCase {
 	}
 
 	/**
-	 * The same as WordPress alone.
+	 * The same as WordPress alone, for posts and for users.
 	 *
 	 * @dataProvider sequences
 	 * @param array[] $changes The changes.
 	 */
 	public function test_as_wordpress_does( array $changes ): void {
-		$this->begin( false );
-		$plain = $this->run_all( $changes );
-		$this->begin();
-		$taken = $this->run_all( $changes );
-		$this->assertSame( $plain, $taken );
+		foreach ( array( 'post', 'user' ) as $type ) {
+			$this->begin( false );
+			$plain = $this->run_all( $type, $changes );
+			$this->begin( true, array(), $type );
+			$taken = $this->run_all( $type, $changes );
+			$this->assertSame( $plain, $taken );
+			$this->assertContains( 'waiting', $this->called() );
+		}
 	}
 
 	/**
 	 * Makes changes.
 	 *
+	 * @param string  $type    `post` or `user`.
 	 * @param array[] $changes The changes.
 	 * @return array What they returned and did, what is read, and the rows after a flush.
 	 */
-	private function run_all( array $changes ): array {
+	private function run_all( string $type, array $changes ): array {
 		$seen = array();
 		foreach ( $changes as list( $function, $args ) ) {
 			$this->listen();
-			$returned = $function( 'post', self::ID, ...$args );
+			$returned = $function( $type, self::ID, ...$args );
 			// A new row's id is not known before the flush; `update` then returns true.
 			$seen[] = array(
 				is_int( $returned ) ? true : $returned,
 				$this->without_row_ids(),
-				array_map( static fn( $value ) => maybe_serialize( $value ), (array) get_metadata( 'post', self::ID, '_st' ) ),
-				maybe_serialize( get_metadata( 'post', self::ID, '_st', true ) ),
-				metadata_exists( 'post', self::ID, '_st' ),
-				get_metadata( 'post', self::ID ),
+				array_map( static fn( $value ) => maybe_serialize( $value ), (array) get_metadata( $type, self::ID, '_st' ) ),
+				maybe_serialize( get_metadata( $type, self::ID, '_st', true ) ),
+				metadata_exists( $type, self::ID, '_st' ),
+				get_metadata( $type, self::ID ),
 			);
 		}
 		$this->daemon->flush();
