@@ -67,6 +67,12 @@ test-kill: deps ## Kill daemon, Redis, MariaDB and journal ROUNDS (200) times un
 	TICKETD_TEST_ROUNDS=$(ROUNDS) $(GO) test -race -count=1 -v -run '^(TestKilledAtRandom|TestTornAtEveryByte|TestPowerLoss)$$' \
 		-timeout 60m ./store/journal/...
 
+.PHONY: test-meta
+test-meta: newest ## Compare post meta with and without ticketd in SEQUENCES (10000) random sequences; AWESOME=/path/to/awesome-support lives a ticket
+	TICKETD_TEST_SEQUENCES=$(or $(SEQUENCES),10000) TICKETD_TEST_SEED=$(or $(SEED),$$RANDOM) \
+		TICKETD_TEST_AWESOME_SUPPORT=$(if $(AWESOME),$(abspath $(AWESOME))) \
+		$(GO) test -count=1 -v -timeout 0 -run '^TestMeta' ./internal/e2e
+
 .PHONY: test-outage
 test-outage: deps ## Stop Redis, then the daemon, at random under visitors through PHP-FPM, DURATION (10m) each
 	TICKETD_TEST_DURATION=$(DURATION) $(GO) test -race -count=1 -v -timeout 60m -parallel 1 \

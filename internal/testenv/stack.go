@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -23,6 +24,8 @@ type StackOptions struct {
 	Multisite bool
 	// Config is further PHP code for wp-config.php.
 	Config string
+	// Plugins are further plugins, as in [WordPressOptions]; they are activated before ticketd's.
+	Plugins []string
 	// MustUse is PHP code that WordPress loads in every request (a must-use plugin), or empty.
 	MustUse string
 	// PHP are the options of PHP-FPM; Debug sets WP_DEBUG; TCP makes WordPress reachable by a browser.
@@ -91,7 +94,7 @@ func (s *Stack) start(ctx context.Context, dir, binary, plugin string, o StackOp
 	}
 	s.state = cmp.Or(o.State, filepath.Dir(s.Socket))
 	s.WordPress, err = StartWordPress(ctx, pressDir, WordPressOptions{
-		MariaDB: s.MariaDB, Database: StackDatabase, Plugins: []string{plugin},
+		MariaDB: s.MariaDB, Database: StackDatabase, Plugins: append(slices.Clone(o.Plugins), plugin),
 		Config: fmt.Sprintf("define( 'TICKETD_SOCKET', %s );\ndefine( 'TICKETD_SPOOL', %s );\n%s",
 			phpString(s.Socket), phpString(s.Spool()), o.Config),
 		PHP: o.PHP, Debug: o.Debug, TCP: o.TCP, Source: o.Source, Multisite: o.Multisite,
