@@ -100,9 +100,9 @@ final class HistoryTest extends SiteTestCase {
 		$ago  = human_time_diff( self::NOW ) . ' ago';
 		$this->assertSame(
 			array(
-				"Another program $ago | phone: None → changed to 555 Status: Pending → changed to None",
+				"Another program $ago | Status: Pending → changed to None phone: None → changed to 555",
 				"Ann $ago | Status: Open → changed to Pending Assignee: Unassigned → changed to Bob & Co",
-				"A customer opened the ticket $ago | Status: Open Subject: A <b>bold</b> &lt;",
+				"A customer opened the ticket $ago | Subject: A <b>bold</b> &lt; Status: Open",
 			),
 			self::items( $html )
 		);

@@ -24,6 +24,12 @@ final class History {
 	/** Most characters of a value; the whole value is in the ticket, or was. */
 	private const MOST_CHARACTERS = 200;
 
+	/** Fields that say when a change was made, as the change does itself. */
+	private const TIMES = array(
+		'created_at' => true,
+		'updated_at' => true,
+	);
+
 	/** Parameters of the address: the revision below which the page begins, and the field. */
 	private const BEFORE = 'history_before';
 	private const FIELD  = 'history_field';
@@ -94,7 +100,7 @@ final class History {
 	 * @param string $field The chosen field; empty: all.
 	 */
 	private function show_filter( string $field ): void {
-		$fields  = $this->fields + array_diff_key( $this->ticket['fields'], array( 'updated_at' => true ) );
+		$fields  = $this->fields + array_diff_key( $this->ticket['fields'], self::TIMES );
 		$choices = array( '' => __( 'All fields', 'ticketd' ) );
 		foreach ( array_keys( $fields ) as $name ) {
 			$choices[ $name ] = $this->label( (string) $name );
@@ -212,9 +218,10 @@ final class History {
 			esc_attr( Fields::time( gmdate( 'Y-m-d H:i:s', $seconds ) ) ),
 			esc_html( $ago )
 		);
-		if ( array() !== $change['changes'] ) {
+		$changes = $this->arranged( $change );
+		if ( array() !== $changes ) {
 			echo '<ul>';
-			foreach ( $change['changes'] as $name => $values ) {
+			foreach ( $changes as $name => $values ) {
 				printf( '<li>%s: ', esc_html( $this->label( (string) $name ) ) );
 				$this->show_values( (string) $name, $values, $change['erased'] );
 				echo '</li>';
@@ -225,6 +232,22 @@ final class History {
 			printf( '<p><em>%s</em></p>', esc_html__( 'Changes may be missing before this one.', 'ticketd' ) );
 		}
 		echo '</li>';
+	}
+
+	/**
+	 * The fields of a change in the order of the form, without the times that the change itself has. A new ticket has
+	 * no old values.
+	 *
+	 * @param array $change The change.
+	 * @return array<string, array> Values by field name.
+	 */
+	private function arranged( array $change ): array {
+		$changes = array_diff_key( $change['changes'], self::TIMES );
+		$changes = array_replace( array_intersect_key( $this->fields, $changes ), $changes );
+		return 'created' !== $change['kind'] ? $changes : array_map(
+			static fn( array $values ): array => array_slice( $values, -1 ),
+			$changes
+		);
 	}
 
 	/**
