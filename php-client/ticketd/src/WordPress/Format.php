@@ -63,6 +63,7 @@ final class Format {
 	public static function destination( array $destination ): string {
 		$states = array(
 			'up'        => __( 'up', 'ticketd' ),
+			'idle'      => __( 'not read at the moment', 'ticketd' ),
 			'retrying'  => __( 'does not answer, tried again', 'ticketd' ),
 			'paused'    => __( 'takes no events', 'ticketd' ),
 			'stopped'   => __( 'paused by an operator', 'ticketd' ),
