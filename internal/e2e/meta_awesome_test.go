@@ -72,6 +72,16 @@ var awesomeSteps = []string{
 	"open", "customer_reply", "agent_reply", "agent_reply", "state", "assign", "close", "reopen", "close",
 }
 
+// awesomeUsers is a further site of the daemon: the agents' counter.
+const awesomeUsers = `[sites.agents]
+dsn = DSN
+kind = "usermeta"
+table_prefix = "wp_"
+key_prefix = "agents:"
+` + behind + `[sites.agents.keys]
+open_tickets = "wp_wpas_open_tickets"
+`
+
 // awesomeStep does a step in a PHP process of its own.
 func awesomeStep(t *testing.T, w *testenv.WordPress, step string, ticket int64) awesomeCounts {
 	t.Helper()
@@ -109,11 +119,12 @@ func awesomeLife(t *testing.T, w *testenv.WordPress, name string) (total awesome
 	return total
 }
 
-// awesomeRows are a ticket's metadata; times are told from texts alone, as two lives differ in them.
+// awesomeRows are a ticket's metadata and the agents' counters; times are told from texts alone, as two lives differ in them.
 func awesomeRows(t *testing.T, db *sql.DB, ticket int64) string {
 	t.Helper()
-	rows, err := db.QueryContext(t.Context(), "SELECT meta_key, meta_value FROM wp_postmeta"+
-		" WHERE post_id = ? ORDER BY BINARY meta_key", ticket)
+	rows, err := db.QueryContext(t.Context(), "SELECT meta_key, meta_value FROM wp_postmeta WHERE post_id = ?"+
+		" UNION ALL SELECT CONCAT(user_id, meta_key), meta_value FROM wp_usermeta WHERE meta_key LIKE '%wpas_open_tickets'"+
+		" ORDER BY 1", ticket)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,25 +163,31 @@ func TestMetaAwesomeSupport(t *testing.T) {
 	awesomeStep(t, plain, "setup", 0)
 	core := awesomeLife(t, plain, "without ticketd")
 
-	s := newMetaStack(t, behind+`preset = "awesome-support"`, false, testenv.StackOptions{Source: source, Plugins: []string{plugin}})
-	db := s.MariaDB.DB(t, testenv.StackDatabase)
-	awesomeStep(t, s.WordPress, "setup", 0)
-	before := commits(t, db)
-	taken := awesomeLife(t, s.WordPress, "with ticketd")
-	flushes := commits(t, db) - before
-	t.Logf("%d transactions of the daemon", flushes)
-	run(t, s, flushMeta)
-	if want, got := awesomeRows(t, without.DB(t, "plain"), core.Ticket), awesomeRows(t, db, taken.Ticket); want != got {
-		t.Errorf("rows with ticketd\n%s\nwithout\n%s", got, want)
-	}
-	if taken.Postmeta > 0 {
-		t.Errorf("PHP sent %d statements:\n%s", taken.Postmeta, strings.Join(taken.Statements, "\n"))
-	}
-	if flushes > 6 {
-		t.Errorf("%d transactions of the daemon, want 6 at most", flushes)
-	}
-	if lines, err := s.WordPress.PHPFPM.Errors("/plugins/ticketd/"); err != nil || len(lines) > 0 {
-		t.Errorf("PHP reported (%v):\n%s", err, strings.Join(lines, "\n")) // Awesome Support itself loads texts too early
+	for name, more := range map[string]string{"posts": "", "posts and users": awesomeUsers} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newMetaStack(t, behind+"preset = \"awesome-support\"\n"+more, false,
+				testenv.StackOptions{Source: source, Plugins: []string{plugin}})
+			db := s.MariaDB.DB(t, testenv.StackDatabase)
+			awesomeStep(t, s.WordPress, "setup", 0)
+			before := commits(t, db)
+			taken := awesomeLife(t, s.WordPress, "with ticketd")
+			flushes := commits(t, db) - before
+			t.Logf("%d transactions of the daemon", flushes)
+			run(t, s, `foreach ( array( 'post', 'user' ) as $type ) { Ticketd\WordPress\Meta\Adapter::instance()->flush( $type ); }`)
+			if want, got := awesomeRows(t, without.DB(t, "plain"), core.Ticket), awesomeRows(t, db, taken.Ticket); want != got {
+				t.Errorf("rows with ticketd\n%s\nwithout\n%s", got, want)
+			}
+			if taken.Postmeta > 0 {
+				t.Errorf("PHP sent %d statements:\n%s", taken.Postmeta, strings.Join(taken.Statements, "\n"))
+			}
+			if flushes > 6 {
+				t.Errorf("%d transactions of the daemon, want 6 at most", flushes)
+			}
+			if lines, err := s.WordPress.PHPFPM.Errors("/plugins/ticketd/"); err != nil || len(lines) > 0 {
+				t.Errorf("PHP reported (%v):\n%s", err, strings.Join(lines, "\n")) // Awesome Support itself loads texts too early
+			}
+		})
 	}
 }
 

@@ -41,7 +41,7 @@ func newMetaStack(t *testing.T, more string, isPersistent bool, o testenv.StackO
 	config := filepath.Join(t.TempDir(), "ticketd.toml")
 	sites := strings.ReplaceAll(o.Sites, "DSN", fmt.Sprintf("%q", s.MariaDB.DSN(testenv.StackDatabase)))
 	writeFile(t, config, s.Config(o.Site+"\n"+sites))
-	migrate := exec.CommandContext(t.Context(), testenv.TicketdBinary(t), "migrate", "--config", config, "--site", "desk")
+	migrate := exec.CommandContext(t.Context(), testenv.TicketdBinary(t), "migrate", "--config", config, "--all")
 	if out, err := migrate.CombinedOutput(); err != nil {
 		t.Fatalf("ticketd migrate: %v\n%s", err, out)
 	}
