@@ -89,6 +89,10 @@ final class GoldenTest extends TestCase {
 		$this->assertSame( array( 'assigned_to' => array( null, 3 ), 'notes' => array(), 'status' => array( 'pending' ) ), $page['changes'][0]['changes'] );
 		$this->assertSame( array( true, false ), array_column( $page['changes'], 'gap' ) );
 		$this->assertSame( array( false, true ), array_column( $page['changes'], 'erased' ) );
+		$events = Result::events( $results['reply-feed_read'] )['events'];
+		$this->assertSame( array( '812-1764000000000001', 'user:3', array( 'status' => 'open', 'assigned_to' => null ) ), array( $events[0]['id'], $events[0]['by'], $events[0]['was'] ) );
+		$this->assertSame( array( 'gap', 0, array(), 88 ), array( $events[1]['kind'], $events[1]['ticket'], $events[1]['fields'], $events[1]['lost'] ) );
+		$this->assertSame( array( 'by', 'feed' ), Result::pong( $results['reply-ping'] )['features'] );
 		$feed = Result::feed( $results['reply-feed_status'] );
 		$this->assertSame( array( 'crm', 'wordpress' ), array_column( $feed['destinations'], 'name' ) );
 		$this->assertSame( array( 2, 864000 ), array( $feed['destinations'][0]['held'], $feed['history']['rows'] ) );
