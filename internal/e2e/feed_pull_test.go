@@ -14,7 +14,18 @@ import (
 // event that a consumer never acknowledges. The origin of a change is what its client says, or the peer.
 func TestFeedOverTheSocket(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, rigOptions{site: "[sites.main.feed]\nenabled = true\nomit = [\"customer_email\"]\n"})
+	for name, without := range map[string]bool{"redis": false, "journal": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			feedOverTheSocket(t, newRig(t, rigOptions{
+				site: "[sites.main.feed]\nenabled = true\nomit = [\"customer_email\"]\n", noRedis: without,
+			}))
+		})
+	}
+}
+
+func feedOverTheSocket(t *testing.T, r *rig) {
+	t.Helper()
 	c := r.dial(t)
 	if ping, err := c.Ping(t.Context()); err != nil || !slices.Contains(ping.Features, protocol.FeatureFeed) {
 		t.Fatalf("ping %+v, %v", ping, err)

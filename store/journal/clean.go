@@ -37,8 +37,12 @@ func (s *Store) clean() (more bool, err error) {
 	if !some || needed > active {
 		needed = active
 	}
-	if first < needed {
+	pinned := s.feed.pin(log, needed)
+	switch {
+	case first < pinned:
 		return true, s.drop(first + 1)
+	case first < needed: // the feed alone needs the segment
+		return false, nil
 	}
 	if !s.worthwhile(log.Bytes) {
 		return false, nil
@@ -68,7 +72,14 @@ func (s *Store) drop(before uint64) error {
 	if err != nil && !told {
 		return wrap("mark", err)
 	}
-	return wrap("give back space", s.log.Drop(before))
+	if err := s.feed.rewrite(before); err != nil {
+		return wrap("mark", err)
+	}
+	if err := s.log.Drop(before); err != nil {
+		return wrap("give back space", err)
+	}
+	s.feed.forgetBefore(before)
+	return nil
 }
 
 // move writes some of the content that the oldest segment is needed for once more.

@@ -38,6 +38,13 @@ const (
 	kindState    kind = iota + 16 // a dirty ticket, written once more
 	kindGraves                    // buckets of tombstones, noted or written once more
 	kindRequests                  // remembered requests, written once more, by the keys of the ids; formerly kindOldRequests
+
+	// Of a site whose feed is on, or was on; earlier versions refuse these kinds.
+	kindTold        // kindMutation with its event
+	kindEvent       // an event of the feed that is no mutation
+	kindFeed        // the feed's switch, its newest number, and the cursors of its destinations
+	kindFeedLetter  // a letter of a destination
+	kindFeedDropped // letters that an operator dropped
 )
 
 // entry is a record of the log; kind says which of the fields count.
@@ -58,6 +65,12 @@ type entry struct {
 
 	highest ticket.Revision
 	unsure  ticket.Revision // see Store.unsure
+
+	event       ticket.Event // of kindTold Number, Previous, Was and Recorded alone
+	feed        feedState
+	destination string
+	letter      store.FeedLetter
+	keys        []uint64
 }
 
 // ErrRecord is wrapped if a record with a correct checksum cannot be read: another version has written the record.
@@ -102,6 +115,8 @@ func (r *entry) encode() []byte {
 	case kindMark:
 		w.Int(int64(r.highest))
 		w.Int(int64(r.unsure))
+	default:
+		w.ofFeed(r)
 	}
 	return w.Writer
 }
@@ -151,7 +166,7 @@ func (r reader) entry(rec *entry) bool {
 	case kindMark:
 		rec.highest, rec.unsure = r.Revision(), r.Revision()
 	default:
-		return false
+		return r.ofFeed(rec)
 	}
 	return true
 }

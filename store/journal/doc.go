@@ -22,6 +22,13 @@
 // The ids of deleted tickets are kept for ever: the journal writes these ids once more in the same way, a bucket of 512 ids at a
 // time.
 //
+// # The feed
+//
+// While the feed is on, a mutation's record has also what its event needs: the event's number, the ticket's revision before, and
+// the old values. So the feed is a reader of the log, which never reads beyond what is durable, and a write costs no more system
+// calls. The destinations' cursors are records that may be lost. The feed keeps segments that a destination has not read, within
+// its own bound; beyond the bound the destination gets a gap.
+//
 // # Start
 //
 // The log is replayed. Clean tickets are forgotten: the next place has these tickets. New revisions are above the highest in the

@@ -52,6 +52,23 @@ func samples() []entry {
 			{Key: requests.KeyOf("r-1"), Ticket: 1, Revision: 2, Digest: 1 << 63, Expires: time.Unix(at.Unix(), 0)},
 		}},
 		{kind: kindMark, highest: 77, unsure: 70},
+		{kind: kindTold, revision: 9, mutation: store.Mutation{
+			Kind: store.Set, ID: 812, Fields: fields, Proposed: 8, Due: at, By: "user:3", Via: "form",
+		}, event: ticket.Event{Number: 7, Previous: 8, Was: fields, Recorded: at}},
+		{kind: kindEvent, event: ticket.Event{
+			Kind: ticket.EventRestated, Ticket: 812, Revision: 9, From: 8, Previous: 8, Number: 8, At: at, Recorded: at,
+		}},
+		{kind: kindFeed, feed: feedState{
+			to: store.FeedSwitch{On: true, MaxEvents: 5, MaxBytes: 6}, number: 8,
+			cursors: map[string]store.Cursor{"crm": "E.7.1-52", "bus": ""}, erased: map[ticket.ID]uint64{1: 2, 812: 7},
+		}},
+		{kind: kindFeedLetter, destination: "crm", letter: store.FeedLetter{
+			Key: 3, Event: ticket.Event{
+				Kind: ticket.EventUpdated, Ticket: 812, Fields: fields, Omitted: []string{"note"}, At: at, Recorded: at,
+			},
+			Reason: "422", Answer: []byte("no"), Tries: 2, At: at, Since: at, Held: true,
+		}},
+		{kind: kindFeedDropped, destination: "crm", keys: []uint64{3, 4}},
 	}
 }
 

@@ -51,6 +51,7 @@ type Store struct {
 	opts  Options
 	log   *wal.Log
 	index *pending.Store
+	feed  *feed
 	loop  lifecycle.Loop
 	nudge chan struct{}
 
@@ -82,6 +83,7 @@ func Open(ctx context.Context, dir string, o Options) (*Store, wal.Report, error
 	s.index = pending.NewWith(pending.Options{
 		Now: o.Now, MaxDirty: o.MaxEntries, Quota: o.MaxDirty, MaxClean: o.MaxClean, MaxRequests: o.MaxRequests,
 	})
+	s.feed = newFeed(s)
 	var report wal.Report
 	var err error
 	s.log, report, err = wal.Open(dir, wal.Options{ //nolint:contextcheck // Open reads the whole log or fails
@@ -108,7 +110,8 @@ func (s *Store) replay(at wal.Position, data []byte) error {
 	}
 	ctx := context.Background()
 	switch r.kind {
-	case kindMutation:
+	case kindMutation, kindTold:
+		s.feed.replay(r, at)
 		s.index.Replay(&r.mutation, store.Outcome{ID: r.mutation.ID, Revision: r.revision}, r.expires, at.Segment)
 		s.segment = at.Segment
 	case kindAck:
@@ -134,6 +137,8 @@ func (s *Store) replay(at wal.Position, data []byte) error {
 	case kindMark:
 		s.index.Raise(r.highest)
 		s.unsure = r.unsure
+	default:
+		s.feed.replay(r, at)
 	}
 	return err
 }
@@ -197,7 +202,7 @@ func (s *Store) Stuck([]ticket.ID) error { return nil }
 func (s *Store) Nudge() {}
 
 // Feed implements [store.Backend].
-func (s *Store) Feed() store.Feed { return nil }
+func (s *Store) Feed() store.Feed { return s.feed }
 
 // Journal implements [store.Backend].
 func (s *Store) Journal() *store.Journal {
@@ -256,12 +261,14 @@ func (s *Store) askFloor(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	defer s.feed.made(ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.unsure == 0 {
 		s.index.Raise(floor)
 		return nil
 	}
+	by := floor + 1 - s.unsure
 	lifted := s.index.Lift(s.unsure, floor)
 	s.index.Raise(floor)
 	for part := range slices.Chunk(lifted, chunk) {
@@ -270,6 +277,7 @@ func (s *Store) askFloor(ctx context.Context) error {
 			return wrap("lift", err) // the next try lifts these tickets further
 		}
 		s.index.Moved(pending.Needs{States: part}, at.Segment)
+		s.feed.restated(part, by)
 	}
 	mark := entry{kind: kindMark, highest: s.index.Size().Highest}
 	if _, err := s.log.Append(mark.encode()); err != nil {

@@ -16,19 +16,22 @@ import (
 // Apply implements [store.Tickets]. Apply returns when the changes are as durable as the sync mode promises. A repetition waits,
 // too, as the first request may still wait for the disk.
 func (s *Store) Apply(ctx context.Context, mutations []store.Mutation) ([]store.Outcome, error) {
-	outcomes, end := s.apply(mutations)
+	outcomes, end, told := s.apply(mutations)
 	if err := s.log.Commit(ctx, end); err != nil {
 		return nil, wrap("apply", err)
 	}
+	s.feed.readableTo(told)
 	return outcomes, nil
 }
 
 // apply makes mutations and returns the position up to which the log must be durable for the outcomes: an outcome rests on its
 // own mutation, on the repeated mutation, or on the mutations that are the reason for a refusal. A refusal for lack of room rests
 // on no record.
-func (s *Store) apply(mutations []store.Mutation) ([]store.Outcome, wal.Position) {
+// told is the number of the newest event.
+func (s *Store) apply(mutations []store.Mutation) (outcomes []store.Outcome, end wal.Position, told uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	tells := s.feed.on()
 	used, room := s.log.Stats().Bytes, s.opts.MaxBytes-s.opts.MaxBytes/8
 	var size pending.Size
 	if used > room {
@@ -39,11 +42,14 @@ func (s *Store) apply(mutations []store.Mutation) ([]store.Outcome, wal.Position
 		if used > room {
 			return 0, wrap("apply", s.usedUp(used, size))
 		}
-		at, err := s.log.Append((&entry{
-			kind: kindMutation, mutation: *m, revision: o.Revision, expires: s.opts.Now().Add(pending.Memory(m)),
-		}).encode())
+		r := entry{kind: kindMutation, mutation: *m, revision: o.Revision, expires: s.opts.Now().Add(pending.Memory(m))}
+		if tells {
+			s.feed.tell(&r, s.index.EventOf(m, o.Revision))
+		}
+		at, err := s.log.Append(r.encode())
 		if err == nil {
 			s.segment = at.Segment
+			s.feed.appended(&r, at)
 		}
 		return at.Segment, wrap("apply", err)
 	})
@@ -53,10 +59,10 @@ func (s *Store) apply(mutations []store.Mutation) ([]store.Outcome, wal.Position
 	}
 	for i := range outcomes {
 		if !errors.Is(outcomes[i].Err, store.ErrFull) && !errors.Is(outcomes[i].Err, store.ErrUnavailable) {
-			return outcomes, s.log.End()
+			return outcomes, s.log.End(), s.feed.newest()
 		}
 	}
-	return outcomes, wal.Position{}
+	return outcomes, wal.Position{}, 0
 }
 
 // noteRoom logs when the journal becomes full, and when the journal accepts changes again. The caller holds the lock.
@@ -160,8 +166,10 @@ func (s *Store) Retry(ctx context.Context, now time.Time, ids []ticket.ID) (int,
 // Drop implements [store.DeadLetters].
 func (s *Store) Drop(ctx context.Context, ids []ticket.ID) (int, error) {
 	defer s.wake()
+	defer s.feed.made(ctx)
 	return s.decided(ctx, "drop", entry{kind: kindDrop}, ids, func() (int, error) {
-		return s.index.Drop(ctx, ids)
+		events := s.index.DropTold(ids)
+		return len(events), s.feed.append(events)
 	})
 }
 

@@ -193,3 +193,31 @@ func (d *Destinations) DropLetters(name string, keys []uint64) int {
 	at.letters = slices.DeleteFunc(at.letters, func(l store.FeedLetter) bool { return slices.Contains(keys, l.Key) })
 	return before - len(at.letters)
 }
+
+// Put sets the cursor of a destination in the first partition, as a log has it.
+func (d *Destinations) Put(name string, cursor store.Cursor) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if at, err := d.get(name); err == nil {
+		at.cursors[0] = cursor
+	}
+}
+
+// PutLetter puts a letter back, as a log has it.
+func (d *Destinations) PutLetter(name string, letter *store.FeedLetter) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	at, err := d.get(name)
+	if err != nil || slices.ContainsFunc(at.letters, func(l store.FeedLetter) bool { return l.Key == letter.Key }) {
+		return
+	}
+	at.lastKey = max(at.lastKey, letter.Key)
+	at.letters = append(at.letters, *letter)
+}
+
+// Known says whether the table has a destination.
+func (d *Destinations) Known(name string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.byName[name] != nil
+}

@@ -39,8 +39,10 @@ func newFeed(now func() time.Time) *Feed {
 // Feed returns the store's feed.
 func (s *Store) Feed() store.Feed { return s.feed }
 
-// eventOf makes the event of a mutation that the store is about to make under a revision. Number and Recorded are still zero.
-func (s *Store) eventOf(m *store.Mutation, revision ticket.Revision) ticket.Event {
+// EventOf makes the event of a mutation that the store is about to make under a revision, for the function that
+// [Store.ApplyLogged] calls; no other caller may call EventOf. Number and Recorded are still zero. A deletion of a deleted ticket
+// is no change: Previous is then the revision.
+func (s *Store) EventOf(m *store.Mutation, revision ticket.Revision) ticket.Event {
 	e := s.tickets[m.ID]
 	event := ticket.Event{
 		Kind: kinds[m.Kind], Ticket: m.ID, Revision: revision, Complete: m.Kind == store.Create,
@@ -79,7 +81,7 @@ func (s *Store) tell(m *store.Mutation, revision ticket.Revision) {
 	if !s.feed.on() {
 		return
 	}
-	if event := s.eventOf(m, revision); event.Previous != revision {
+	if event := s.EventOf(m, revision); event.Previous != revision {
 		s.feed.add(event)
 	}
 }

@@ -193,13 +193,24 @@ func (s *Store) Retry(_ context.Context, now time.Time, ids []ticket.ID) (int, e
 
 // Drop implements [store.DeadLetters].
 func (s *Store) Drop(_ context.Context, ids []ticket.ID) (int, error) {
-	return s.eachDead(ids, func(e *entry) {
+	events := s.DropTold(ids)
+	s.feed.add(events...)
+	return len(events), nil
+}
+
+// DropTold is Drop for the index of a log, and returns the events of the dropped tickets.
+func (s *Store) DropTold(ids []ticket.ID) []ticket.Event {
+	var events []ticket.Event
+	s.eachDead(ids, func(e *entry) {
 		if e.deleted != 0 { // the next place still has the ticket
 			s.graves.Remove(e.id)
 		}
-		s.feed.add(ticket.Event{Kind: ticket.EventDropped, Ticket: e.id, Revision: e.revision, At: s.opts.Now()})
+		events = append(events, ticket.Event{
+			Kind: ticket.EventDropped, Ticket: e.id, Revision: e.revision, Previous: e.revision, At: s.opts.Now(),
+		})
 		s.forget(e)
-	}), nil
+	})
+	return events
 }
 
 // eachDead calls do for the tickets that are dead letters, and counts these tickets.

@@ -1,0 +1,139 @@
+package journal
+
+import (
+	"testing"
+	"time"
+
+	"github.com/ticketd/ticketd/internal/ticket"
+	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/store/storetest"
+	"github.com/ticketd/ticketd/store/wal"
+)
+
+func TestFeed(t *testing.T) {
+	t.Parallel()
+	storetest.RunFeed(t, func(t *testing.T) storetest.FeedBackend {
+		t.Helper()
+		s, _, err := Open(t.Context(), t.TempDir(), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Start(t.Context())
+		t.Cleanup(func() {
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		return storetest.FeedBackend{Store: s, Feed: s.Feed()}
+	})
+}
+
+func (r *rig) events(t *testing.T, after store.Cursor) store.FeedPage {
+	t.Helper()
+	page, err := r.Feed().Events(t.Context(), 0, after, store.MaxFeedPage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return page
+}
+
+func (r *rig) change(t *testing.T, id ticket.ID, value string) {
+	t.Helper()
+	m := store.Mutation{
+		Kind: store.Set, ID: id, Fields: ticket.Fields{{Name: "status", Value: ticket.Text(value)}},
+		Proposed: ticket.Revision(r.now.UnixMicro()), Due: r.now, By: "user:3", Via: "test",
+	}
+	if _, err := store.Make(t.Context(), r.Store, m); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A restart finds the feed as it was: the switch, the numbers, the cursors and the letters, also when the segments that had them
+// were cleaned away.
+func TestRestartFindsTheFeed(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Options{Sync: wal.Never, MaxBytes: 64 << 10})
+	feed := func() store.Feed { return r.Feed() }
+	ctx := t.Context()
+	if err := feed().Switch(ctx, store.FeedSwitch{On: true, MaxBytes: 8 << 10}); err != nil {
+		t.Fatal(err)
+	}
+	r.change(t, 1, "open")
+	r.change(t, 1, "closed")
+	if _, err := feed().Own(ctx, "crm", "a", time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	page := r.events(t, "")
+	letter := store.FeedLetter{Event: page.Events[0], Reason: "no", At: r.now}
+	if err := feed().AddLetter(ctx, "crm", &letter); err != nil {
+		t.Fatal(err)
+	}
+	if err := feed().Advance(ctx, "crm", "a", 0, page.Cursors[0]); err != nil {
+		t.Fatal(err)
+	}
+	check := func(number uint64) {
+		t.Helper()
+		r.reopen(t)
+		destinations, err := feed().Destinations(ctx)
+		if err != nil || destinations["crm"].Letters != 1 || destinations["crm"].Cursors[0] != page.Cursors[0] {
+			t.Fatalf("destinations %+v, %v", destinations, err)
+		}
+		if end, err := feed().End(ctx, 0); err != nil || end.Number() != number {
+			t.Fatalf("the feed ends at %q, want %d: %v", end, number, err)
+		}
+		if usage, err := feed().Usage(ctx); err != nil || !usage.On {
+			t.Fatalf("usage %+v, %v", usage, err)
+		}
+	}
+	check(2)
+	if behind := r.events(t, page.Cursors[0]); len(behind.Events) != 1 || behind.Events[0].Previous != page.Events[0].Revision ||
+		behind.Events[0].By != "user:3" || behind.Events[0].Via != "test" {
+		t.Fatalf("behind the cursor: %+v", behind.Events)
+	}
+	for i := range 2000 { // far more than the journal and the feed's share hold
+		r.change(t, 2, string(rune('a'+i%26)))
+		if i%50 == 0 {
+			r.now = r.now.Add(time.Second)
+			claims, err := r.ClaimIDs(ctx, r.now, []ticket.ID{1, 2}, time.Second)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, c := range claims {
+				if err := r.Ack(ctx, []store.Receipt{{ID: c.ID, Revision: c.Revision}}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			r.cleanAll(ctx)
+		}
+	}
+	check(2002)
+	behind := r.events(t, page.Cursors[0])
+	gap := &behind.Events[0]
+	if gap.Kind != ticket.EventGap || gap.First != 2 || behind.Events[1].Number != gap.Last+1 {
+		t.Errorf("behind the slowest destination: %+v, then %+v", gap, behind.Events[1])
+	}
+}
+
+// Under fsync = always no event is read of a change that a loss of power may take back.
+func TestFeedIsDurable(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Options{Sync: wal.Always})
+	if err := r.Feed().Switch(t.Context(), store.FeedSwitch{On: true}); err != nil {
+		t.Fatal(err)
+	}
+	m := store.Mutation{
+		Kind: store.Set, ID: 1, Fields: ticket.Fields{{Name: "status", Value: ticket.Text("open")}},
+		Proposed: ticket.Revision(r.now.UnixMicro()), Due: r.now,
+	}
+	_, end, told := r.Store.apply([]store.Mutation{m}) // as Apply, before the wait for the disk
+	if page := r.events(t, ""); len(page.Events) != 0 {
+		t.Errorf("an event before its change is on disk: %+v", page.Events)
+	}
+	if err := r.log.Commit(t.Context(), end); err != nil {
+		t.Fatal(err)
+	}
+	r.feed.readableTo(told)
+	if page := r.events(t, ""); len(page.Events) != 1 {
+		t.Errorf("%d events of a durable change", len(page.Events))
+	}
+}
