@@ -99,7 +99,24 @@ test-idle: deps ## Measure what 200 idle sites cost Redis, MySQL and the process
 
 .PHONY: deb
 deb: ## Build the Debian packages in dist/, for ARCH="amd64 arm64"
-	@GO="$(GO)" VERSION="$(VERSION)" packaging/build.sh $(ARCH)
+	@GO="$(GO)" VERSION="$(VERSION)" PACKAGERS=deb packaging/build.sh $(ARCH)
+
+.PHONY: rpm
+rpm: ## Build the packages for RHEL and Fedora in dist/, for ARCH="amd64 arm64"
+	@GO="$(GO)" VERSION="$(VERSION)" PACKAGERS=rpm packaging/build.sh $(ARCH)
+
+.PHONY: apt
+apt: ## Make dist/apt, an apt repository of the Debian packages in dist/; APT_KEY=ID signs it with gpg
+	@GO="$(GO)" VERSION="$(VERSION)" packaging/apt.sh
+
+.PHONY: release
+release: ## Make all files of the release whose tag this commit has; MINISIGN_KEY, COSIGN_KEY and APT_KEY sign them
+	@GO="$(GO)" packaging/release.sh $(ARCH)
+
+.PHONY: test-release
+test-release: ## Make a release in a clone, and ask apt, rpm and minisign what they think of it
+	@internal/testenv/deps.sh --release
+	TICKETD_TEST_RELEASE=1 $(GO) test -count=1 -v -timeout 30m ./internal/releasetest
 
 .PHONY: image
 image: ## Build the container image in dist/, without a container engine, for ARCH="amd64 arm64"
@@ -175,7 +192,7 @@ lint-pot: ## Check that the translators' template is that of the texts
 
 .PHONY: lint-sh
 lint-sh: ## Check the shell scripts
-	@{ echo .ci/run packaging/{postinst,prerm,postrm}; find . -name '*.sh' -not -path './.git/*' -not -path './.cache/*'; } | xargs shellcheck
+	@{ echo .ci/run packaging/{postinst,prerm,postrm,ticketd.openrc} packaging/rpm/*; find . -name '*.sh' -not -path './.git/*' -not -path './.cache/*'; } | xargs shellcheck
 
 .PHONY: lint-containers
 lint-containers: ## Check the examples for containers against the specifications of Compose and Kubernetes

@@ -14,10 +14,13 @@ for arch; do
     compile "$arch" "$work/$arch" || die "image.sh: $arch is no architecture that Go can build for"
     programs+=("$arch=$work/$arch")
 done
-# The plugin, for `docker cp`, and the licence.
+# The plugin, for `docker cp`, and the licences.
+"$GO" run ./internal/licences ./cmd/ticketd >"$work/licences"
 "$GO" run ./internal/pluginzip php-client/ticketd "$work/ticketd.zip"
 # A tag has no "+" or "~".
 "$GO" run ./internal/ociimage -version "${PACKAGE_VERSION//[+~]/-}" -created "$SOURCE_DATE_EPOCH" \
     -revision "$(git rev-parse HEAD 2>/dev/null || true)" -out "$DIST" \
     -file usr/share/ticketd/ticketd.zip="$work/ticketd.zip" -file usr/share/doc/ticketd/copyright=packaging/copyright \
+    -file usr/share/doc/ticketd/THIRD-PARTY-LICENSES.txt="$work/licences" \
+    -file usr/share/licenses/ticketd/GPL-3.0.txt=packaging/GPL-3.0.txt \
     "${programs[@]}"

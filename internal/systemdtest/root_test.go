@@ -87,7 +87,7 @@ func build(t *testing.T, versions ...string) string {
 		ctx, cancel := context.WithCancel(t.Context())
 		cmd := exec.CommandContext(ctx, "packaging/build.sh", arch(t))
 		cmd.Dir = "../.."
-		cmd.Env = append(os.Environ(), "VERSION=v"+version, "DIST="+dir)
+		cmd.Env = append(os.Environ(), "VERSION=v"+version, "DIST="+dir, "PACKAGERS=deb")
 		out, err := cmd.CombinedOutput()
 		cancel()
 		if err != nil {

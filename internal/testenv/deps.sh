@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what building, testing and the demo need besides Go, from the distribution's own packages (Debian, Ubuntu).
 # It does nothing where all is there; otherwise it says what it installs. It starts no system service: ticketd's tests
-# run servers of their own. Usage: deps.sh [--browser] [--list]: --browser adds what the browser tests need, --list only
+# run servers of their own. Usage: deps.sh [--browser] [--release] [--list]: --browser and --release add what those tests need, --list only
 # prints the packages that are missing.
 set -euo pipefail
 shopt -s nullglob
@@ -70,6 +70,12 @@ find_missing() {
         want chromium has chromium
         want nodejs has node
         want npm has npm
+    fi
+    if [[ " $* " == *' --release '* ]]; then
+        want apt-utils has apt-ftparchive
+        want gpg has gpg
+        want minisign has minisign
+        want rpm has rpm
     fi
 }
 
