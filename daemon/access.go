@@ -218,16 +218,16 @@ func (t *AccessList) Admit(p Peer) *protocol.Error {
 			return nil
 		}
 	}
-	if t.operates(p) {
+	if t.Operates(p) {
 		return nil // and looks for the reason
 	}
 	return protocol.Closing(protocol.CodeForbidden, "%s", forbidden(p).Message)
 }
 
-func (t *AccessList) may(p Peer, a *SiteAccess) bool { return t.operates(p) || a.allows(p) }
+func (t *AccessList) may(p Peer, a *SiteAccess) bool { return t.Operates(p) || a.allows(p) }
 
-// operates says that the peer is root or the daemon's own user, who may read the configuration.
-func (t *AccessList) operates(p Peer) bool { return p.UID == 0 || p.UID == t.owner }
+// Operates implements [Access]: the peer is root or the daemon's own user, who may read the configuration.
+func (t *AccessList) Operates(p Peer) bool { return p.UID == 0 || p.UID == t.owner }
 
 // refuse refuses a peer that may not use the named site. The log and operators learn whether the site exists; the answer to other
 // peers is the same in either case.
@@ -243,7 +243,7 @@ func (t *AccessList) refuse(p Peer, site string) *protocol.Error {
 		t.refusals.Warn().Str("site", site).Stringer("peer", p).
 			Msg("refused a request for a site that the configuration does not have; a multisite's blog 2 asks for blog-2")
 	}
-	if t.operates(p) {
+	if t.Operates(p) {
 		return protocol.Errorf(protocol.CodeForbidden, "ticketd's configuration has no site %q, but %s: add [sites.%s], or correct "+
 			"TICKETD_SITE, the plugin's setting or the filter ticketd_site", site,
 			strings.Join(slices.Sorted(maps.Keys(sites)), ", "), site)

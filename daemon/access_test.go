@@ -2,10 +2,12 @@ package daemon
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"maps"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rs/zerolog"
 
@@ -149,6 +151,33 @@ func TestSiteTableFindsTheTable(t *testing.T) {
 	for _, part := range []string{`"wp2.wp_t"`, "wp.b_t (site blog), wp.wp_t (site shop)", `client_table = "wp2.wp_t"`, "--add"} {
 		if err == nil || !strings.Contains(err.Error(), part) {
 			t.Errorf("the refusal %v does not say %s", err, part)
+		}
+	}
+}
+
+// asked is a site that notes whom a status is for.
+type asked struct {
+	*fakeSite
+
+	operator *bool
+}
+
+func (a asked) Status(ctx context.Context, operator bool) (protocol.SiteStatus, error) {
+	*a.operator = operator
+	return a.fakeSite.Status(ctx, operator)
+}
+
+// Warnings about other sites are for root and the daemon's own user: the users of a site learn of their site.
+func TestStatusForOperators(t *testing.T) {
+	t.Parallel()
+	for uid, want := range map[uint32]bool{0: true, 100: true, 33: false} {
+		operator := !want
+		site := asked{&fakeSite{}, &operator}
+		table := NewAccessList(100, map[string]SiteAccess{"main": {Site: site, Users: []uint32{33}}})
+		d := NewDispatcher(table, NewConnections(1), "test", time.Second)
+		request := protocol.Request{Method: protocol.MethodStatus, Params: "\x80"}
+		if _, err := d.Handle(t.Context(), Peer{UID: uid}, request, nil); err != nil || operator != want {
+			t.Errorf("user %d: %v, as an operator: %t", uid, err, operator)
 		}
 	}
 }

@@ -13,7 +13,7 @@ import (
 
 // Dispatcher calls the site for a request: method, parameters, permission, call. Dispatcher is the daemon's [Handler].
 type Dispatcher struct {
-	sites       Sites
+	sites       Access
 	connections *Connections
 	version     string
 	timeout     time.Duration
@@ -24,7 +24,7 @@ type Dispatcher struct {
 
 // NewDispatcher returns a dispatcher. timeout bounds every request but flush, even if the client waits longer; version is the
 // daemon's own.
-func NewDispatcher(sites Sites, connections *Connections, version string, timeout time.Duration) *Dispatcher {
+func NewDispatcher(sites Access, connections *Connections, version string, timeout time.Duration) *Dispatcher {
 	return &Dispatcher{
 		sites: sites, connections: connections, version: version, timeout: timeout, started: time.Now(),
 	}

@@ -203,7 +203,7 @@ func (s *fakeSite) DeadDrop(context.Context, *protocol.DeadParams) (protocol.Cou
 	return protocol.CountResult{Count: 1}, nil
 }
 
-func (s *fakeSite) Status(context.Context) (protocol.SiteStatus, error) {
+func (s *fakeSite) Status(context.Context, bool) (protocol.SiteStatus, error) {
 	up := protocol.Place{State: protocol.StateUp}
 	return protocol.SiteStatus{Site: "main", Strategy: "event", Store: up, Sink: up}, nil
 }

@@ -165,7 +165,7 @@ func status(ctx context.Context, d *Dispatcher, r *request) (protocol.Result, er
 	}
 	ctx, cancel := context.WithTimeout(ctx, d.limit(params))
 	defer cancel()
-	ofSite, err := site.Status(ctx)
+	ofSite, err := site.Status(ctx, d.sites.Operates(r.peer))
 	if err != nil {
 		return nil, err
 	}

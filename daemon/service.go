@@ -21,6 +21,13 @@ type Sites interface {
 	For(peer Peer, of protocol.Params) (Site, error)
 }
 
+// Access is what a dispatcher knows of peers.
+type Access interface {
+	Sites
+	// Operates returns whether the peer is an operator, who may learn of all sites.
+	Operates(peer Peer) bool
+}
+
 // Site executes the methods of the protocol on the tickets of a site. All methods are safe for concurrent use.
 //
 // The parameters are valid by the protocol's rules (ids and names in range, at most [protocol.MaxTickets] of them, text is
@@ -38,7 +45,8 @@ type Site interface {
 	// Flush has no deadline but the daemon's own stop. Flush may call progress as often as it likes, on the caller's goroutine
 	// only: the connection drops calls above the protocol's rate. The context ends when the client has gone.
 	Flush(ctx context.Context, p *protocol.FlushParams, progress func(done, total int64)) (protocol.FlushResult, error)
-	Status(ctx context.Context) (protocol.SiteStatus, error)
+	// Status leaves warnings about other sites to operators.
+	Status(ctx context.Context, operator bool) (protocol.SiteStatus, error)
 	Describe(ctx context.Context, p *protocol.SiteParams) (protocol.DescribeResult, error)
 	Feed
 	// Features are the site's [protocol.PingResult].Features. Features does not wait.

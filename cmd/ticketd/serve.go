@@ -13,6 +13,7 @@ import (
 	sdnotify "github.com/coreos/go-systemd/v22/daemon"
 	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
 	"github.com/ticketd/ticketd/daemon/boot"
@@ -65,6 +66,9 @@ func newServe(o *options) *cobra.Command {
 
 func serve(ctx context.Context, f *configFlags, stderr *os.File) error {
 	f.blogs.Keep = true
+	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil { // a dump would hold passwords and tickets
+		fmt.Fprintln(stderr, "core dumps are not switched off:", err)
+	}
 	c, err := f.load(ctx)
 	if err != nil {
 		return err

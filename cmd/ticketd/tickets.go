@@ -190,7 +190,7 @@ func writeTicket(w io.Writer, t *protocol.Ticket) error {
 		case f.Value.IsInt():
 			value = f.Value.Text()
 		}
-		fmt.Fprintf(table, "%s\t%s\n", f.Name, value)
+		fmt.Fprintf(table, "%s\t%s\n", printable(f.Name), value)
 	}
 	return table.Flush()
 }

@@ -224,7 +224,8 @@ func (d *Daemon) complete(ctx context.Context, s *runningSite) error {
 		Name: name, Store: s.backend, Database: s.tickets, IDs: s.allocator, Deleted: s.tickets.Deleted, Flusher: flusher,
 		Statements: s.sink.Statements, Clock: clock, Strategy: strategy(&c),
 		DefinitionFile: definitionFile(d.config.Daemon.StateDir, name), StoreState: d.state,
-		Warnings: func() []string { return slices.Concat(d.warnings(), s.warnings()) }, Backend: s.backend.kind(),
+		Warnings: func(operator bool) []string { return slices.Concat(d.warnings(operator), s.warnings()) },
+		Backend:  s.backend.kind(),
 		MaxDirty: c.MaxDirty, Early: c.Ack == config.AckJournal,
 		Journal: s.backend.journalStatus(),
 		Stuck:   s.backend.Stuck,
@@ -245,9 +246,12 @@ func (d *Daemon) state() (up bool, since time.Time, reason string) {
 	return d.redis.watch.State()
 }
 
-// warnings are left pending changes, and faults of Redis for the operator.
-func (d *Daemon) warnings() []string {
-	left := *d.left.Load()
+// warnings are faults of Redis, and for an operator left pending changes, which may be of other sites.
+func (d *Daemon) warnings(operator bool) []string {
+	var left []string
+	if operator {
+		left = *d.left.Load()
+	}
 	if d.redis == nil {
 		return left
 	}

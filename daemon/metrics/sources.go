@@ -154,7 +154,7 @@ func ofSite(ctx context.Context, all *series, s *Site) {
 	of.gauge("mysql_paused", "1 while flushing is paused, because the tickets table is missing, has changed, or is not the "+
 		"site's.", truth(state == flush.SinkPaused))
 	to.gauge("warnings", "Warnings about a site that an operator must act on; 'ticketd status' lists them.",
-		float64(len(s.Warnings())))
+		float64(len(s.Warnings(true))))
 	to.counter("flushed_rows_total", "Rows that MySQL has confirmed.", stats.Rows())
 	to.counter("flush_statements_total", "Statements that wrote rows to MySQL.", s.Statements())
 	to.counter("flush_failures_total", "Flush rounds that failed and were retried.", stats.Failures())

@@ -11,13 +11,13 @@ import (
 )
 
 // Status implements [daemon.Site]. Status answers while the store is unreachable; unknown figures are zero then.
-func (s *Site) Status(ctx context.Context) (protocol.SiteStatus, error) {
+func (s *Site) Status(ctx context.Context, operator bool) (protocol.SiteStatus, error) {
 	stats := s.Flusher.Stats()
 	up, since, reason := s.StoreState()
 	status := protocol.SiteStatus{
 		Site: s.Name, Backend: s.Backend, Ack: protocol.AckRedis, Strategy: s.strategy.Load().Name,
 		Store:    place(protocol.StateUp, since, reason),
-		Warnings: s.Warnings(),
+		Warnings: s.Warnings(operator),
 	}
 	if status.Backend == "" {
 		status.Backend = protocol.BackendRedis

@@ -107,8 +107,8 @@ func TestStatusSaysWhereChangesWait(t *testing.T) {
 		d.Backend, d.Early = c.backend, c.early
 		d.Journal = func() protocol.JournalStatus { return journal }
 		d.StoreState = func() (bool, time.Time, string) { return true, time.Now(), "" }
-		d.Statements, d.Warnings = func() int64 { return 0 }, func() []string { return nil }
-		status, err := d.Status(t.Context())
+		d.Statements, d.Warnings = func() int64 { return 0 }, func(bool) []string { return nil }
+		status, err := d.Status(t.Context(), false)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -69,9 +69,10 @@ type Parts struct {
 	Strategy   Strategy
 	// DefinitionFile keeps the table's definition, so that writes are checked while MySQL is unreachable. Empty: no file.
 	DefinitionFile string
-	// StoreState tells whether the store answers. Warnings returns the warnings that an operator must act on.
+	// StoreState tells whether the store answers. Warnings returns the warnings that an operator must act on; to
+	// others than operators without what is about other sites.
 	StoreState func() (up bool, since time.Time, reason string)
-	Warnings   func() []string
+	Warnings   func(operator bool) []string
 	// Served returns why the site may not be served: a place of the site belongs to a different table. nil: the site may be served.
 	// Optional.
 	Served func() error

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ticketd/ticketd/internal/testenv"
+	"github.com/ticketd/ticketd/protocol"
 )
 
 // The planted secrets, each with a part that must never be seen.
@@ -62,6 +63,7 @@ func TestNoSecretIsShown(t *testing.T) {
 		}
 	}
 	c := r.dial(t)
+	r.dumpsNoCore(t, c)
 	if _, err := c.Set(t.Context(), set(1, "status", "open")); err != nil {
 		t.Fatal(err)
 	}
@@ -145,4 +147,26 @@ func kill(t *testing.T, root *sql.DB, user string) {
 	for _, id := range connections {
 		_, _ = root.ExecContext(t.Context(), fmt.Sprintf("KILL %d", id)) // a process may have ended meanwhile
 	}
+}
+
+// dumpsNoCore demands that a crash of the daemon writes no memory, with its passwords, to a file.
+func (*rig) dumpsNoCore(t *testing.T, c *protocol.Client) {
+	t.Helper()
+	status, err := c.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	limits, err := os.ReadFile(fmt.Sprintf("/proc/%d/limits", status.PID))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(limits)) {
+		if rest, is := strings.CutPrefix(line, "Max core file size"); is {
+			if bound := strings.Fields(rest); bound[0] != "0" || bound[1] != "0" {
+				t.Errorf("a core file may have %v bytes", bound[:2])
+			}
+			return
+		}
+	}
+	t.Error("the kernel says nothing of core files")
 }

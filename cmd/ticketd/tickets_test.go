@@ -1,0 +1,20 @@
+package main
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/ticketd/ticketd/protocol"
+)
+
+// Names of fields come from Redis, into which others may write: neither name nor value steers the terminal.
+func TestFieldNamesArePrintedSafely(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	err := writeTicket(&out, &protocol.Ticket{ID: 1, Revision: 2, Fields: []protocol.Field{
+		{Name: "\x1b]0;title\x07status\r\nid", Value: protocol.Text("\x1b[2J")},
+	}})
+	if err != nil || bytes.ContainsAny(out.Bytes(), "\x1b\x07\r") || bytes.Count(out.Bytes(), []byte("\n")) != 3 {
+		t.Errorf("%v: %q", err, out.String())
+	}
+}
