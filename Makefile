@@ -134,7 +134,7 @@ test-ha: deps ## Kill Redis masters whose replicas lag, under PHP-FPM, DURATION 
 		-run '^(TestSentinelFailover|TestClusterFailover|TestPartOfAClusterIsAway)$$' ./internal/e2e
 
 .PHONY: test-redis
-test-redis: deps ## Run what needs a Redis against another one: SERVER=/path/to/redis-server or valkey-server
+test-redis: deps ## Run what needs a Redis against SERVER=/path/to/redis-server or valkey-server; internal/testenv/debian.sh makes both
 	TICKETD_TEST_REDIS=$(SERVER) $(GO) test -race -count=1 -timeout 30m ./store/redis ./store/outbox
 	TICKETD_TEST_REDIS=$(SERVER) $(GO) test -race -count=1 -timeout 30m -parallel 2 \
 		-run '^(Test.*WaysToRedis|TestSentinel.*|TestClusterFailover|TestPartOfACluster.*|TestRedis.*)$$' ./internal/e2e

@@ -1,7 +1,11 @@
 // Package version knows which build this is.
 package version
 
-import "runtime/debug"
+import (
+	"runtime/debug"
+
+	_ "github.com/ticketd/ticketd/internal/only64" // names the reason why a 32-bit build fails
+)
 
 // Version is set at link time (-ldflags "-X …"); a plain go build leaves Version empty, and String uses the module's own
 // information.
