@@ -224,7 +224,7 @@ func (o *options) doctor(ctx context.Context, f *configFlags, user string, write
 		}
 		c.Sites = map[string]config.Site{name: c.Sites[name]}
 	}
-	found := doctor.Run(ctx, doctor.Options{Config: c, LoadError: err, User: user, Version: version.String()})
+	found := doctor.Run(ctx, doctor.Options{Config: c, LoadError: err, Path: f.path, User: user, Version: version.String()})
 	if err := write(o.out, found); err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -59,6 +60,26 @@ func readFolder(config string, root table) (from map[string]string, err error) {
 		}
 	}
 	return from, errors.Join(wrong...)
+}
+
+// Files are the files that the daemon reads at its start and at a reload: the configuration, whose path is given, those of
+// [sitesFolder], secrets and certificates. systemd's credentials are none of them.
+func (c *Config) Files(path string) []string {
+	found := map[string]bool{path: true, c.Metrics.WebConfig: true}
+	for _, file := range c.from {
+		found[file] = true
+	}
+	add := func(files ...string) {
+		for _, file := range files {
+			found[file] = !strings.HasPrefix(file, "credential:")
+		}
+	}
+	r := &c.Redis
+	add(r.PasswordFile, r.SentinelPasswordFile, r.TLSCA, r.TLSCert, r.TLSKey)
+	c.sections(func(_ string, s *Site) { add(s.DSNFile, s.TLSCA, s.TLSCert, s.TLSKey) })
+	delete(found, "")
+	maps.DeleteFunc(found, func(_ string, is bool) bool { return !is })
+	return slices.Sorted(maps.Keys(found))
 }
 
 // anyBlog stands in the name of a section for the number of a blog of a multisite.

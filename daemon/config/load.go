@@ -137,12 +137,17 @@ func (m *MistakesError) Error() string {
 		fmt.Fprintf(&b, "configuration %s: 1 mistake", m.Path)
 	}
 	for _, err := range m.List {
-		fmt.Fprintf(&b, "\n  %v", err)
-		if file := m.from[siteOf(err)]; file != "" && file != m.Path {
-			fmt.Fprintf(&b, " (in %s)", file)
-		}
+		fmt.Fprintf(&b, "\n  %s", m.Text(err))
 	}
 	return b.String()
+}
+
+// Text is the text of one of the mistakes, with the file if that is one of [sitesFolder].
+func (m *MistakesError) Text(mistake error) string {
+	if file := m.from[siteOf(mistake)]; file != "" && file != m.Path {
+		return fmt.Sprintf("%v (in %s)", mistake, file)
+	}
+	return mistake.Error()
 }
 
 // siteOf returns the site of a mistake in sites.NAME.key; empty for another mistake.

@@ -40,6 +40,8 @@ type Options struct {
 	// Config is the daemon's configuration; nil if loading failed with LoadError.
 	Config    *config.Config
 	LoadError error
+	// Path is the configuration's file.
+	Path string
 	// User is the name or number of the daemon's user; empty stands for the running daemon's user, else "ticketd", else this
 	// process' user.
 	User string
@@ -75,6 +77,7 @@ func Run(ctx context.Context, o Options) []Finding {
 	}
 	e.ok("config", "keys", "", "every key is known and within its bounds")
 	e.findUser(ctx)
+	e.files()
 	e.sandbox(ctx)
 	e.socket(ctx)
 	e.redis(ctx)
@@ -107,7 +110,7 @@ func (e *exam) badConfig() {
 		return
 	}
 	for _, err := range mistakes.List {
-		e.fail("config", "keys", "", err.Error(),
+		e.fail("config", "keys", "", mistakes.Text(err),
 			"correct the key in "+mistakes.Path+"; docs/configure.md lists every key with its bounds")
 	}
 }

@@ -334,6 +334,55 @@ func TestMistakesOfTheConfigurationAreFindings(t *testing.T) {
 	}
 }
 
+// Root reads every file, so that the files of the configuration are checked with the rights of the daemon's user: the
+// configuration, the files in sites.d, secrets. systemd itself reads its credentials.
+func TestFilesThatTheDaemonCannotRead(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	mkdir(t, filepath.Join(dir, "sites.d"), 0o755)
+	for _, folder := range []string{dir, filepath.Dir(dir)} {
+		if err := os.Chmod(folder, 0o755); err != nil { //nolint:gosec // other users look at the files
+			t.Fatal(err)
+		}
+	}
+	in := func(name string) string { return filepath.Join(dir, name) }
+	for name, text := range map[string]string{
+		"t.toml":         "[redis]\npassword_file = \"" + in("password") + "\"\n",
+		"password":       "hunter2",
+		"sites.d/a.toml": "[sites.a]\ndsn = \"u@unix(/db.sock)/a\"\n",
+		"sites.d/b.toml": "[sites.b]\ndsn = \"u@unix(/db.sock)/b\"\nkey_prefix = \"b:\"\n",
+	} {
+		if err := os.WriteFile(in(name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chmod(in("sites.d/b.toml"), 0o644); err != nil { //nolint:gosec // as above
+		t.Fatal(err)
+	}
+	c, err := config.Load(in("t.toml"), nil, []string{"sites.a.allow_users=root", "sites.b.allow_users=root"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const nobody = 65534
+	e := &exam{Options: Options{Config: c, Path: in("t.toml")}, uid: nobody}
+	e.files()
+	reasons := make([]string, len(e.found))
+	for i, f := range e.found {
+		reasons[i], _, _ = strings.Cut(strings.TrimPrefix(f.Reason, "nobody may not read "+dir+"/"), ":")
+		if f.Verdict != Fail || !strings.Contains(f.Fix, "chmod 0640 ") {
+			t.Errorf("%+v", f)
+		}
+	}
+	if !slices.Equal(reasons, []string{"password", "sites.d/a.toml", "t.toml"}) {
+		t.Errorf("%q", reasons)
+	}
+	root := &exam{Options: Options{Config: c, Path: in("t.toml")}}
+	root.files()
+	if len(root.found) > 0 {
+		t.Errorf("root may not read %+v", root.found)
+	}
+}
+
 // A missing or unreadable fact is never ok.
 func TestWhatIsNotReadIsNotOK(t *testing.T) {
 	t.Parallel()

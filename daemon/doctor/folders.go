@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -16,6 +18,33 @@ import (
 
 // leastSpace is the free space that a disk should have, in bytes.
 const leastSpace = 256 << 20
+
+// files checks that the daemon may read what it reads at its start: root, who runs the doctor, may read everything.
+func (e *exam) files() {
+	const read = 4
+	for _, path := range e.Config.Files(e.Path) {
+		info, err := os.Stat(path)
+		switch {
+		case err != nil || mayReach(path, info, e.uid, read):
+			continue // a file that is missing is a mistake of the configuration
+		case len(e.groups) > 0 && slices.Contains(e.groups, strconv.FormatUint(uint64(groupOf(info)), 10)):
+			continue // a group of the unit's
+		}
+		e.fail("config", "readable", "",
+			fmt.Sprintf("%s may not read %s: a reload fails, and the daemon would not start", userName(e.uid), path),
+			fmt.Sprintf("chgrp %s %s && chmod 0640 %[2]s; the user must also be able to enter the folders above", e.group(), path))
+	}
+}
+
+// group is the name of the group of the daemon's user.
+func (e *exam) group() string {
+	if u, err := user.LookupId(strconv.FormatUint(uint64(e.uid), 10)); err == nil {
+		if g, err := user.LookupGroupId(u.Gid); err == nil {
+			return g.Name
+		}
+	}
+	return userName(e.uid)
+}
 
 // folders checks the daemon's folders on this host's disk.
 func (e *exam) folders() {
