@@ -96,6 +96,13 @@ final class Csv {
 	private int $fault = 0;
 
 	/**
+	 * The first character that went on behind a closing quote; empty: none has.
+	 *
+	 * @var string
+	 */
+	private string $behind = '';
+
+	/**
 	 * Whether the present record has a value in quotes: it is no empty line.
 	 *
 	 * @var bool
@@ -206,6 +213,9 @@ final class Csv {
 			throw new ImportException( __( 'The file is empty: the first line must name the columns.', 'ticketd' ) );
 		}
 		list( $names, $fault ) = $this->records->current();
+		if ( self::BEHIND_QUOTE === $fault ) { // As in "id";"subject", where a comma is expected.
+			self::refuse_delimiter( $this->delimiter, $this->behind );
+		}
 		if ( 0 !== $fault || 1 !== preg_match( '//u', implode( '', $names ) ) ) {
 			$this->names = $names;
 			/* translators: %s: a sentence */
@@ -213,10 +223,8 @@ final class Csv {
 			throw new ImportException( sprintf( $text, $this->fault_of( $names, $fault ) ) );
 		}
 		$names = array_map( 'trim', $names );
-		if ( 1 === count( $names ) && 1 === preg_match( '/[;\t|,]/', $names[0], $found ) ) {
-			/* translators: 1: a character, 2: a character or its name */
-			$text = __( 'The first line has no "%1$s". Is another character the --delimiter, "%2$s"?', 'ticketd' );
-			throw new ImportException( sprintf( $text, $this->delimiter, "\t" === $found[0] ? 'tab' : $found[0] ) );
+		if ( 1 === count( $names ) ) {
+			self::refuse_delimiter( $this->delimiter, $names[0] );
 		}
 		$given  = array_map( 'strtolower', array_filter( $names, 'strlen' ) );
 		$double = array_diff_key( $given, array_unique( $given ) );
@@ -226,6 +234,21 @@ final class Csv {
 			throw new ImportException( sprintf( $text, implode( ', ', array_intersect_key( $names, $double ) ) ) );
 		}
 		return $names;
+	}
+
+	/**
+	 * Refuses a first line whose values another character separates.
+	 *
+	 * @param string $delimiter The delimiter.
+	 * @param string $text      Text of the line that should have it.
+	 * @throws ImportException If the text has another character that usually separates values.
+	 */
+	private static function refuse_delimiter( string $delimiter, string $text ): void {
+		if ( 1 === preg_match( '/[;\t|,]/', $text, $found ) ) {
+			/* translators: 1: a character, 2: a character or its name */
+			$text_of = __( 'The first line has no "%1$s". Is another character the --delimiter, "%2$s"?', 'ticketd' );
+			throw new ImportException( sprintf( $text_of, $delimiter, "\t" === $found[0] ? 'tab' : $found[0] ) );
+		}
 	}
 
 	/**
@@ -306,7 +329,8 @@ final class Csv {
 			}
 			$this->state = self::PLAIN;
 			if ( $text[ $at ] !== $this->delimiter && "\n" !== $text[ $at ] && "\r" !== $text[ $at ] ) {
-				$this->fault = self::BEHIND_QUOTE;
+				$this->fault  = self::BEHIND_QUOTE;
+				$this->behind = '' === $this->behind ? $text[ $at ] : $this->behind;
 			}
 		}
 		$length       = strcspn( $text, self::QUOTED === $this->state ? '"' : $this->delimiter . "\r\n", $at );
