@@ -341,7 +341,7 @@ func TestFilesThatTheDaemonCannotRead(t *testing.T) {
 	dir := t.TempDir()
 	mkdir(t, filepath.Join(dir, "sites.d"), 0o755)
 	for _, folder := range []string{dir, filepath.Dir(dir)} {
-		if err := os.Chmod(folder, 0o755); err != nil { //nolint:gosec // other users look at the files
+		if err := os.Chmod(folder, 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -356,7 +356,7 @@ func TestFilesThatTheDaemonCannotRead(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := os.Chmod(in("sites.d/b.toml"), 0o644); err != nil { //nolint:gosec // as above
+	if err := os.Chmod(in("sites.d/b.toml"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	c, err := config.Load(in("t.toml"), nil, []string{"sites.a.allow_users=root", "sites.b.allow_users=root"})

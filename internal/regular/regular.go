@@ -1,5 +1,5 @@
-// Package regular reads files of operators: configurations, passwords, certificates. A pipe without a writer would hold its reader
-// for ever, and a device fill the reader's memory.
+// Package regular reads files of operators: configurations, passwords, certificates. A pipe without a writer would hold its
+// reader for ever, and a device fill the reader's memory.
 package regular
 
 import (
