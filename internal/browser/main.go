@@ -45,7 +45,7 @@ const (
 	mustUse  = `add_filter( 'ticketd_categories', function () {
 	return array( 'billing' => 'Billing', 'delivery' => 'Delivery', 'returns' => 'Returns' );
 } );`
-	site = "strategy = \"interval\"\nperiod = \"6h\"\n"
+	site = "strategy = \"interval\"\nperiod = \"6h\"\n[sites.main.feed]\nenabled = true\n[sites.main.history]\nenabled = true\n"
 )
 
 // Run starts the site and the tests.

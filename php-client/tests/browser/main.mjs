@@ -34,6 +34,7 @@ before( async () => {
 				exit( 1 );
 			}
 		}
+		do_action( 'ticketd_watchdog' ); // The plugin learns that the daemon keeps a history.
 		echo '"ready"';
 	` );
 } );
@@ -42,6 +43,7 @@ after( close );
 
 await import( './tickets.mjs' );
 await import( './conflict.mjs' );
+await import( './history.mjs' );
 await import( './operations.mjs' );
 await import( './form.mjs' );
 await import( './outage.mjs' );

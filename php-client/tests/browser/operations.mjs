@@ -159,7 +159,7 @@ test( 'Site Health', async () => {
 			}
 		}
 		echo wp_json_encode( $all );` );
-	assert.deepEqual( tests, { ticketd_connection: 'good', ticketd_table: 'good', ticketd_store: 'good', ticketd_lag: 'good', ticketd_spool: 'good', ticketd_site: 'recommended' } );
+	assert.deepEqual( tests, { ticketd_connection: 'good', ticketd_table: 'good', ticketd_store: 'good', ticketd_lag: 'good', ticketd_spool: 'good', ticketd_site: 'good', ticketd_feed: 'good' } );
 	await visit( page, 'site-health.php?tab=debug' );
 	await page.click( 'button[aria-controls=health-check-accordion-block-ticketd]' );
 	assert.match( await page.locator( '#health-check-accordion-block-ticketd' ).innerText(), /status.store.state\s+up/ );

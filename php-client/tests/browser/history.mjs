@@ -1,0 +1,66 @@
+/**
+ * The history of a ticket.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { follow, login, php, settled, shot, visit } from './helpers.mjs';
+
+const ticket = 'admin.php?page=ticketd&ticket=11';
+
+/** The changes of the page, each on one line, without the time and the words for screen readers. */
+const changes = ( page ) => page.locator( '#ticketd-history ol > li' ).evaluateAll( ( items ) =>
+	items.map( ( item ) => {
+		const copy = item.cloneNode( true );
+		copy.querySelectorAll( 'time, .screen-reader-text' ).forEach( ( part ) => part.remove() );
+		return copy.textContent.replace( /\s+/g, ' ' ).trim();
+	} )
+);
+
+for ( const javaScriptEnabled of [ true, false ] ) {
+	test( `the history says who changed what, ${ javaScriptEnabled ? 'with' : 'without' } a script`, async () => {
+		const page = await login( 'agent-a', { javaScriptEnabled } );
+		await visit( page, ticket );
+		for ( const status of [ 'pending', 'resolved' ] ) {
+			await page.selectOption( '#ticketd-field-status', status );
+			await page.click( '#submit' );
+			await page.waitForLoadState();
+		}
+		const seen = await changes( page );
+		assert.match( seen[ 0 ], /^Agent A *Status: Pending → Resolved$/ );
+		assert.match( seen[ 1 ], /^Agent A *Status: .* → Pending$/ );
+		assert.match( await page.locator( '#ticketd-history time' ).first().getAttribute( 'title' ), /20\d\d/ );
+		// By the keyboard alone: the field, the button, the older changes.
+		await page.focus( '#ticketd-history-field' );
+		await page.keyboard.type( 'Status' );
+		await page.keyboard.press( 'Tab' );
+		await page.keyboard.press( 'Enter' );
+		await page.waitForURL( /history_field=status/ );
+		assert.ok( ( await changes( page ) ).every( ( item ) => item.includes( 'Status: ' ) ) );
+		assert.equal( await page.inputValue( '#ticketd-history-field' ), 'status' );
+		await settled( page );
+		await page.context().close();
+	} );
+}
+
+test( 'older changes are on pages of twenty', async () => {
+	await php( `
+		for ( $n = 0; $n < 45; $n++ ) {
+			ticketd_set_ticket( 11, array( 'category' => 'c' . $n ) );
+		}
+		echo '"done"';
+	` );
+	const page = await login( 'agent-b' );
+	await visit( page, ticket );
+	const first = await changes( page );
+	assert.equal( first.length, 20 );
+	assert.match( first[ 0 ], /Category: c43 → c44$/ );
+	await page.locator( '#ticketd-history' ).scrollIntoViewIfNeeded();
+	await shot( page, 'history', '#ticketd-history' );
+	await follow( page, () => page.click( '#ticketd-history a[rel=next]' ) );
+	const second = await changes( page );
+	assert.match( second[ 0 ], /Category: c23 → c24$/ );
+	await follow( page, () => page.click( 'text=Newest changes' ) );
+	assert.deepEqual( await changes( page ), first );
+	await settled( page );
+	await page.context().close();
+} );
