@@ -19,9 +19,10 @@ fi
 loader=$(echo "$root"/usr/lib*/ld-linux-*.so.*)
 libraries=$(dirname -- "$(echo "$root"/usr/lib/*/libc.so.6)")
 [[ -x $loader && -d $libraries ]] || { echo "debian.sh: $root has no libc" >&2; exit 1; }
+# They are one program each, which looks at its name.
 for server in redis-server valkey-server; do
     program=$(readlink -f -- "$root/usr/bin/$server")
-    printf '#!/bin/sh\nexec %q --library-path %q %q "$@"\n' "$loader" "$libraries" "$program" >"$folder/$server.new"
+    printf '#!/bin/sh\nexec %q --argv0 %q --library-path %q %q "$@"\n' "$loader" "$server" "$libraries" "$program" >"$folder/$server.new"
     chmod 0755 "$folder/$server.new"
     mv -- "$folder/$server.new" "$folder/$server"
     "$folder/$server" --version >&2
