@@ -119,6 +119,9 @@ func (s *Site) validateKind(c *checks, key string) {
 	without("key_column", s.KeyColumn != usual.KeyColumn, remove)
 	without("revision_column", s.RevisionColumn != usual.RevisionColumn, remove)
 	without("columns", len(s.Columns) > 0, remove)
+	const noFeed = ": only tables of tickets have a feed: remove the section"
+	without("history", s.History.Enabled, noFeed)
+	without("feeds", len(s.Feeds) > 0, noFeed)
 	s.validateMeta(c, key)
 }
 

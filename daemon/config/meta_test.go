@@ -72,6 +72,9 @@ func TestMistakesOfMetaSitesAreNamed(t *testing.T) {
 		 post_types = ["t"]
 		 keys.a = "_x"
 		 strategy = "on_close"`: "sites.main.close_field: \"status\" is no field",
+		`kind = "postmeta"
+		 preset = "awesome-support"
+		 history.enabled = true`: "sites.main.history: has no effect",
 		`adds = "through"`: "sites.main.adds: has no effect with kind = \"table\"",
 	} {
 		if _, err := load(t, minimal+text+"\n", nil, nil); err == nil || !strings.Contains(err.Error(), part) {
