@@ -81,7 +81,7 @@ test-outage: deps ## Stop Redis, then the daemon, at random under visitors throu
 .PHONY: chaos
 chaos: deps ## Let faults befall all kinds of sites under clients for DURATION (10m) altogether, and check what they saw; SEED repeats a plan
 	TICKETD_TEST_DURATION=$(DURATION) TICKETD_TEST_SEED=$(or $(SEED),$$RANDOM) \
-		$(GO) test -race -count=1 -v -timeout 120m -run '^TestChaos$$' ./internal/chaos
+		$(GO) test -race -count=1 -v -timeout 120m -run '^Test(Chaos|MetaRowsEqualCores)$$' ./internal/chaos
 
 .PHONY: overload
 overload: deps ## Overload the daemon with a crowd of bad clients for DURATION (10m), and print what that did to it
@@ -145,7 +145,7 @@ test-mysql: deps ## Run what needs a MySQL against Oracle's: SERVER=/path/to/mys
 	TICKETD_TEST_MYSQL=$(abspath $(SERVER)) $(GO) test -race -count=1 -timeout 30m ./sync/... ./internal/chaos/planted
 	TICKETD_TEST_MYSQL=$(abspath $(SERVER)) $(GO) test -race -count=1 -timeout 45m -parallel 2 ./internal/e2e
 	TICKETD_TEST_MYSQL=$(abspath $(SERVER)) TICKETD_TEST_DURATION=$(if $(filter command line environment,$(origin DURATION)),$(DURATION),1m) \
-		TICKETD_TEST_SEED=$(or $(SEED),$$RANDOM) $(GO) test -race -count=1 -v -timeout 60m -run '^TestChaos$$' ./internal/chaos
+		TICKETD_TEST_SEED=$(or $(SEED),$$RANDOM) $(GO) test -race -count=1 -v -timeout 60m -run '^Test(Chaos|MetaRowsEqualCores)$$' ./internal/chaos
 
 .PHONY: test-browser
 test-browser: newest ## Walk the plugin's screens in Chromium, on WordPress 6.1 and the newest; screenshots are left in dist/browser
