@@ -18,8 +18,8 @@ func repeat(item string, n int) string { return strings.TrimSuffix(strings.Repea
 
 // list collects rows of a statement up to a number and a size.
 type list struct {
-	width, most, room int
-	run               func(ctx context.Context, n int, args []any) error
+	most, room int
+	run        func(ctx context.Context, n int, args []any) error
 
 	n, bytes int
 	args     []any
@@ -44,14 +44,15 @@ func (l *list) flush(ctx context.Context) error {
 	return l.run(ctx, n, args)
 }
 
-// update writes the values of rows by their meta_id; a row that has vanished since is not made again. The index is forced: a scan,
-// which the server finds cheaper for a small table, would wait for every row that another client holds.
+// update writes the values of rows by their meta_id; a row that has vanished since is not made again. The index is forced: a
+// scan, which the server finds cheaper for a small table, would wait for every row that another client holds.
 func (a *attempt) update(ctx context.Context) error {
 	config := &a.sink.config
 	values := a.byOwner()
 	l := &list{most: maxUnion, room: a.room, run: func(ctx context.Context, n int, args []any) error {
 		query := "UPDATE (SELECT ? AS id,? AS v" + strings.Repeat(" UNION ALL SELECT ?,?", n-1) + ") AS n STRAIGHT_JOIN " +
-			mysql.Quote(config.meta()) + " AS m FORCE INDEX (PRIMARY) ON m." + mysql.Quote(config.Type.ID) + "=n.id SET m." + valueColumn + "=n.v"
+			mysql.Quote(config.meta()) + " AS m FORCE INDEX (PRIMARY) ON m." + mysql.Quote(config.Type.ID) +
+			"=n.id SET m." + valueColumn + "=n.v"
 		_, err := a.tx.Exec(ctx, query, args...)
 		return err
 	}}

@@ -93,7 +93,8 @@ func (t *Tables) owners(ctx context.Context, ids []ticket.ID) (map[ticket.ID]*st
 		}
 	}
 	query += " FROM " + mysql.Quote(c.owner()) + " AS p LEFT JOIN " + mysql.Quote(c.side()) + " AS r ON r." +
-		mysql.Quote(c.Type.Key) + "=p." + mysql.Quote(c.Type.OwnerID) + " WHERE p." + mysql.Quote(c.Type.OwnerID) + " IN " + in(len(ids))
+		mysql.Quote(c.Type.Key) + "=p." + mysql.Quote(c.Type.OwnerID) + " WHERE p." +
+		mysql.Quote(c.Type.OwnerID) + " IN " + in(len(ids))
 	values := args(ids)
 	if len(c.PostTypes) > 0 {
 		query += " AND p." + typeColumn + " IN " + in(len(c.PostTypes))
@@ -244,15 +245,20 @@ func (t *Tables) Names() []string { return t.config.Tables() }
 // Try runs a flush's statements without a row, which need the same tables and rights.
 func (t *Tables) Try(ctx context.Context) error {
 	for _, statement := range t.config.rowless() {
-		rows, err := t.Query(ctx, statement)
-		if err != nil {
-			return err
-		}
-		if err := rows.Close(); err != nil {
+		if err := t.try(ctx, statement); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (t *Tables) try(ctx context.Context, statement string) error {
+	rows, err := t.Query(ctx, statement)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	return rows.Err()
 }
 
 // Orphan is a row of a managed key whose post ticketd has managed and WordPress has deleted.
