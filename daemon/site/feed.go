@@ -54,8 +54,11 @@ var (
 // Features implements [daemon.Site].
 func (s *Site) Features() []string {
 	features := []string{protocol.FeatureBy}
+	if s.Feeds != nil && s.Feeds.Couriers != nil {
+		features = append(features, protocol.FeatureFeedStatus, protocol.FeatureErase)
+	}
 	if s.Feeds.pulls() {
-		features = append(features, protocol.FeatureFeed, protocol.FeatureFeedStatus, protocol.FeatureErase)
+		features = append(features, protocol.FeatureFeed)
 	}
 	if keeps, _ := s.Feeds.keeps(); keeps {
 		features = append(features, protocol.FeatureHistory)

@@ -48,7 +48,7 @@ final class CacheTest extends MetaTestCase {
 	public function test_the_daemon_is_asked_first(): void {
 		$this->rows->put( self::ID, '_st', 'open' );
 		$this->daemon->set( self::ID, array( 'status' => 'closed' ) );
-		$order = array();
+		$order   = array();
 		add_filter(
 			'query',
 			$see = function ( string $sql ) use ( &$order ): string {

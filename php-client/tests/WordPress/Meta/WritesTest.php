@@ -257,8 +257,8 @@ final class WritesTest extends MetaTestCase {
 	 * A listener gets the id of a row that exists.
 	 */
 	public function test_the_id_of_a_row(): void {
-		$row  = $this->rows->put( self::ID, '_st', 'open' );
-		$seen = array();
+		$row      = $this->rows->put( self::ID, '_st', 'open' );
+		$seen     = array();
 		add_action(
 			'updated_post_meta',
 			$hear = function ( ...$args ) use ( &$seen ): void {

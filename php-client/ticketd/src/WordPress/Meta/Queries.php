@@ -254,7 +254,7 @@ final class Queries {
 			// phpcs:ignore WordPress.DB.PreparedSQL, WordPress.DB.DirectDatabaseQuery -- Integers alone, for the next statement.
 			static fn() => $wpdb->get_results( $sql, ARRAY_A )
 		);
-		$ids   = array();
+		$ids = array();
 		foreach ( (array) $found as $row ) {
 			if ( '' !== $this->keys->field( (string) $row['meta_key'] ) ) {
 				$ids[ (int) $row['id'] ] = true;

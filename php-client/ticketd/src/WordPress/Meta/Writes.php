@@ -136,8 +136,9 @@ final class Writes {
 		if ( $has_one && $is_unique ) {
 			return false;
 		}
-		$raw = Values::raw( $value );
-		if ( $has_one || self::has_alike( $entry, $key ) || ! $this->keys->adds_behind() || ! Values::is_sendable( $raw, $this->keys ) ) {
+		$raw     = Values::raw( $value );
+		$is_ours = $this->keys->adds_behind() && Values::is_sendable( $raw, $this->keys );
+		if ( $has_one || ! $is_ours || self::has_alike( $entry, $key ) ) {
 			return $this->leave( $id );
 		}
 		$type = $this->keys->type();
