@@ -122,7 +122,7 @@ func describe(e *ticket.Event, name, value string) {
 	n, _ := strconv.ParseInt(value, 10, 64)
 	switch name {
 	case number:
-		e.Number = uint64(max(n, 0)) //nolint:gosec // not below 0
+		e.Number = uint64(max(n, 0))
 	case kind:
 		e.Kind = ticket.EventKind(value)
 	case id:
@@ -150,11 +150,11 @@ func describe(e *ticket.Event, name, value string) {
 	case note:
 		e.Note = value
 	case first:
-		e.First = uint64(max(n, 0)) //nolint:gosec // not below 0
+		e.First = uint64(max(n, 0))
 	case last:
-		e.Last = uint64(max(n, 0)) //nolint:gosec // not below 0
+		e.Last = uint64(max(n, 0))
 	case lost:
-		e.Lost = uint64(max(n, 0)) //nolint:gosec // not below 0
+		e.Lost = uint64(max(n, 0))
 	case null:
 		e.Fields = nulls(e.Fields, value)
 	case wasNull:

@@ -57,7 +57,7 @@ func (r reader) ofFeed(rec *entry) bool {
 	case kindFeedDropped:
 		rec.destination = r.Text()
 		for range r.Count(1) {
-			rec.keys = append(rec.keys, uint64(max(r.Int(), 0))) //nolint:gosec // not below 0
+			rec.keys = append(rec.keys, uint64(max(r.Int(), 0)))
 		}
 	default:
 		return false
@@ -78,7 +78,7 @@ func (w *writer) told(e *ticket.Event) {
 }
 
 func (r reader) told(e *ticket.Event) {
-	e.Number, e.Previous, e.Recorded = uint64(max(r.Int(), 0)), r.Revision(), r.Time() //nolint:gosec // not below 0
+	e.Number, e.Previous, e.Recorded = uint64(max(r.Int(), 0)), r.Revision(), r.Time()
 	for range r.Count(2) {
 		e.Was = append(e.Was, ticket.Field{Name: r.Text(), Value: r.Value()})
 	}
@@ -117,7 +117,7 @@ func (w *writer) feed(s *feedState) {
 
 func (r reader) feed(s *feedState) {
 	s.to = store.FeedSwitch{On: r.Bool(), MaxEvents: r.Int(), MaxBytes: r.Int()}
-	s.number = uint64(max(r.Int(), 0)) //nolint:gosec // not below 0
+	s.number = uint64(max(r.Int(), 0))
 	s.cursors, s.erased = map[string]store.Cursor{}, map[ticket.ID]uint64{}
 	for range r.Count(2) {
 		name := r.Text()
@@ -125,7 +125,7 @@ func (r reader) feed(s *feedState) {
 	}
 	for range r.Count(2) {
 		id := r.ID()
-		s.erased[id] = uint64(max(r.Int(), 0)) //nolint:gosec // not below 0
+		s.erased[id] = uint64(max(r.Int(), 0))
 	}
 }
 
@@ -144,7 +144,7 @@ func (w *writer) feedLetter(l *store.FeedLetter) {
 }
 
 func (r reader) feedLetter() (l store.FeedLetter) {
-	l.Key = uint64(max(r.Int(), 0)) //nolint:gosec // not below 0
+	l.Key = uint64(max(r.Int(), 0))
 	l.Event = flat.Event(r.texts())
 	l.Reason, l.Answer, l.Tries, l.At = r.Text(), []byte(r.Text()), int(r.Int()), r.Time()
 	if r.Bool() {

@@ -108,7 +108,7 @@ func (f *feed) jump(
 		return 0, false, link.Wrap("feed", err)
 	}
 	before := readEntries(p, raw)
-	return uint64(max(count.Val(), 0)), len(before) > 0 && before[0].event.Number > after.Number(), nil //nolint:gosec // not below 0
+	return uint64(max(count.Val(), 0)), len(before) > 0 && before[0].event.Number > after.Number(), nil
 }
 
 // fromStart reads the oldest events; reset says that the reader had a cursor.
