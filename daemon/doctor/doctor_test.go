@@ -3,6 +3,8 @@ package doctor
 import (
 	"errors"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -91,6 +93,24 @@ var faults = map[string]fault{
 		fix: "allow_users"},
 	"no msgpack in PHP": {plant: func(t *testing.T, p *patient) { mkdir(t, p.root+"/etc/php/8.2/fpm/conf.d", 0o700) },
 		area: "php", check: "msgpack", verdict: Warn, fix: "apt install php8.2-msgpack"},
+
+	"a history without its table": {plant: func(_ *testing.T, p *patient) {
+		follow(p, func(s *config.Site) { s.History.Enabled = true })
+	}, area: "feed", check: "history", verdict: Warn, fix: "ticketd migrate --site main"},
+	"a destination that does not answer": {plant: func(_ *testing.T, p *patient) {
+		follow(p, func(s *config.Site) {
+			s.Feeds = map[string]config.Destination{"crm": webhook("http://127.0.0.1:1/hooks", "")}
+		})
+	}, area: "feed", check: "destination", verdict: Warn, fix: "ticketd feed test crm"},
+	"a secret that everybody can read": {plant: func(t *testing.T, p *patient) {
+		file := p.path("secret")
+		if err := os.WriteFile(file, []byte("whsec_"), 0o644); err != nil { //nolint:gosec // the fault
+			t.Fatal(err)
+		}
+		follow(p, func(s *config.Site) {
+			s.Feeds = map[string]config.Destination{"crm": webhook("http://127.0.0.1:1/hooks", file)}
+		})
+	}, area: "feed", check: "secret", verdict: Warn, fix: "chmod o-r"},
 
 	"no Redis": {plant: func(_ *testing.T, p *patient) { p.redis.Kill() }, area: "redis", check: "reach", verdict: Fail,
 		fix: "start Redis"},
@@ -467,6 +487,38 @@ func damage(t *testing.T, p *patient) {
 			if err := os.WriteFile(path, data, 0o600); err != nil {
 				t.Fatal(err)
 			}
+		}
+	}
+}
+
+// follow changes the site's history or destinations.
+func follow(p *patient, change func(*config.Site)) {
+	s := p.config.Sites["main"]
+	change(&s)
+	p.config.Sites["main"] = s
+}
+
+func webhook(url, secretFile string) config.Destination {
+	d := config.DestinationDefaults()
+	d.URL, d.Secret, d.SecretFile = config.Secret(url), "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", secretFile
+	return d
+}
+
+// A history and a destination that work are said to.
+func TestAFeedThatWorks(t *testing.T) {
+	t.Parallel()
+	p := newPatient(t, testenv.RedisOptions{})
+	hooks := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(hooks.Close)
+	follow(p, func(s *config.Site) {
+		s.History.Enabled = true
+		s.Feeds = map[string]config.Destination{"crm": webhook(hooks.URL, "")}
+	})
+	p.migrate(t)
+	found := p.examine(t.Context())
+	for _, check := range []string{"history", "destination"} {
+		if !slices.ContainsFunc(found, func(f Finding) bool { return f.Area == "feed" && f.Check == check && f.Verdict == OK }) {
+			t.Errorf("no good word of the %s: %+v", check, find(found, "feed", check))
 		}
 	}
 }

@@ -1,8 +1,12 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
+	"net"
+	"net/url"
 	"os"
 	"time"
 
@@ -62,7 +66,11 @@ func (e *exam) destination(ctx context.Context, site, name string, d *config.Des
 	}
 	defer func() { _ = publisher.Close() }()
 	begun := time.Now()
-	if err := publisher.Probe(ctx); err != nil {
+	err = publisher.Probe(ctx)
+	if d.Kind == config.KindWebhook { // an endpoint cannot be asked without an event, but its host can
+		err = errors.Join(err, reach(ctx, d))
+	}
+	if err != nil {
 		e.warn("feed", "destination", site, name+" does not answer: "+short(err), "correct the section [sites."+site+".feeds."+name+
 			"], or the destination; 'ticketd feed test "+name+"' sends an event")
 		return
@@ -78,4 +86,25 @@ func secretFile(d *config.Destination) string {
 		}
 	}
 	return ""
+}
+
+// reach connects to the host of a webhook.
+func reach(ctx context.Context, d *config.Destination) error {
+	u, err := url.Parse(d.URL.Reveal())
+	if err != nil {
+		return err
+	}
+	port, dial := cmp.Or(u.Port(), "80"), (&net.Dialer{}).DialContext
+	if u.Scheme == "https" {
+		secured, err := d.TLSConfig()
+		if err != nil {
+			return err
+		}
+		port, dial = cmp.Or(u.Port(), "443"), (&tls.Dialer{Config: secured}).DialContext
+	}
+	conn, err := dial(ctx, "tcp", net.JoinHostPort(u.Hostname(), port))
+	if err != nil {
+		return err
+	}
+	return conn.Close()
 }

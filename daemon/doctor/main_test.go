@@ -69,7 +69,7 @@ func (p *patient) migrate(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = db.Close() }()
-	if _, err := db.Migrate(t.Context(), mysql.MigrateOptions{}); err != nil {
+	if _, err := db.Migrate(t.Context(), mysql.MigrateOptions{History: p.config.Sites["main"].History.Enabled}); err != nil {
 		t.Fatal(err)
 	}
 }
