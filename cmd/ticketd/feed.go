@@ -91,7 +91,9 @@ func parseAgo(text string, now time.Time) (time.Time, error) {
 	if ago, err := time.ParseDuration(text); err == nil {
 		return now.Add(-ago.Abs()), nil
 	}
-	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02 15:04:05", "2006-01-02 15:04", "2006-01-02"} {
+	for _, layout := range []string{
+		time.RFC3339, "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02 15:04:05", "2006-01-02 15:04", "2006-01-02",
+	} {
 		if at, err := time.ParseInLocation(layout, text, time.Local); err == nil { //nolint:gosmopolitan // the operator's own time
 			return at, nil
 		}
@@ -102,8 +104,8 @@ func parseAgo(text string, now time.Time) (time.Time, error) {
 func newFeedSecret(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use: "secret", Short: "Make a secret that signs the requests of a webhook", Args: cobra.NoArgs,
-		Long: "Make a secret that signs the requests of a webhook, in the form of Standard Webhooks. Put the secret into the file that\n" +
-			"secret_file names, and give it to the receiver. To change a secret, put the new one above the old one: requests\n" +
+		Long: "Make a secret that signs the requests of a webhook, in the form of Standard Webhooks. Put the secret into the file\n" +
+			"that secret_file names, and give it to the receiver. To change a secret, put the new one above the old one: requests\n" +
 			"have two signatures until the second line is removed.",
 		RunE: func(*cobra.Command, []string) error {
 			fmt.Fprintln(o.out, webhook.NewSecret())
@@ -136,7 +138,8 @@ func writeFeed(w io.Writer, s *protocol.FeedStatusResult, format string) error {
 	}
 	_, err := fmt.Fprintf(w, "%d events of %d bytes in the store\n", s.Backlog, s.BacklogBytes)
 	if err == nil && s.History.Enabled {
-		_, err = fmt.Fprintf(w, "history: about %d rows of %d bytes, kept for %v\n", s.History.Rows, s.History.Bytes, millis(s.History.KeepMS))
+		_, err = fmt.Fprintf(w, "history: about %d rows of %d bytes, kept for %v\n", s.History.Rows, s.History.Bytes,
+			millis(s.History.KeepMS))
 	}
 	return err
 }
@@ -226,8 +229,8 @@ func letterState(l *protocol.FeedLetter) string {
 
 func feedLetterJSON(l *protocol.FeedLetter) map[string]any {
 	return map[string]any{
-		"id": l.ID, "ticket": l.Ticket, "revision": l.Revision, "kind": l.Kind, "since_us": l.Since.UnixMicro(), "at_us": l.At.UnixMicro(),
-		"tries": l.Tries, "held": l.Held, "reason": l.Reason, "answer": l.Answer,
+		"id": l.ID, "ticket": l.Ticket, "revision": l.Revision, "kind": l.Kind, "since_us": l.Since.UnixMicro(),
+		"at_us": l.At.UnixMicro(), "tries": l.Tries, "held": l.Held, "reason": l.Reason, "answer": l.Answer,
 		"fields": ticketJSON(&protocol.Ticket{Fields: l.Fields})["fields"],
 	}
 }

@@ -94,9 +94,11 @@ func (s *runningSite) keepsHistory() (keeps bool, keep time.Duration) {
 const statePatience = 15 * time.Minute
 
 func (s *runningSite) viewOf(d *config.Destination, omit []string) func(context.Context, []ticket.Event) ([]ticket.Event, error) {
-	filter := couriers.Filter{Touched: s.touched, Types: d.Types, Fields: d.Fields, NotVia: d.NotVia, Omit: slices.Concat(d.Omit, omit)}
+	filter := &couriers.Filter{
+		Touched: s.touched, Types: d.Types, Fields: d.Fields, NotVia: d.NotVia, Omit: slices.Concat(d.Omit, omit),
+	}
 	if d.Of == config.OfStates {
-		return couriers.States{Filter: filter, Rows: s.tickets.Rows, Patience: statePatience, Now: time.Now}.View
+		return (&couriers.States{Filter: filter, Rows: s.tickets.Rows, Patience: statePatience, Now: time.Now}).View
 	}
 	return filter.View
 }
@@ -119,12 +121,13 @@ func openPublisher(site string, d *config.Destination, encoder *cloudevent.Encod
 	switch d.Kind {
 	case config.KindWebhook:
 		return webhook.New(webhook.Config{
-			URL: d.URL.Reveal(), Secrets: d.Secrets(), Batch: d.Batch, Parallel: d.Parallel, Timeout: d.Timeout, TLS: secured, Encoder: encoder,
+			URL: d.URL.Reveal(), Secrets: d.Secrets(), Batch: d.Batch, Parallel: d.Parallel, Timeout: d.Timeout, TLS: secured,
+			Encoder: encoder,
 		})
 	case config.KindAMQP:
 		return amqp.New(amqp.Config{
-			URL: d.URL.Reveal(), Exchange: d.Exchange, Declare: d.Declare, Routing: d.Routing, Unroutable: d.Unroutable, Timeout: d.Timeout,
-			TLS: secured, Site: site, Encoder: encoder,
+			URL: d.URL.Reveal(), Exchange: d.Exchange, Declare: d.Declare, Routing: d.Routing, Unroutable: d.Unroutable,
+			Timeout: d.Timeout, TLS: secured, Site: site, Encoder: encoder,
 		})
 	case config.KindKafka:
 		return kafka.New(kafka.Config{

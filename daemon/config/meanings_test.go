@@ -120,9 +120,11 @@ var meanings = map[string]string{
 		"unreachable. If the " +
 		"table's key is AUTO_INCREMENT, numbers jump by `id_block` + 1,000 at each lease.",
 
-	"sites.NAME.feed.enabled": "Keep the site's changes for clients that read them, and for readers of the store itself. A site with " +
+	"sites.NAME.feed.enabled": "" +
+		"Keep the site's changes for clients that read them, and for readers of the store itself. A site with " +
 		"a history or a destination keeps them in any case.",
-	"sites.NAME.feed.max_events": "Events that wait for the slowest destination; beyond, the oldest go, and the destination gets a " +
+	"sites.NAME.feed.max_events": "" +
+		"Events that wait for the slowest destination; beyond, the oldest go, and the destination gets a " +
 		"`gap`. 200,000 are about 20 to 60 MB of Redis. A journal is bounded by `max_bytes` alone.",
 	"sites.NAME.feed.max_bytes": "Their memory in Redis, as Redis reports it, or their room in the journal.",
 	"sites.NAME.feed.keep":      "For how long events stay that all destinations have, for a rewind and for readers of the store itself.",
@@ -132,17 +134,20 @@ var meanings = map[string]string{
 	"sites.NAME.history.keep":    "For how long a change stays in the history.",
 	"sites.NAME.history.omit":    "Fields whose changes are kept without values.",
 
-	"sites.NAME.feeds.NAME.kind": "What the destination is: an endpoint over HTTP, RabbitMQ, Kafka, NATS JetStream, or a client that " +
+	"sites.NAME.feeds.NAME.kind": "" +
+		"What the destination is: an endpoint over HTTP, RabbitMQ, Kafka, NATS JetStream, or a client that " +
 		"reads the feed over the socket.",
 	"sites.NAME.feeds.NAME.of": "Every change, or whole tickets once MySQL has them; many changes of a ticket are then one event." +
 		"Every change, or whole tickets once MySQL has them; many changes of a ticket are then one event.",
 	"sites.NAME.feeds.NAME.types":  "The kinds of events that the destination gets; empty: all.",
 	"sites.NAME.feeds.NAME.fields": "Only updates that touch one of these fields; empty: all.",
-	"sites.NAME.feeds.NAME.not_via": "Leaves out changes that came through these parts of clients, such as `import`, or the consumer's " +
+	"sites.NAME.feeds.NAME.not_via": "" +
+		"Leaves out changes that came through these parts of clients, such as `import`, or the consumer's " +
 		"own.",
 	"sites.NAME.feeds.NAME.omit":    "Fields whose values are left out.",
 	"sites.NAME.feeds.NAME.timeout": "The longest time of a try.",
-	"sites.NAME.feeds.NAME.give_up": "For how long a refused event is tried before it becomes a dead letter. Later events of its ticket " +
+	"sites.NAME.feeds.NAME.give_up": "" +
+		"For how long a refused event is tried before it becomes a dead letter. Later events of its ticket " +
 		"wait meanwhile, other tickets do not.",
 	"sites.NAME.feeds.NAME.url": "`webhook`: `https://host/path`; `http` to this host alone. `amqp`: " +
 		"`amqps://user:password@host/vhost`. `nats`: `nats://host:4222` or `tls://host:4222`.",
@@ -150,7 +155,8 @@ var meanings = map[string]string{
 		"File that holds the url instead, e.g. `credential:NAME` for a systemd credential.",
 	"sites.NAME.feeds.NAME.tls": "`kafka`, `nats`: encrypt the connections. The schemes `https`, `amqps` and `tls` do so anyway." +
 		"`kafka`, `nats`: encrypt the connections. The schemes `https`, `amqps` and `tls` do so anyway.",
-	"sites.NAME.feeds.NAME.tls_ca": "File with the CAs that may have signed the server's certificate; empty trusts the system's CAs." +
+	"sites.NAME.feeds.NAME.tls_ca": "" +
+		"File with the CAs that may have signed the server's certificate; empty trusts the system's CAs." +
 		"File with the CAs that may have signed the server's certificate; empty trusts the system's CAs.",
 	"sites.NAME.feeds.NAME.tls_cert":        "File with this host's client certificate; needs `tls_key`.",
 	"sites.NAME.feeds.NAME.tls_key":         "File with the key of that certificate, or `credential:NAME`.",
@@ -158,7 +164,8 @@ var meanings = map[string]string{
 	"sites.NAME.feeds.NAME.username":        "`kafka`, `nats`: the user.",
 	"sites.NAME.feeds.NAME.password":        "`kafka`, `nats`: the password.",
 	"sites.NAME.feeds.NAME.password_file":   "File that holds the password instead.",
-	"sites.NAME.feeds.NAME.secret": "`webhook`: the secret that signs requests, as `ticketd feed secret` makes it; a second line is the " +
+	"sites.NAME.feeds.NAME.secret": "" +
+		"`webhook`: the secret that signs requests, as `ticketd feed secret` makes it; a second line is the " +
 		"old secret while receivers change over.",
 	"sites.NAME.feeds.NAME.secret_file": "File that holds the secret instead.",
 	"sites.NAME.feeds.NAME.batch":       "`webhook`: events in a request; above 1 the body is an array.",
@@ -170,7 +177,8 @@ var meanings = map[string]string{
 	"sites.NAME.feeds.NAME.brokers":     "`kafka`: some brokers as `host:port`.",
 	"sites.NAME.feeds.NAME.topic":       "`kafka`: the topic, with `{site}`. The key is the ticket's id.",
 	"sites.NAME.feeds.NAME.sasl":        "`kafka`: how the user is authenticated; empty: not at all.",
-	"sites.NAME.feeds.NAME.tombstones": "`kafka`: a deletion is a message without a value, for compacted topics; needs `of = \"states\"`." +
+	"sites.NAME.feeds.NAME.tombstones": "" +
+		"`kafka`: a deletion is a message without a value, for compacted topics; needs `of = \"states\"`." +
 		"`kafka`: a deletion is a message without a value, for compacted topics; needs `of = \"states\"`.",
 	"sites.NAME.feeds.NAME.subject": "`nats`: the subject, with `{site}`, `{ticket}` and `{type}`.",
 	"sites.NAME.feeds.NAME.stream":  "`nats`: the stream that must have the subject; empty: any.",

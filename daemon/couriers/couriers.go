@@ -274,8 +274,8 @@ func (c *Couriers) sorted() []*running {
 	return slices.SortedFunc(maps.Values(c.running), func(a, b *running) int { return cmp.Compare(a.Name, b.Name) })
 }
 
-// goneFor is for how long the cursor of a destination stays after its last courier. The destination's own give_up is gone with the
-// destination.
+// goneFor is for how long the cursor of a destination stays after its last courier. The destination's own give_up is gone with
+// the destination.
 const goneFor = 72 * time.Hour
 
 // forgetGone removes the cursors of destinations that the configuration does not have any more, so that the feed keeps no events

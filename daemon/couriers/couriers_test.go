@@ -96,7 +96,7 @@ func newSite(t *testing.T, destinations ...couriers.Destination) *site {
 	s.apply(destinations...)
 	s.Start(t.Context())
 	t.Cleanup(func() {
-		if err := s.Stop(context.Background()); err != nil { //nolint:usetesting // the test's context has ended
+		if err := s.Stop(context.Background()); err != nil {
 			t.Error(err)
 		}
 	})

@@ -178,8 +178,8 @@ func (c *Couriers) Retry(ctx context.Context, name string, keys []uint64) (int, 
 	return n, err
 }
 
-// Drop removes dead letters; keys nil stands for all dead ones. A key may also name a letter that is still tried. Drop returns the
-// number of letters.
+// Drop removes dead letters; keys nil stands for all dead ones. A key may also name a letter that is still tried. Drop returns
+// the number of letters.
 func (c *Couriers) Drop(ctx context.Context, name string, keys []uint64) (int, error) {
 	if keys != nil {
 		n, err := c.opts.Feed.DropLetters(ctx, name, keys)

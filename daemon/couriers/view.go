@@ -26,7 +26,7 @@ type Filter struct {
 }
 
 // View returns the view of a destination of changes.
-func (f Filter) View(_ context.Context, events []ticket.Event) ([]ticket.Event, error) {
+func (f *Filter) View(_ context.Context, events []ticket.Event) ([]ticket.Event, error) {
 	passed := make([]ticket.Event, 0, len(events))
 	for i := range events {
 		e := events[i]
@@ -92,7 +92,8 @@ type Rows func(ctx context.Context, ids []ticket.ID) ([]store.Record, error)
 // States is the view of a destination that gets tickets instead of changes: one event for all changes of a ticket in a page, with
 // the whole row, once MySQL has the newest of these changes.
 type States struct {
-	Filter
+	*Filter
+
 	Rows Rows
 	// Patience is for how long a ticket that does not come to MySQL, as a dead letter does not, holds up the destination. Then the
 	// destination gets the row as it is.
@@ -104,7 +105,7 @@ type States struct {
 var ErrPending = errors.New("waits until MySQL has the changes")
 
 // View implements the view.
-func (s States) View(ctx context.Context, events []ticket.Event) ([]ticket.Event, error) {
+func (s *States) View(ctx context.Context, events []ticket.Event) ([]ticket.Event, error) {
 	selected, err := s.Filter.View(ctx, events)
 	if err != nil {
 		return nil, err

@@ -57,10 +57,10 @@ func TestFilters(t *testing.T) {
 		}
 	}
 	touched := func() string { return "notes" }
-	if got := view(t, couriers.Filter{Touched: touched, Fields: []string{"notes"}}.View, events[3]); len(got) != 0 {
+	if got := view(t, (&couriers.Filter{Touched: touched, Fields: []string{"notes"}}).View, events[3]); len(got) != 0 {
 		t.Errorf("an event by the field that each change sets: %+v", got)
 	}
-	got := view(t, couriers.Filter{Omit: []string{"customer_email"}}.View, events...)[3]
+	got := view(t, (&couriers.Filter{Omit: []string{"customer_email"}}).View, events...)[3]
 	if len(got.Fields) != 1 || len(got.Was) != 1 || !slices.Equal(got.Omitted, []string{"body", "customer_email"}) {
 		t.Errorf("%+v", got)
 	}
@@ -73,8 +73,8 @@ func TestStatesWaitForMySQLAndCoalesce(t *testing.T) {
 	t.Parallel()
 	rows := map[ticket.ID]store.Record{1: {ID: 1, Revision: 2, Fields: ticket.Fields{{Name: "status", Value: ticket.Text("a")}}}}
 	now := time.Unix(1001, 0)
-	states := couriers.States{
-		Filter: couriers.Filter{Omit: []string{"customer_email"}}, Patience: 15 * time.Minute, Now: func() time.Time { return now },
+	states := &couriers.States{
+		Filter: &couriers.Filter{Omit: []string{"customer_email"}}, Patience: 15 * time.Minute, Now: func() time.Time { return now },
 		Rows: func(_ context.Context, ids []ticket.ID) ([]store.Record, error) {
 			var found []store.Record
 			for _, id := range ids {

@@ -105,8 +105,8 @@ func (s *Site) History(ctx context.Context, p *protocol.HistoryParams) (protocol
 	return result, nil
 }
 
-// EraseHistory implements [daemon.Site]. The destinations are told, as ticketd cannot erase what they have. The history's courier may
-// have read events before they were erased in the feed: it erases the values again when the event of the erasure comes.
+// EraseHistory implements [daemon.Site]. The destinations are told, as ticketd cannot erase what they have. The history's courier
+// may have read events before they were erased in the feed: it erases the values again when the event of the erasure comes.
 func (s *Site) EraseHistory(ctx context.Context, p *protocol.EraseHistoryParams) (protocol.CountResult, error) {
 	if s.Feeds.Couriers == nil {
 		return protocol.CountResult{}, errNoFeed
@@ -182,7 +182,9 @@ func (s *Site) pulling(ctx context.Context, but []protocol.FeedDestination) []pr
 		if slices.ContainsFunc(but, func(d protocol.FeedDestination) bool { return d.Name == name }) {
 			continue
 		}
-		d := protocol.FeedDestination{Name: name, Kind: "pull", State: "idle", Letters: of.Letters, LagEvents: eventsBehind(ctx, source, of.Cursors)}
+		d := protocol.FeedDestination{
+			Name: name, Kind: "pull", State: "idle", Letters: of.Letters, LagEvents: eventsBehind(ctx, source, of.Cursors),
+		}
 		switch of.Owner {
 		case "":
 		case feed.StoppedToken:
@@ -284,8 +286,9 @@ func (s *Site) FeedDeadList(ctx context.Context, p *protocol.FeedDeadListParams)
 	for i := range letters {
 		l := &letters[i]
 		wire := protocol.FeedLetter{
-			ID: int64(l.Key), Kind: string(l.Event.Kind), Ticket: int64(l.Event.Ticket), Revision: int64(l.Event.Revision), //nolint:gosec // counted from 1
-			Fields: l.Event.Fields, Since: l.Since, At: l.At, Tries: int64(l.Tries), Held: l.Held, Reason: l.Reason, Answer: string(l.Answer),
+			ID:   int64(l.Key), //nolint:gosec // counted from 1
+			Kind: string(l.Event.Kind), Ticket: int64(l.Event.Ticket), Revision: int64(l.Event.Revision), Fields: l.Event.Fields,
+			Since: l.Since, At: l.At, Tries: int64(l.Tries), Held: l.Held, Reason: l.Reason, Answer: string(l.Answer),
 		}
 		if wire.Since.IsZero() {
 			wire.Since = l.At

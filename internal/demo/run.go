@@ -144,7 +144,7 @@ func (r *result) printHistory() {
 		if runes := []rune(line); len(runes) > wide {
 			line = string(runes[:wide]) + "…"
 		}
-		fmt.Printf("  %s  %-8s %-18s %s\n", c.At.Local().Format("15:04:05.000"), c.Kind, c.By, line)
+		fmt.Printf("  %s  %-8s %-18s %s\n", c.At.UTC().Format("15:04:05.000"), c.Kind, c.By, line)
 	}
 }
 

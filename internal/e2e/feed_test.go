@@ -41,33 +41,37 @@ func TestHistory(t *testing.T) {
 	if v := second.Values[0]; v.Name != "assigned_to" || !v.Values[0].IsNull() || !v.Values[1].IsInt() || v.Values[1].Int() != 3 {
 		t.Errorf("second change %+v, want NULL and a number", second)
 	}
-	if first := &history.Changes[2]; first.Kind != "created" || !slices.ContainsFunc(first.Values, func(v protocol.FieldChange) bool {
-		return v.Name == "customer_email" && len(v.Values) == 0
-	}) {
+	omitted := func(v protocol.FieldChange) bool { return v.Name == "customer_email" && len(v.Values) == 0 }
+	if first := &history.Changes[2]; first.Kind != "created" || !slices.ContainsFunc(first.Values, omitted) {
 		t.Errorf("first change %+v, want an omitted value", first)
 	}
 	if page, err := c.History(t.Context(), protocol.HistoryParams{ID: made.ID, Before: newest.Revision, Limit: 1}); err != nil ||
 		len(page.Changes) != 1 || page.Changes[0].Revision != second.Revision || page.Next != second.Revision {
 		t.Errorf("page %+v, %v", page, err)
 	}
-	out, err := r.run(t, "history", fmt.Sprint(made.ID), "--field", "status")
-	if err != nil || !strings.Contains(out, "status: open → pending") || strings.Contains(out, "assigned_to") {
-		t.Errorf("%v\n%s", err, out)
-	}
-	out, err = r.run(t, "history", fmt.Sprint(made.ID), "--json", "--limit", "1")
-	var change map[string]any
-	if err != nil || json.Unmarshal([]byte(out), &change) != nil || change["kind"] != "updated" {
-		t.Errorf("%v\n%s", err, out)
-	}
-	if out, err := r.run(t, "feed"); err != nil || !strings.Contains(out, "history  history  up") {
-		t.Errorf("%v\n%s", err, out)
-	}
+	historyByCommands(t, r, made.ID)
 	if n, err := c.EraseHistory(t.Context(), []int64{made.ID}); err != nil || n != 3 {
 		t.Errorf("erased %d, %v", n, err)
 	}
 	history, err = c.History(t.Context(), protocol.HistoryParams{ID: made.ID})
 	if err != nil || len(history.Changes) != 3 || !history.Changes[0].Erased || len(history.Changes[0].Values) != 0 {
 		t.Errorf("history %+v, %v", history, err)
+	}
+}
+
+func historyByCommands(t *testing.T, r *rig, id int64) {
+	t.Helper()
+	out, err := r.run(t, "history", fmt.Sprint(id), "--field", "status")
+	if err != nil || !strings.Contains(out, "status: open → pending") || strings.Contains(out, "assigned_to") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	out, err = r.run(t, "history", fmt.Sprint(id), "--json", "--limit", "1")
+	var change map[string]any
+	if err != nil || json.Unmarshal([]byte(out), &change) != nil || change["kind"] != "updated" {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if out, err := r.run(t, "feed"); err != nil || !strings.Contains(out, "history  history  up") {
+		t.Errorf("%v\n%s", err, out)
 	}
 }
 
@@ -141,8 +145,8 @@ func (h *hook) answer(status int) {
 }
 
 func (h *hook) section(name, more string) string {
-	return fmt.Sprintf("[sites.main.feeds.%s]\nkind = \"webhook\"\nurl = %q\nsecret = \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"\n%s\n",
-		name, h.URL, more)
+	const secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+	return fmt.Sprintf("[sites.main.feeds.%s]\nkind = \"webhook\"\nurl = %q\nsecret = %q\n%s\n", name, h.URL, secret, more)
 }
 
 // A destination gets every change of every host, survives an outage, is operated by commands, and comes and goes by a reload.
@@ -201,7 +205,8 @@ func TestDestinationsAreReloaded(t *testing.T) {
 	if _, err := c.History(t.Context(), protocol.HistoryParams{ID: 1}); err == nil {
 		t.Error("a site without a history shows one")
 	}
-	if err := r.WriteConfig(r.text + "[sites.main.history]\nenabled = true\n" + h.section("crm", "not_via = [\"import\"]")); err != nil {
+	changed := r.text + "[sites.main.history]\nenabled = true\n" + h.section("crm", "not_via = [\"import\"]")
+	if err := r.WriteConfig(changed); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.Reload(t.Context()); err != nil {

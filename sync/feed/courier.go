@@ -54,8 +54,8 @@ func (o *Options) complete() {
 	o.GiveUp, o.HoldAfter = cmp.Or(o.GiveUp, giveUp), cmp.Or(o.HoldAfter, holdAfter)
 }
 
-// Courier brings a site's events to one destination. Start and Stop are idempotent. Of all couriers of a destination, on all hosts,
-// the owner of the lease works; the others wait.
+// Courier brings a site's events to one destination. Start and Stop are idempotent. Of all couriers of a destination, on all
+// hosts, the owner of the lease works; the others wait.
 type Courier struct {
 	source    Source
 	publisher Publisher

@@ -34,7 +34,8 @@ func TestEventsReachTheDestinationAndTheCursorFollows(t *testing.T) {
 			t.Errorf("%d events, want 1201", len(r.got))
 		}
 		synctest.Wait()
-		if s := c.Status([]store.Cursor{at(1201)}); s.State != feed.StateUp || s.Behind != 0 || !c.Passed([]store.Cursor{at(1201)}) || c.Passed([]store.Cursor{at(1202)}) {
+		end, beyond := []store.Cursor{at(1201)}, []store.Cursor{at(1202)}
+		if s := c.Status(end); s.State != feed.StateUp || s.Behind != 0 || !c.Passed(end) || c.Passed(beyond) {
 			t.Errorf("status %+v", s)
 		}
 	})
@@ -238,7 +239,8 @@ func TestAnEndpointThatIsDownGetsOneEventAtATimeAndChargesNone(t *testing.T) {
 	})
 }
 
-// A refused event alone in the window looks like a destination that is down; the next event of another ticket shows the difference.
+// A refused event alone in the window looks like a destination that is down; the next event of another ticket shows the
+// difference.
 func TestARefusedEventOnAQuietSiteIsFoundByTheNextTicket(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -518,8 +520,7 @@ func TestAViewThatFailsHoldsTheCursor(t *testing.T) {
 		m.write(1)
 		m.write(2)
 		away := errors.New("MySQL is down")
-		var c *feed.Courier
-		c = start(t, m, r, feed.Options{View: func(_ context.Context, events []ticket.Event) ([]ticket.Event, error) {
+		c := start(t, m, r, feed.Options{View: func(_ context.Context, events []ticket.Event) ([]ticket.Event, error) {
 			return slices.DeleteFunc(slices.Clone(events), func(e ticket.Event) bool { return e.Ticket == 2 }), away
 		}})
 		time.Sleep(time.Minute)

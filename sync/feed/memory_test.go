@@ -276,7 +276,7 @@ func start(t *testing.T, m *memory, r feed.Publisher, o feed.Options) *feed.Cour
 	c := feed.New(m, r, o)
 	c.Start(t.Context())
 	t.Cleanup(func() {
-		if err := c.Stop(context.Background()); err != nil { //nolint:usetesting // the test's context has ended
+		if err := c.Stop(context.Background()); err != nil {
 			t.Error(err)
 		}
 	})

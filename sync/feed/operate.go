@@ -20,7 +20,8 @@ type snapshot struct {
 // rowsAtOnce is how many rows of a snapshot join the window at a time, between the events of the feed.
 const rowsAtOnce = 200
 
-// Snapshot begins to publish all of the site's tickets, between the events of the feed. A restart of the daemon ends the snapshot.
+// Snapshot begins to publish all of the site's tickets, between the events of the feed. A restart of the daemon ends the
+// snapshot.
 func (c *Courier) Snapshot(ctx context.Context, rows Rows) error {
 	return c.call(ctx, func(context.Context) {
 		c.rows = &snapshot{rows: rows}
@@ -58,7 +59,7 @@ func (c *Courier) fillRows(ctx context.Context) error {
 func (c *Courier) Test(ctx context.Context, by string) error {
 	now := time.Now()
 	event := ticket.Event{
-		Kind: ticket.EventTest, Number: uint64(now.UnixMicro()), At: now, Recorded: now, By: by, //nolint:gosec // after 1970
+		Kind: ticket.EventTest, Number: uint64(now.UnixMicro()), At: now, Recorded: now, By: by,
 		Note: "a test event: no ticket has changed",
 	}
 	answer := make(chan Verdict, 1)

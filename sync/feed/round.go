@@ -100,6 +100,13 @@ func (c *Courier) bring(ctx context.Context, wave []*item) {
 		after = max(after, v.After)
 	}
 	c.window.resolve(done)
+	c.conclude(stop, fault, confirmed, after, now)
+	c.hold(ctx, hold)
+}
+
+// conclude notes what a wave says about the destination. stop is the verdict of a destination that takes no event, fault that of an
+// event which is not to blame; nil if there is none.
+func (c *Courier) conclude(stop, fault *Verdict, confirmed int, after time.Duration, now time.Time) {
 	switch {
 	case stop != nil:
 		c.pause(stop, now)
@@ -108,7 +115,6 @@ func (c *Courier) bring(ctx context.Context, wave []*item) {
 	case confirmed > 0:
 		c.recovered()
 	}
-	c.hold(ctx, hold)
 }
 
 // publish publishes events, renews the lease meanwhile, and returns as many verdicts as there are events.

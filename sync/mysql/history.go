@@ -100,10 +100,7 @@ const (
 
 // row is the change as a row, and its size in bytes.
 func (c *Change) row() (row []any, size int, err error) {
-	names := ","
-	for _, name := range slices.Sorted(maps.Keys(c.Values)) {
-		names += name + ","
-	}
+	names := "," + strings.Join(slices.Sorted(maps.Keys(c.Values)), ",") + ","
 	switch {
 	case len(c.Values) == 0:
 		names = ""
@@ -260,8 +257,8 @@ func parseValues(text string) (map[string][]ticket.Value, error) {
 	return found, nil
 }
 
-// markGaps marks the changes before which changes may be missing. changes are of one ticket, newest first; the last one is marked if
-// a gap is anywhere before it.
+// markGaps marks the changes before which changes may be missing. changes are of one ticket, newest first; the last one is marked
+// if a gap is anywhere before it.
 func (db *DB) markGaps(ctx context.Context, changes []Change) error {
 	if len(changes) == 0 {
 		return nil
@@ -306,8 +303,8 @@ func (db *DB) fillOld(ctx context.Context, id ticket.ID, changes []Change) error
 	return nil
 }
 
-// oldValue is the value of a field before a change: that of the newest older change which has the field. page are the older changes
-// that are read already.
+// oldValue is the value of a field before a change: that of the newest older change which has the field. page are the older
+// changes that are read already.
 func (db *DB) oldValue(
 	ctx context.Context, id ticket.ID, page []Change, before ticket.Revision, name string,
 ) (old ticket.Value, known bool, err error) {

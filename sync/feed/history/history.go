@@ -139,7 +139,8 @@ func (h *History) store(ctx context.Context, events []ticket.Event) error {
 // change is the event's row; next are the events behind it.
 func (h *History) change(e *ticket.Event, next []ticket.Event) (mysql.Change, bool) {
 	c := mysql.Change{
-		Ticket: e.Ticket, Revision: e.Revision, Kind: string(e.Kind), Values: map[string][]ticket.Value{}, By: e.By, Via: e.Via, At: e.At,
+		Ticket: e.Ticket, Revision: e.Revision, Kind: string(e.Kind), Values: map[string][]ticket.Value{}, By: e.By, Via: e.Via,
+		At: e.At,
 	}
 	switch {
 	case e.IsChange():
@@ -169,19 +170,16 @@ func (h *History) values(e *ticket.Event, into map[string][]ticket.Value) int {
 	}
 	for _, f := range e.Fields {
 		was, known := e.Was.Get(f.Name)
+		created := e.Kind == ticket.EventCreated
+		known = known || created // a new ticket had no value
 		switch {
-		case f.Name == touched:
+		case f.Name == touched, known && same(was, f.Value):
 		case slices.Contains(h.opts.Omit, f.Name):
-			if !known || was.Text() != f.Value.Text() || was.IsNull() != f.Value.IsNull() {
-				into[f.Name] = []ticket.Value{}
-			}
-		case e.Kind == ticket.EventCreated && f.Value.IsNull():
-		case e.Kind == ticket.EventCreated:
-			into[f.Name] = []ticket.Value{ticket.Null, f.Value}
-		case !known:
-			into[f.Name] = []ticket.Value{f.Value}
-		case was.Text() != f.Value.Text() || was.IsNull() != f.Value.IsNull():
+			into[f.Name] = []ticket.Value{}
+		case known:
 			into[f.Name] = []ticket.Value{was, f.Value}
+		default:
+			into[f.Name] = []ticket.Value{f.Value}
 		}
 	}
 	for _, name := range e.Omitted {
@@ -189,6 +187,8 @@ func (h *History) values(e *ticket.Event, into map[string][]ticket.Value) int {
 	}
 	return len(into)
 }
+
+func same(a, b ticket.Value) bool { return a.Text() == b.Text() && a.IsNull() == b.IsNull() }
 
 // Probe implements [feed.Publisher].
 func (h *History) Probe(ctx context.Context) error {

@@ -84,9 +84,9 @@ func shown(t *testing.T, db *mysql.DB, q mysql.HistoryQuery) []string {
 	}
 	var lines []string
 	for _, c := range changes {
-		line := fmt.Sprintf("%d %s", c.At.Sub(noon)/time.Second, c.Kind)
+		words := []string{fmt.Sprint(int64(c.At.Sub(noon) / time.Second)), c.Kind}
 		if c.Values == nil {
-			line += " erased"
+			words = append(words, "erased")
 		}
 		for _, name := range slices.Sorted(maps.Keys(c.Values)) {
 			var values []string
@@ -97,12 +97,12 @@ func shown(t *testing.T, db *mysql.DB, q mysql.HistoryQuery) []string {
 					values = append(values, v.Text())
 				}
 			}
-			line += " " + name + ":" + strings.Join(values, "→")
+			words = append(words, name+":"+strings.Join(values, "→"))
 		}
 		if c.Gap {
-			line += " GAP"
+			words = append(words, "GAP")
 		}
-		lines = append(lines, line)
+		lines = append(lines, strings.Join(words, " "))
 	}
 	if more {
 		lines = append(lines, "more")
