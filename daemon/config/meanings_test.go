@@ -127,8 +127,9 @@ var meanings = map[string]string{
 		"Events that wait for the slowest destination; beyond, the oldest go, and the destination gets a " +
 		"`gap`. 200,000 are about 20 to 60 MB of Redis. A journal is bounded by `max_bytes` alone.",
 	"sites.NAME.feed.max_bytes": "Their memory in Redis, as Redis reports it, or their room in the journal.",
-	"sites.NAME.feed.keep":      "For how long events stay that all destinations have, for a rewind and for readers of the store itself.",
-	"sites.NAME.feed.omit":      "Fields whose values go to no destination.",
+	"sites.NAME.feed.keep": "" +
+		"For how long events stay that all destinations have, for a rewind and for readers of the store itself.",
+	"sites.NAME.feed.omit": "Fields whose values go to no destination.",
 
 	"sites.NAME.history.enabled": "Keep a history of the tickets. MySQL must have room for a row for each change.",
 	"sites.NAME.history.keep":    "For how long a change stays in the history.",
@@ -137,7 +138,8 @@ var meanings = map[string]string{
 	"sites.NAME.feeds.NAME.kind": "" +
 		"What the destination is: an endpoint over HTTP, RabbitMQ, Kafka, NATS JetStream, or a client that " +
 		"reads the feed over the socket.",
-	"sites.NAME.feeds.NAME.of": "Every change, or whole tickets once MySQL has them; many changes of a ticket are then one event." +
+	"sites.NAME.feeds.NAME.of": "" +
+		"Every change, or whole tickets once MySQL has them; many changes of a ticket are then one event." +
 		"Every change, or whole tickets once MySQL has them; many changes of a ticket are then one event.",
 	"sites.NAME.feeds.NAME.types":  "The kinds of events that the destination gets; empty: all.",
 	"sites.NAME.feeds.NAME.fields": "Only updates that touch one of these fields; empty: all.",
@@ -153,7 +155,8 @@ var meanings = map[string]string{
 		"`amqps://user:password@host/vhost`. `nats`: `nats://host:4222` or `tls://host:4222`.",
 	"sites.NAME.feeds.NAME.url_file": "File that holds the url instead, e.g. `credential:NAME` for a systemd credential." +
 		"File that holds the url instead, e.g. `credential:NAME` for a systemd credential.",
-	"sites.NAME.feeds.NAME.tls": "`kafka`, `nats`: encrypt the connections. The schemes `https`, `amqps` and `tls` do so anyway." +
+	"sites.NAME.feeds.NAME.tls": "" +
+		"`kafka`, `nats`: encrypt the connections. The schemes `https`, `amqps` and `tls` do so anyway." +
 		"`kafka`, `nats`: encrypt the connections. The schemes `https`, `amqps` and `tls` do so anyway.",
 	"sites.NAME.feeds.NAME.tls_ca": "" +
 		"File with the CAs that may have signed the server's certificate; empty trusts the system's CAs." +
