@@ -54,8 +54,14 @@ func (b *broker) bind(t *testing.T, name, pattern string, args amqp091.Table) {
 	})
 }
 
+// own makes a queue for the events of a site: what a part leaves in a socket arrives at some time, and not in another part.
+func (b *broker) own(t *testing.T, site string) {
+	t.Helper()
+	b.bind(t, site, site+".ticket.*", nil)
+}
+
 // consume takes n events out of the queue with amqp-consume, which shares no code with the publisher.
-func (b *broker) consume(t *testing.T, n int) []event {
+func (b *broker) consume(t *testing.T, queue string, n int) []event {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
@@ -193,7 +199,7 @@ func testUnroutable(t *testing.T, b *broker) {
 	verdicts = p.Publish(t.Context(), mixed)
 	wantReason(t, verdicts[1], feed.Paused, `"main.ticket.deleted"`)
 	wantAll(t, []feed.Verdict{verdicts[0], verdicts[2]}, 2, feed.Confirmed)
-	if got := b.consume(t, 2); got[0].Subject != "1" || got[1].Subject != "3" {
+	if got := b.consume(t, queue, 2); got[0].Subject != "1" || got[1].Subject != "3" {
 		t.Errorf("the queue has %+v", got)
 	}
 	b.bind(t, queue, "main.ticket.*", nil)
@@ -220,7 +226,7 @@ func testMessage(t *testing.T, b *broker) {
 func testMany(t *testing.T, b *broker) {
 	const n = 700
 	wantAll(t, b.publisher(t, nil).Publish(t.Context(), wave(n, 1)), n, feed.Confirmed)
-	for i, e := range b.consume(t, n) {
+	for i, e := range b.consume(t, queue, n) {
 		if e.Subject != strconv.Itoa(i+1) {
 			t.Fatalf("event %d is of ticket %s", i, e.Subject)
 		}
@@ -253,7 +259,7 @@ func testExchangeDeleted(t *testing.T, b *broker) {
 	for _, p := range []feed.Publisher{declares, looks} {
 		wantAll(t, p.Publish(t.Context(), wave(1, 2)), 1, feed.Confirmed)
 	}
-	b.consume(t, 4)
+	b.consume(t, queue, 4)
 
 	b.admin(t, func(ch *amqp091.Channel) error {
 		return ch.ExchangeDeclare("taken", amqp091.ExchangeDirect, true, false, false, false, nil)
@@ -271,7 +277,8 @@ func testRefusedLogin(t *testing.T, b *broker) {
 
 // A broker with an alarm does not read, and answers nothing.
 func testAlarm(t *testing.T, b *broker) {
-	p := b.publisher(t, func(c *amqp.Config) { c.Timeout = 2 * time.Second })
+	b.own(t, "alarm")
+	p := b.publisher(t, func(c *amqp.Config) { c.Site, c.Timeout = "alarm", 2*time.Second })
 	wantAll(t, p.Publish(t.Context(), wave(2, 1)), 2, feed.Confirmed)
 	if err := b.Control(t.Context(), "set_vm_memory_high_watermark", "0.0001"); err != nil {
 		t.Fatal(err)
@@ -280,18 +287,19 @@ func testAlarm(t *testing.T, b *broker) {
 	if err := p.Probe(t.Context()); err == nil || !strings.Contains(err.Error(), "connection.blocked") {
 		t.Errorf("the probe says %v", err)
 	}
-	wantAll(t, p.Publish(t.Context(), long(300)), 300, feed.Paused)
+	full := b.publisher(t, func(c *amqp.Config) { c.Site, c.Unroutable, c.Timeout = "long", amqp.Drop, 2*time.Second })
+	wantAll(t, full.Publish(t.Context(), long(300)), 300, feed.Paused)
 	if err := b.Control(t.Context(), "set_vm_memory_high_watermark", "0.4"); err != nil {
 		t.Fatal(err)
 	}
 	testenv.Eventually(t, 10*time.Second, "the probe finds the broker well", func() bool { return p.Probe(t.Context()) == nil })
 	wantAll(t, p.Publish(t.Context(), wave(2, 2)), 2, feed.Confirmed)
 	wantAll(t, p.Publish(t.Context(), wave(2, 3)), 2, feed.Confirmed)
-	b.wantOrder(t, 2, 3)
+	b.wantOrder(t, "alarm", 2, 3)
 }
 
 // wantOrder empties the queue: the first occurrences of each ticket's revisions ascend to last.
-func (b *broker) wantOrder(t *testing.T, tickets int, last int64) {
+func (b *broker) wantOrder(t *testing.T, queue string, tickets int, last int64) {
 	t.Helper()
 	var n int
 	b.admin(t, func(ch *amqp091.Channel) error {
@@ -300,7 +308,7 @@ func (b *broker) wantOrder(t *testing.T, tickets int, last int64) {
 		return err
 	})
 	newest := map[string]int64{}
-	for _, e := range b.consume(t, n) {
+	for _, e := range b.consume(t, queue, n) {
 		if e.Data.Revision > newest[e.Subject]+1 {
 			t.Errorf("ticket %s jumps from revision %d to %d", e.Subject, newest[e.Subject], e.Data.Revision)
 		}
@@ -314,8 +322,10 @@ func (b *broker) wantOrder(t *testing.T, tickets int, last int64) {
 }
 
 func testSilentBroker(t *testing.T, b *broker) {
-	fast := func(c *amqp.Config) { c.Timeout = 300 * time.Millisecond }
-	connected, full, fresh := b.publisher(t, fast), b.publisher(t, fast), b.publisher(t, fast)
+	b.own(t, "silent")
+	fast := func(c *amqp.Config) { c.Site, c.Timeout = "silent", 300*time.Millisecond }
+	connected, fresh := b.publisher(t, fast), b.publisher(t, fast)
+	full := b.publisher(t, func(c *amqp.Config) { c.Site, c.Unroutable, c.Timeout = "long", amqp.Drop, 300*time.Millisecond })
 	for _, p := range []feed.Publisher{connected, full} {
 		wantAll(t, p.Publish(t.Context(), wave(1, 1)), 1, feed.Confirmed)
 	}
@@ -336,13 +346,14 @@ func testSilentBroker(t *testing.T, b *broker) {
 		t.Fatal(err)
 	}
 	wantAll(t, connected.Publish(t.Context(), wave(1, 2)), 1, feed.Confirmed)
-	b.wantOrder(t, 1, 2)
+	b.wantOrder(t, "silent", 1, 2)
 }
 
 // The broker dies with unconfirmed events; after its restart, all are published again, and nothing is lost.
 func testKilled(t *testing.T, b *broker) {
 	const n = 200
-	p := b.publisher(t, nil)
+	b.own(t, "killed")
+	p := b.publisher(t, func(c *amqp.Config) { c.Site = "killed" })
 	wantAll(t, p.Publish(t.Context(), wave(n, 1)), n, feed.Confirmed)
 	if err := b.Pause(); err != nil {
 		t.Fatal(err)
@@ -352,13 +363,13 @@ func testKilled(t *testing.T, b *broker) {
 	b.Kill()
 	unconfirmed := <-answers
 	wantAll(t, unconfirmed, n, feed.Later)
-	wantReason(t, p.Publish(t.Context(), wave(1, 2))[0], feed.Later, "connection refused")
+	wantReason(t, p.Publish(t.Context(), wave(1, 2))[0], feed.Later, "connecting to 127.0.0.1")
 	if err := b.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	wantAll(t, p.Publish(t.Context(), wave(n, 2)), n, feed.Confirmed)
 	wantAll(t, p.Publish(t.Context(), wave(n, 3)), n, feed.Confirmed)
-	b.wantOrder(t, n, 3)
+	b.wantOrder(t, "killed", n, 3)
 }
 
 func TestConfigurationRefused(t *testing.T) {
