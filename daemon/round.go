@@ -14,8 +14,8 @@ import (
 // Hot is a batch of small requests of several clients of a site. A request joins the batch only if the site needs neither MySQL
 // nor more than a single call of the store for the request. A Hot serves a single goroutine: additions, Run, answers.
 type Hot interface {
-	// Create, Set, SetMany, Get, GetMany and Waiting add a request, which gets the next number from 0. false: the request cannot join the
-	// batch, and the batch is unchanged.
+	// Create, Set, SetMany, Get, GetMany and Waiting add a request, which gets the next number from 0. false: the request cannot
+	// join the batch, and the batch is unchanged.
 	Create(p *protocol.CreateParams) bool
 	Set(p *protocol.SetParams) bool
 	SetMany(p *protocol.SetManyParams) bool

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -101,7 +102,7 @@ func (t *tail) print(out io.Writer, e *protocol.FeedEvent) error {
 func eventLine(e *protocol.FeedEvent) string {
 	parts := []string{e.At.Local().Format("15:04:05.000")} //nolint:gosmopolitan // the operator's own time
 	if e.Ticket != 0 {
-		parts = append(parts, fmt.Sprint(e.Ticket))
+		parts = append(parts, strconv.FormatInt(e.Ticket, 10))
 	}
 	parts = append(parts, e.Kind)
 	for _, f := range e.Fields {

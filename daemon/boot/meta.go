@@ -96,8 +96,8 @@ func (noIDs) Start(context.Context)                   {}
 func (noIDs) Stop(context.Context) error              { return nil }
 func (noIDs) Left() int                               { return 0 }
 
-// maxCleanTTL bounds how long a flushed ticket of a site with meta stays in Redis: its fields do not count, as other programs write
-// the rows, and its revision serves conditions alone.
+// maxCleanTTL bounds how long a flushed ticket of a site with meta stays in Redis: its fields do not count, as other programs
+// write the rows, and its revision serves conditions alone.
 const maxCleanTTL = time.Minute
 
 func cleanTTL(c *config.Site) time.Duration {

@@ -24,8 +24,8 @@ func (d *Daemon) sites() []*runningSite { return *d.running.Load() }
 func (d *Daemon) setSites(sites []*runningSite) { d.running.Store(&sites) }
 
 // Reload applies a changed configuration: it removes and adds sites, opens sites anew that were corrected, and applies the users
-// of each site, the sync strategies and the log's level. Other changes take effect at the next start, which the log says. The error names the sites that cannot be
-// added; a configuration with unknown users changes nothing.
+// of each site, the sync strategies and the log's level. Other changes take effect at the next start, which the log says. The
+// error names the sites that cannot be added; a configuration with unknown users changes nothing.
 func (d *Daemon) Reload(ctx context.Context, c *config.Config) error {
 	d.life.Lock()
 	defer d.life.Unlock()
@@ -69,9 +69,9 @@ func (d *Daemon) Reload(ctx context.Context, c *config.Config) error {
 	return failed
 }
 
-// remove removes the sites that the configuration no longer has, and the corrected sites, which add opens anew. Their requests are
-// refused from now on. A site whose changes cannot be flushed within the time of a stop stays, unserved, and is flushed further;
-// the next reload removes it.
+// remove removes the sites that the configuration no longer has, and the corrected sites, which add opens anew. Their requests
+// are refused from now on. A site whose changes cannot be flushed within the time of a stop stays, unserved, and is flushed
+// further; the next reload removes it.
 func (d *Daemon) remove(ctx context.Context, c *config.Config) {
 	gone := d.gone(c)
 	if len(gone) == 0 {

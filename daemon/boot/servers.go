@@ -28,8 +28,8 @@ const (
 )
 
 // tableWatch reads the table's definition of a site: regularly while requests use the site, so that a new column is noticed, with
-// the first request after a pause, and soon after a statement of the site failed, so that the status of MySQL is what whoever asks
-// MySQL meets.
+// the first request after a pause, and soon after a statement of the site failed, so that the status of MySQL is what whoever
+// asks MySQL meets.
 type tableWatch struct {
 	doubts chan struct{}
 	uses   chan struct{}

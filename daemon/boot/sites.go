@@ -28,8 +28,8 @@ import (
 )
 
 // The flusher's times, which need no configuration. The pause between rounds is at least flushGap, which decides how many
-// statements a steady stream of changes causes: a round has a statement for each set of columns. An idle flusher looks
-// for claims that a dead daemon left behind: every flushPoll, and every flushLongestPoll once the site has been idle for a minute.
+// statements a steady stream of changes causes: a round has a statement for each set of columns. An idle flusher looks for claims
+// that a dead daemon left behind: every flushPoll, and every flushLongestPoll once the site has been idle for a minute.
 const (
 	flushGap         = 400 * time.Millisecond
 	flushPoll        = time.Second
@@ -151,8 +151,9 @@ func databaseOf(c config.Site) (mysql.Config, error) {
 		layout = meta.Layout()
 	}
 	return mysql.Config{
-		Layout: layout, DSN: c.DSN.Reveal(), TLS: secured, TLSName: strings.Join([]string{c.TLSCA, c.TLSCert, c.TLSKey, c.TLSServerName}, "\x00"),
-		Table: c.TableName(), Key: c.KeyColumn, Revision: c.RevisionColumn, Columns: c.Columns,
+		Layout: layout, DSN: c.DSN.Reveal(), TLS: secured,
+		TLSName: strings.Join([]string{c.TLSCA, c.TLSCert, c.TLSKey, c.TLSServerName}, "\x00"),
+		Table:   c.TableName(), Key: c.KeyColumn, Revision: c.RevisionColumn, Columns: c.Columns,
 		// A column that the config maps to such a field has the field's meaning, too.
 		DeletedAt: c.Columns["deleted_at"], CreatedAt: c.Columns["created_at"], UpdatedAt: c.Columns["updated_at"],
 		MaxRows: c.Batch,

@@ -79,12 +79,15 @@ var meanings = map[string]string{
 		"[postmeta.md](postmeta.md).",
 	"sites.NAME.preset":     "With meta: a help desk whose post types and keys count where `post_types` and `keys` are empty.",
 	"sites.NAME.post_types": "With `postmeta`: the types of the managed posts.",
-	"sites.NAME.keys":       "With meta: the managed keys, as `field = \"meta_key\"`; at most 128 fields, whose names do not begin with `_`.",
+	"sites.NAME.keys": "With meta: the managed keys, as `field = \"meta_key\"`; at most 128 fields, whose names " +
+		"do not begin with `_`.",
 	"sites.NAME.posts": "With `postmeta`: fields that a column of `{table_prefix}posts` shows, as `field = \"post_status\"`; " +
 		"`post_status`, `post_modified`, `post_modified_gmt` or `post_title`. See [postmeta.md](postmeta.md#columns-of-the-post).",
-	"sites.NAME.adds": "With meta: `behind`, or `through`: WordPress itself writes the first value of a key, so that `add_post_meta` " +
+	"sites.NAME.adds": "With meta: `behind`, or `through`: WordPress itself writes the first value of a key, so that " +
+		"`add_post_meta` " +
 		"returns the row's id.",
-	"sites.NAME.queries":      "With meta: `fresh` flushes before SQL that names a managed key; with `stale` such SQL shows what MySQL has.",
+	"sites.NAME.queries": "With meta: `fresh` flushes before SQL that names a managed key; with `stale` such SQL shows what " +
+		"MySQL has.",
 	"sites.NAME.query_wait":   "With meta: how long such a flush may delay the SQL.",
 	"sites.NAME.table_prefix": "WordPress' `$table_prefix`; with a blog's number in a multisite.",
 	"sites.NAME.table": "Name of the table. Empty is `{table_prefix}support_tickets`. A table of another plugin is " +

@@ -81,9 +81,11 @@ func TestMistakesOfMetaSitesAreNamed(t *testing.T) {
 			t.Errorf("%s:\n%v\nwant %s", text, err, part)
 		}
 	}
-	two := minimal + "kind = \"postmeta\"\npreset = \"awesome-support\"\n[sites.b]\ndsn = \"u@unix(/db.sock)/wp\"\nkey_prefix = \"b:\"\n" +
+	two := minimal + "kind = \"postmeta\"\npreset = \"awesome-support\"\n" +
+		"[sites.b]\ndsn = \"u@unix(/db.sock)/wp\"\nkey_prefix = \"b:\"\n" +
 		"kind = \"postmeta\"\npreset = \"kb-support\"\n"
-	if _, err := load(t, two, nil, nil); err == nil || !strings.Contains(err.Error(), "sites.main.table: is also the table of sites.b") {
+	_, err := load(t, two, nil, nil)
+	if err == nil || !strings.Contains(err.Error(), "sites.main.table: is also the table of sites.b") {
 		t.Errorf("two sites of one table: %v", err)
 	}
 }

@@ -49,7 +49,8 @@ func (e *exam) meta(ctx context.Context, site string, c *config.Site, db *mysql.
 		for _, d := range doubles {
 			found = append(found, fmt.Sprintf("%s of %d", d.Key, int64(d.Owner)))
 		}
-		e.warn("mysql", "keys", site, "some keys have several rows: "+strings.Join(found, ", ")+"; WordPress writes such a key itself, at "+
+		e.warn("mysql", "keys", site, "some keys have several rows: "+strings.Join(found, ", ")+
+			"; WordPress writes such a key itself, at "+
 			"once", "delete the surplus rows, if the plugin needs one alone, or take the key out of the site's keys")
 	default:
 		e.ok("mysql", "keys", site, "no managed key has several rows")

@@ -3,6 +3,7 @@ package site
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -218,10 +219,7 @@ func (r *reader) readOrWait(ctx context.Context, p *protocol.FeedReadParams) err
 		defer cancel()
 	}
 	for {
-		r.began = make(map[int]store.Cursor, len(r.cursors))
-		for partition, c := range r.cursors {
-			r.began[partition] = c
-		}
+		r.began = maps.Clone(r.cursors)
 		if err := r.read(ctx); err != nil || len(r.events) > 0 {
 			return err
 		}
@@ -232,7 +230,7 @@ func (r *reader) readOrWait(ctx context.Context, p *protocol.FeedReadParams) err
 		for partition := range after {
 			after[partition] = r.cursors[partition]
 		}
-		if err := r.Feed.Wait(waiting, after); err != nil {
+		if err := r.Wait(waiting, after); err != nil {
 			return ctx.Err() // nil where only the wait is over
 		}
 	}

@@ -91,8 +91,8 @@ func (d *metaDesk) start(t *testing.T, redis, dsn string) {
 	d.sockets = append(d.sockets, socket)
 }
 
-// metaPost is what a writer knows of a post: the last acknowledged value of each field, and the values without an answer. A daemon
-// that was paused may make such a change later, above acknowledged ones.
+// metaPost is what a writer knows of a post: the last acknowledged value of each field, and the values without an answer. A
+// daemon that was paused may make such a change later, above acknowledged ones.
 type metaPost struct {
 	id      int64
 	last    map[string]string
@@ -237,7 +237,7 @@ func (d *metaDesk) plague(ctx context.Context, t *testing.T, r *rand.Rand) (faul
 		}
 		faults++
 		daemon := d.daemons[r.IntN(len(d.daemons))]
-		err := error(nil)
+		var err error
 		switch n := r.IntN(5); {
 		case n == 0:
 			d.mariadb.Kill()
@@ -261,8 +261,8 @@ func (d *metaDesk) plague(ctx context.Context, t *testing.T, r *rand.Rand) (faul
 	}
 }
 
-// Rows equal core's: after kills and pauses of daemons, MySQL and Redis, each key of each post has one row with the last acknowledged value, a
-// deleted post has none, and what other plugins wrote is there.
+// Rows equal core's: after kills and pauses of daemons, MySQL and Redis, each key of each post has one row with the last
+// acknowledged value, a deleted post has none, and what other plugins wrote is there.
 //
 //nolint:paralleltest // beside other tests it would be too much for two processors
 func TestMetaRowsEqualCores(t *testing.T) {
@@ -282,7 +282,8 @@ func TestMetaRowsEqualCores(t *testing.T) {
 			others := 0
 			all.Go(func() { // another plugin
 				for ctx.Err() == nil {
-					if _, err := d.db.ExecContext(ctx, "INSERT INTO wp_postmeta (post_id,meta_key,meta_value) VALUES (7,'_other','x')"); err == nil {
+					const insert = "INSERT INTO wp_postmeta (post_id,meta_key,meta_value) VALUES (7,'_other','x')"
+					if _, err := d.db.ExecContext(ctx, insert); err == nil {
 						others++
 					}
 					time.Sleep(5 * time.Millisecond)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -61,11 +62,11 @@ func TestHistory(t *testing.T) {
 
 func historyByCommands(t *testing.T, r *rig, id int64) {
 	t.Helper()
-	out, err := r.run(t, "history", fmt.Sprint(id), "--field", "status")
+	out, err := r.run(t, "history", strconv.FormatInt(id, 10), "--field", "status")
 	if err != nil || !strings.Contains(out, "status: open → pending") || strings.Contains(out, "assigned_to") {
 		t.Errorf("%v\n%s", err, out)
 	}
-	out, err = r.run(t, "history", fmt.Sprint(id), "--json", "--limit", "1")
+	out, err = r.run(t, "history", strconv.FormatInt(id, 10), "--json", "--limit", "1")
 	var change map[string]any
 	if err != nil || json.Unmarshal([]byte(out), &change) != nil || change["kind"] != "updated" {
 		t.Errorf("%v\n%s", err, out)

@@ -18,8 +18,9 @@ type idleCost struct {
 	processor           time.Duration
 }
 
-// Sites without requests cost next to nothing: no site asks MySQL, and each asks Redis twice a minute when its next ticket is due.
-// `make test-idle` measures 200 sites for half an hour; the short form has a bound that a site with a question a second exceeds.
+// Sites without requests cost next to nothing: no site asks MySQL, and each asks Redis twice a minute when its next ticket is
+// due. `make test-idle` measures 200 sites for half an hour; the short form has a bound that a site with a question a second
+// exceeds.
 func TestIdleSites(t *testing.T) {
 	t.Parallel()
 	sites, whole := 30, 35*time.Second

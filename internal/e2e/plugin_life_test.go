@@ -119,7 +119,8 @@ func testDeactivation(t *testing.T, s *testenv.Stack) {
 	}
 	// In this order: each setting keeps less than the former.
 	for _, c := range []struct{ keep, want string }{
-		{"all", "5|wp_support_tickets|wp_ticketd_revisions"}, {"tickets", "0|wp_support_tickets|wp_ticketd_revisions"}, {"nothing", "0||"},
+		{"all", "5|wp_support_tickets|wp_ticketd_revisions"},
+		{"tickets", "0|wp_support_tickets|wp_ticketd_revisions"}, {"nothing", "0||"},
 	} {
 		if got := left(c.keep); got != c.want {
 			t.Errorf("uninstalling and keeping %s leaves %q options and table, want %q", c.keep, got, c.want)

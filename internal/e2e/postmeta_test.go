@@ -18,7 +18,8 @@ var metaTables = []string{
 	`CREATE TABLE wp_posts (ID bigint unsigned NOT NULL auto_increment PRIMARY KEY, post_title text NOT NULL,
 		post_status varchar(20) NOT NULL default 'publish', post_modified datetime NOT NULL default '2026-01-01 00:00:00',
 		post_modified_gmt datetime NOT NULL default '2026-01-01 00:00:00', post_type varchar(20) NOT NULL default 'post')`,
-	`CREATE TABLE wp_postmeta (meta_id bigint unsigned NOT NULL auto_increment PRIMARY KEY, post_id bigint unsigned NOT NULL default 0,
+	`CREATE TABLE wp_postmeta (meta_id bigint unsigned NOT NULL auto_increment PRIMARY KEY,
+		post_id bigint unsigned NOT NULL default 0,
 		meta_key varchar(255) default NULL, meta_value longtext, KEY post_id (post_id), KEY meta_key (meta_key(191)))`,
 	`INSERT INTO wp_posts (ID,post_title,post_type) VALUES (1,'','ticket'),(2,'','ticket'),(3,'','page'),(4,'','ticket')`,
 }
@@ -182,8 +183,8 @@ func refuseMeta(t *testing.T, ctx context.Context, c *protocol.Client) {
 	if _, err := c.Set(ctx, protocol.SetParams{ID: 4, IfRevision: got.Revision, Fields: set(4, "status", "x").Fields}); err != nil {
 		t.Errorf("a condition on what was read: %v", err)
 	}
-	if _, err := c.Set(ctx, protocol.SetParams{ID: 4, IfRevision: got.Revision, Fields: set(4, "status", "y").Fields}); !errors.Is(err,
-		&protocol.Error{Code: protocol.CodeConflict}) {
+	_, err = c.Set(ctx, protocol.SetParams{ID: 4, IfRevision: got.Revision, Fields: set(4, "status", "y").Fields})
+	if !errors.Is(err, &protocol.Error{Code: protocol.CodeConflict}) {
 		t.Errorf("a condition that does not hold any more: %v", err)
 	}
 }

@@ -3,6 +3,7 @@ package journal
 import (
 	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/ticketd/ticketd/internal/ticket"
@@ -40,8 +41,8 @@ func (f *feed) pin(log wal.Stats, needed uint64) uint64 {
 	if log.Bytes > f.s.opts.MaxBytes/4*3 {
 		room = 0
 	}
-	for i := len(log.Segments) - 1; i >= 0; i-- {
-		if s := log.Segments[i]; s.Number < needed {
+	for _, s := range slices.Backward(log.Segments) {
+		if s.Number < needed {
 			if room -= s.Bytes; room < 0 {
 				return max(pinned, s.Number+1)
 			}

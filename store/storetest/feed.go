@@ -129,7 +129,7 @@ func wantKinds(t *testing.T, events []ticket.Event, kinds ...ticket.EventKind) {
 	var have []ticket.EventKind
 	for i := range events {
 		have = append(have, events[i].Kind)
-		if events[i].Number != uint64(i+1) { //nolint:gosec // an index
+		if events[i].Number != uint64(i+1) {
 			t.Errorf("event %d has the number %d", i+1, events[i].Number)
 		}
 	}
@@ -188,7 +188,7 @@ func previousRevisions(t *testing.T, f *follower) {
 	}
 	last := map[ticket.ID]ticket.Revision{}
 	for i, e := range f.all(t) {
-		if e.Number != uint64(i+1) { //nolint:gosec // an index
+		if e.Number != uint64(i+1) {
 			t.Errorf("event %d has the number %d", i+1, e.Number)
 		}
 		if e.Previous != last[e.Ticket] || e.Revision <= e.Previous {
@@ -254,14 +254,14 @@ func feedPages(t *testing.T, f *follower) {
 		t.Fatalf("%d events up to %q, the feed ends at %q", len(whole.Events), whole.Next, f.end(t))
 	}
 	for i, cursor := range whole.Cursors {
-		if checked, err := store.ParseCursor(string(cursor)); err != nil || checked.Number() != uint64(i+1) { //nolint:gosec // an index
+		if checked, err := store.ParseCursor(string(cursor)); err != nil || checked.Number() != uint64(i+1) {
 			t.Errorf("cursor %q: %v", cursor, err)
 		}
 		next := f.page(t, cursor, 2)
 		if want := min(2, 6-i); len(next.Events) != want {
 			t.Fatalf("%d events behind event %d, want %d", len(next.Events), i+1, want)
 		}
-		if len(next.Events) > 0 && next.Events[0].Number != uint64(i+2) { //nolint:gosec // an index
+		if len(next.Events) > 0 && next.Events[0].Number != uint64(i+2) {
 			t.Errorf("behind event %d comes event %d", i+1, next.Events[0].Number)
 		}
 	}

@@ -104,8 +104,8 @@ func (c *Courier) bring(ctx context.Context, wave []*item) {
 	c.hold(ctx, hold)
 }
 
-// conclude notes what a wave says about the destination. stop is the verdict of a destination that takes no event, fault that of an
-// event which is not to blame; nil if there is none.
+// conclude notes what a wave says about the destination. stop is the verdict of a destination that takes no event, fault that of
+// an event which is not to blame; nil if there is none.
 func (c *Courier) conclude(stop, fault *Verdict, confirmed int, after time.Duration, now time.Time) {
 	switch {
 	case stop != nil:

@@ -72,8 +72,8 @@ func (s *Stats) Dead() int64 { return s.dead.Load() }
 // Failures is the number of rounds that failed.
 func (s *Stats) Failures() int64 { return s.failures.Load() }
 
-// Turns is how often the loop has run. An idle flusher's count grows with each [Options.LongestPoll] at the latest; if the sink is unreachable, the
-// count grows with each [Options.MaxPause] at the latest.
+// Turns is how often the loop has run. An idle flusher's count grows with each [Options.LongestPoll] at the latest; if the sink
+// is unreachable, the count grows with each [Options.MaxPause] at the latest.
 func (s *Stats) Turns() int64 { return s.turns.Load() }
 
 // Sink returns the sink's state, with its start and its reason. A sink whose server is down is down, whatever the last write

@@ -453,9 +453,8 @@ func (db *DB) OddRevisions() string {
 
 // Watch makes db report to the state of its server, which the sites of the server share, and obey that state: while the server is
 // down, db makes no connection but for the trials that the server allows. db calls doubt after each statement that failed while
-// the server may be up: the site is to find out whether its table can be read. db calls used with each
-// [DB.Definition]: the definition of a table in use is to be read regularly. Neither may block. Call Watch before any other use of
-// db.
+// the server may be up: the site is to find out whether its table can be read. db calls used with each [DB.Definition]: the
+// definition of a table in use is to be read regularly. Neither may block. Call Watch before any other use of db.
 func (db *DB) Watch(server *health.Server, doubt, used func()) {
 	db.health, db.doubt, db.used = server, doubt, used
 }

@@ -175,8 +175,9 @@ type Attempt func(ctx context.Context, tx *Tx, at []int) error
 type Locate func(ctx context.Context, at []int) (map[ticket.ID]bool, error)
 
 // Bring settles the changes at the given places. try notes the outcomes of changes that are in the database, by [Tx.Stored];
-// these count when the transaction is committed. rowless are try's statements without a row: they need the same tables and rights.
-// locate returns, after a lock wait, which of the changes' tickets other clients hold locked; an error means that it is not known.
+// these count when the transaction is committed. rowless are try's statements without a row: they need the same tables and
+// rights. locate returns, after a lock wait, which of the changes' tickets other clients hold locked; an error means that it is
+// not known.
 func (b *Batch) Bring(
 	ctx context.Context, changes []store.Claim, at []int, rowless []string, try Attempt, locate Locate,
 ) error {

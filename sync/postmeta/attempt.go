@@ -211,7 +211,8 @@ func (a *attempt) lockPosts(ctx context.Context) error {
 	if len(ids) > 0 {
 		config := &a.sink.config
 		id := mysql.Quote(config.Type.OwnerID)
-		err := a.read(ctx, "SELECT "+id+" FROM "+mysql.Quote(config.owner())+" FORCE INDEX (PRIMARY) WHERE "+id+" IN "+in(len(ids))+" ORDER BY "+id+
+		err := a.read(ctx, "SELECT "+id+" FROM "+mysql.Quote(config.owner())+" FORCE INDEX (PRIMARY) WHERE "+id+" IN "+
+			in(len(ids))+" ORDER BY "+id+
 			" LOCK IN SHARE MODE", ids, func(rows *sql.Rows) error {
 			var id ticket.ID
 			err := rows.Scan(&id)

@@ -8,8 +8,8 @@ import (
 	"github.com/ticketd/ticketd/sync/mysql"
 )
 
-// held returns which tickets have rows that other clients hold locked: the existing rows that a locking read skips. The read's own
-// locks end with the statement. Missing rows are left out, as their gaps would be locked.
+// held returns which tickets have rows that other clients hold locked: the existing rows that a locking read skips. The read's
+// own locks end with the statement. Missing rows are left out, as their gaps would be locked.
 func (w *write) held(ctx context.Context, at []int) (map[ticket.ID]bool, error) {
 	c := &w.sink.config
 	ids := make([]any, len(at))

@@ -103,7 +103,8 @@ func (d *desk) posts(t *testing.T, ids ...int) {
 // meta adds a row and returns its id.
 func (d *desk) meta(t *testing.T, id int, key string, value any) int64 {
 	t.Helper()
-	result, err := d.sql.ExecContext(t.Context(), "INSERT INTO wp_postmeta (post_id,meta_key,meta_value) VALUES (?,?,?)", id, key, value)
+	result, err := d.sql.ExecContext(t.Context(), "INSERT INTO wp_postmeta (post_id,meta_key,meta_value) VALUES (?,?,?)",
+		id, key, value)
 	if err != nil {
 		t.Fatal(err)
 	}

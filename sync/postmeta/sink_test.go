@@ -155,7 +155,8 @@ func TestARefusedValueHoldsUpNobody(t *testing.T) {
 	d := newDesk(t, tickets())
 	d.exec(t, "ALTER TABLE wp_postmeta ADD CONSTRAINT nothing CHECK (meta_value <> 'forbidden')")
 	d.posts(t, 1, 2, 3, 4)
-	results := d.write(t, set(1, 5, "status", "a"), set(2, 5, "status", "forbidden"), set(3, 5, "status", "c"), set(4, 5, "status", "d"))
+	results := d.write(t, set(1, 5, "status", "a"), set(2, 5, "status", "forbidden"),
+		set(3, 5, "status", "c"), set(4, 5, "status", "d"))
 	for i := range results {
 		if refused := results[i].Refused != nil; refused != (i == 1) {
 			t.Errorf("result %d: %+v", i, results[i])

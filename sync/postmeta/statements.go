@@ -137,12 +137,13 @@ func (a *attempt) show(ctx context.Context) error {
 // showing returns the UPDATE of some columns.
 func (a *attempt) showing(columns []string) func(ctx context.Context, n int, args []any) error {
 	config := &a.sink.config
-	first, sets := "SELECT ? AS id", make([]string, len(columns))
+	names, sets := make([]string, len(columns)), make([]string, len(columns))
 	for i, column := range columns {
 		name := mysql.Quote(column)
-		first += ",? AS " + name
+		names[i] = ",? AS " + name
 		sets[i] = "p." + name + "=n." + name
 	}
+	first := "SELECT ? AS id" + strings.Join(names, "")
 	further := " UNION ALL SELECT ?" + strings.Repeat(",?", len(columns))
 	return func(ctx context.Context, n int, args []any) error {
 		query := "UPDATE (" + first + strings.Repeat(further, n-1) + ") AS n STRAIGHT_JOIN " + mysql.Quote(config.owner()) +

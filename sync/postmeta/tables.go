@@ -84,15 +84,15 @@ func (t *Tables) Rows(ctx context.Context, ids []ticket.ID) ([]store.Record, err
 func (t *Tables) owners(ctx context.Context, ids []ticket.ID) (map[ticket.ID]*store.Record, error) {
 	c := &t.config
 	var shown []string // fields
-	query := "SELECT p." + mysql.Quote(c.Type.OwnerID) + ",COALESCE(LEAST(r.revision," + ticket.Ceiling.String() + "),0)"
+	columns := []string{"p." + mysql.Quote(c.Type.OwnerID), "COALESCE(LEAST(r.revision," + ticket.Ceiling.String() + "),0)"}
 	for _, field := range c.Fields() {
 		column, is := c.Posts[field]
 		if _, hasKey := c.Keys[field]; is && !hasKey {
-			query += ",p." + mysql.Quote(column)
+			columns = append(columns, "p."+mysql.Quote(column))
 			shown = append(shown, field)
 		}
 	}
-	query += " FROM " + mysql.Quote(c.owner()) + " AS p LEFT JOIN " + mysql.Quote(c.side()) + " AS r ON r." +
+	query := "SELECT " + strings.Join(columns, ",") + " FROM " + mysql.Quote(c.owner()) + " AS p LEFT JOIN " + mysql.Quote(c.side()) + " AS r ON r." +
 		mysql.Quote(c.Type.Key) + "=p." + mysql.Quote(c.Type.OwnerID) + " WHERE p." +
 		mysql.Quote(c.Type.OwnerID) + " IN " + in(len(ids))
 	values := args(ids)

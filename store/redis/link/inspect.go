@@ -18,8 +18,8 @@ var processScript = goredis.NewScript(processSource)
 
 // Inspect returns the settings of this Redis that an operator should change, each with the reason and the fix; an empty list
 // where Redis can keep changes that MySQL does not have yet. Inspect needs INFO alone, so Inspect works where CONFIG is
-// forbidden; a forbidden INFO is one of the findings. processes names the processes of all masters: another text says that a master
-// was restarted or replaced. It is empty where INFO is forbidden.
+// forbidden; a forbidden INFO is one of the findings. processes names the processes of all masters: another text says that a
+// master was restarted or replaced. It is empty where INFO is forbidden.
 func Inspect(ctx context.Context, client goredis.UniversalClient) (found []string, processes string, err error) {
 	cluster, several := client.(*goredis.ClusterClient)
 	if !several {

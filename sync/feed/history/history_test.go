@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -84,7 +85,7 @@ func shown(t *testing.T, db *mysql.DB, q mysql.HistoryQuery) []string {
 	}
 	var lines []string
 	for _, c := range changes {
-		words := []string{fmt.Sprint(int64(c.At.Sub(noon) / time.Second)), c.Kind}
+		words := []string{strconv.FormatInt(int64(c.At.Sub(noon)/time.Second), 10), c.Kind}
 		if c.Values == nil {
 			words = append(words, "erased")
 		}
