@@ -139,3 +139,15 @@ func (s *Site) known() (*table.Definition, error) {
 		"the definition of the tickets table has not been read yet: MySQL does not answer, or the table is missing "+
 			"(run 'ticketd migrate')")
 }
+
+// Describe implements [daemon.Site].
+func (s *Site) Describe(context.Context, *protocol.SiteParams) (protocol.DescribeResult, error) {
+	result := s.Description
+	if d := s.Database.Definition(); d != nil {
+		result.Types = make(map[string]string, len(d.Columns))
+		for i := range d.Columns {
+			result.Types[d.Columns[i].Field] = string(d.Columns[i].Kind)
+		}
+	}
+	return result, nil
+}

@@ -29,6 +29,7 @@ type Feeds struct {
 	Keeps func() (keeps bool, keep time.Duration)
 
 	size historySize
+	site *Site // whose feed it is
 }
 
 // Changes is the history's table; see [mysql.DB].
@@ -56,25 +57,25 @@ var (
 const historyWait = 500 * time.Millisecond
 
 // History implements [daemon.Site].
-func (s *Site) History(ctx context.Context, p *protocol.HistoryParams) (protocol.HistoryResult, error) {
-	if keeps, _ := s.Feeds.keeps(); !keeps {
+func (f *Feeds) History(ctx context.Context, p *protocol.HistoryParams) (protocol.HistoryResult, error) {
+	if keeps, _ := f.keeps(); !keeps {
 		return protocol.HistoryResult{}, errNoHistory
 	}
-	d, err := s.known()
+	d, err := f.site.known()
 	if err != nil {
 		return protocol.HistoryResult{}, err
 	}
 	waiting, cancel := context.WithTimeout(ctx, historyWait)
-	result := protocol.HistoryResult{Changes: []protocol.HistoryChange{}, Stale: !s.Feeds.Couriers.Await(waiting, history.Name)}
+	result := protocol.HistoryResult{Changes: []protocol.HistoryChange{}, Stale: !f.Couriers.Await(waiting, history.Name)}
 	cancel()
-	if s.Journal != nil && s.Backend == protocol.BackendRedis && s.Journal().Entries > 0 { // these are not in the feed yet
+	if f.site.Journal != nil && f.site.Backend == protocol.BackendRedis && f.site.Journal().Entries > 0 { // these are not in the feed yet
 		result.Stale = true
 	}
 	limit := p.Limit
 	if limit == 0 {
 		limit = protocol.DefaultChanges
 	}
-	changes, more, err := s.Feeds.Changes.History(ctx, mysql.HistoryQuery{
+	changes, more, err := f.Changes.History(ctx, mysql.HistoryQuery{
 		Ticket: ticket.ID(p.ID), Before: ticket.Revision(p.Before), Field: p.Field, Limit: limit,
 	})
 	if err != nil {
@@ -107,23 +108,23 @@ func (s *Site) History(ctx context.Context, p *protocol.HistoryParams) (protocol
 
 // EraseHistory implements [daemon.Site]. The destinations are told, as ticketd cannot erase what they have. The history's courier
 // may have read events before they were erased in the feed: it erases the values again when the event of the erasure comes.
-func (s *Site) EraseHistory(ctx context.Context, p *protocol.EraseHistoryParams) (protocol.CountResult, error) {
-	if s.Feeds.Couriers == nil {
+func (f *Feeds) EraseHistory(ctx context.Context, p *protocol.EraseHistoryParams) (protocol.CountResult, error) {
+	if f.Couriers == nil {
 		return protocol.CountResult{}, errNoFeed
 	}
 	ids := idsOf(p.IDs)
-	source := s.Feeds.Couriers.Feed()
+	source := f.Couriers.Feed()
 	if _, err := source.Erase(ctx, ids); err != nil {
 		return protocol.CountResult{}, answer(err)
 	}
 	var n int64
-	if keeps, _ := s.Feeds.keeps(); keeps {
+	if keeps, _ := f.keeps(); keeps {
 		var err error
-		if n, err = s.Feeds.Changes.EraseHistory(ctx, ids, ticket.Ceiling); err != nil {
+		if n, err = f.Changes.EraseHistory(ctx, ids, ticket.Ceiling); err != nil {
 			return protocol.CountResult{}, answer(err)
 		}
 	}
-	records, err := s.Store.Get(ctx, ids)
+	records, err := f.site.Store.Get(ctx, ids)
 	if err != nil {
 		return protocol.CountResult{}, answer(err)
 	}
@@ -135,9 +136,9 @@ func (s *Site) EraseHistory(ctx context.Context, p *protocol.EraseHistoryParams)
 }
 
 // FeedStatus implements [daemon.Site].
-func (s *Site) FeedStatus(ctx context.Context, _ *protocol.SiteParams) (protocol.FeedStatusResult, error) {
+func (f *Feeds) FeedStatus(ctx context.Context, _ *protocol.SiteParams) (protocol.FeedStatusResult, error) {
 	result := protocol.FeedStatusResult{Destinations: []protocol.FeedDestination{}}
-	c := s.Feeds.Couriers
+	c := f.Couriers
 	if c == nil {
 		return result, nil
 	}
@@ -147,9 +148,9 @@ func (s *Site) FeedStatus(ctx context.Context, _ *protocol.SiteParams) (protocol
 	for _, of := range c.Status(ctx) {
 		result.Destinations = append(result.Destinations, wireDestination(&of))
 	}
-	result.Destinations = append(result.Destinations, s.pulling(ctx, result.Destinations)...)
-	if keeps, keep := s.Feeds.keeps(); keeps {
-		rows, bytes := s.Feeds.size.of(ctx, s.Feeds.Changes)
+	result.Destinations = append(result.Destinations, f.pulling(ctx, result.Destinations)...)
+	if keeps, keep := f.keeps(); keeps {
+		rows, bytes := f.size.of(ctx, f.Changes)
 		result.History = protocol.HistoryStatus{Enabled: true, Rows: rows, Bytes: bytes, KeepMS: keep.Milliseconds()}
 	}
 	return result, nil
@@ -170,8 +171,8 @@ func wireDestination(of *couriers.Status) protocol.FeedDestination {
 func sinceMS(t time.Time) int64 { return max(time.Since(t).Milliseconds(), 0) }
 
 // pulling describes the destinations that clients read; but are the others.
-func (s *Site) pulling(ctx context.Context, but []protocol.FeedDestination) []protocol.FeedDestination {
-	source := s.Feeds.Couriers.Feed()
+func (f *Feeds) pulling(ctx context.Context, but []protocol.FeedDestination) []protocol.FeedDestination {
+	source := f.Couriers.Feed()
 	all, err := source.Destinations(ctx)
 	if err != nil {
 		return nil
@@ -227,8 +228,8 @@ func (h *historySize) of(ctx context.Context, changes Changes) (rows, bytes int6
 }
 
 // FeedControl implements [daemon.Site].
-func (s *Site) FeedControl(ctx context.Context, p *protocol.FeedControlParams) (protocol.FeedControlResult, error) {
-	c := s.Feeds.Couriers
+func (f *Feeds) FeedControl(ctx context.Context, p *protocol.FeedControlParams) (protocol.FeedControlResult, error) {
+	c := f.Couriers
 	if c == nil {
 		return protocol.FeedControlResult{}, errNoFeed
 	}
@@ -249,7 +250,7 @@ func (s *Site) FeedControl(ctx context.Context, p *protocol.FeedControlParams) (
 		err = c.Snapshot(ctx, p.Name)
 	}
 	if err == nil {
-		s.Log.Info().Str("destination", p.Name).Str("action", string(p.Action)).Msg("a destination was operated on request")
+		f.site.Log.Info().Str("destination", p.Name).Str("action", string(p.Action)).Msg("a destination was operated on request")
 	}
 	return protocol.FeedControlResult{}, feedAnswer(err)
 }
@@ -269,16 +270,16 @@ func feedAnswer(err error) error {
 }
 
 // FeedDeadList implements [daemon.Site].
-func (s *Site) FeedDeadList(ctx context.Context, p *protocol.FeedDeadListParams) (protocol.FeedDeadListResult, error) {
+func (f *Feeds) FeedDeadList(ctx context.Context, p *protocol.FeedDeadListParams) (protocol.FeedDeadListResult, error) {
 	result := protocol.FeedDeadListResult{Letters: []protocol.FeedLetter{}}
-	if s.Feeds.Couriers == nil {
+	if f.Couriers == nil {
 		return result, errNoFeed
 	}
 	limit := p.Limit
 	if limit == 0 {
 		limit = protocol.DefaultLimit
 	}
-	letters, err := s.Feeds.Couriers.Letters(ctx, p.Name, uint64(p.After), limit) //nolint:gosec // above zero
+	letters, err := f.Couriers.Letters(ctx, p.Name, uint64(p.After), limit) //nolint:gosec // above zero
 	if err != nil {
 		return protocol.FeedDeadListResult{}, feedAnswer(err)
 	}
@@ -302,22 +303,22 @@ func (s *Site) FeedDeadList(ctx context.Context, p *protocol.FeedDeadListParams)
 }
 
 // FeedDeadRetry implements [daemon.Site].
-func (s *Site) FeedDeadRetry(ctx context.Context, p *protocol.FeedDeadParams) (protocol.CountResult, error) {
-	if s.Feeds.Couriers == nil {
+func (f *Feeds) FeedDeadRetry(ctx context.Context, p *protocol.FeedDeadParams) (protocol.CountResult, error) {
+	if f.Couriers == nil {
 		return protocol.CountResult{}, errNoFeed
 	}
-	n, err := s.Feeds.Couriers.Retry(ctx, p.Name, keysOf(p))
+	n, err := f.Couriers.Retry(ctx, p.Name, keysOf(p))
 	return protocol.CountResult{Count: int64(n)}, feedAnswer(err)
 }
 
 // FeedDeadDrop implements [daemon.Site].
-func (s *Site) FeedDeadDrop(ctx context.Context, p *protocol.FeedDeadParams) (protocol.CountResult, error) {
-	if s.Feeds.Couriers == nil {
+func (f *Feeds) FeedDeadDrop(ctx context.Context, p *protocol.FeedDeadParams) (protocol.CountResult, error) {
+	if f.Couriers == nil {
 		return protocol.CountResult{}, errNoFeed
 	}
-	n, err := s.Feeds.Couriers.Drop(ctx, p.Name, keysOf(p))
+	n, err := f.Couriers.Drop(ctx, p.Name, keysOf(p))
 	if n > 0 {
-		s.Log.Warn().Str("destination", p.Name).Int("letters", n).Msg("letters of a destination were dropped on request")
+		f.site.Log.Warn().Str("destination", p.Name).Int("letters", n).Msg("letters of a destination were dropped on request")
 	}
 	return protocol.CountResult{Count: int64(n)}, feedAnswer(err)
 }

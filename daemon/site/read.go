@@ -438,3 +438,72 @@ func asHeld(rows []store.Record) []store.Record {
 	}
 	return rows
 }
+
+// A site whose tickets are WordPress' posts shares the rows with WordPress and other plugins, which write them at any time. So
+// the store's clean copies do not count: what is not pending is read from MySQL.
+
+// isMeta says that the site's tickets are WordPress' posts or users.
+func (s *Site) isMeta() bool {
+	return s.Description.Kind == protocol.KindPostMeta || s.Description.Kind == protocol.KindUserMeta
+}
+
+// get reads tickets from the store, of a site with meta without clean copies.
+func (s *Site) get(ctx context.Context, ids []ticket.ID) ([]store.Record, error) {
+	records, err := s.Store.Get(ctx, ids)
+	if !s.isMeta() {
+		return records, err
+	}
+	for i := range records {
+		r := &records[i]
+		r.Fields, r.Full = r.Fields[:r.Changed], false
+	}
+	return records, err
+}
+
+// Waiting implements [daemon.Site]. MySQL is not asked: a client lays the answer over the rows that the client reads after the
+// answer. A change that is not in the answer was acknowledged after the call, or the sink confirmed the change before the store
+// was asked, so that the rows have the change. Clean copies are left out, because other programs may have changed the rows since.
+func (s *Site) Waiting(ctx context.Context, p *protocol.WaitingParams) (protocol.WaitingResult, error) {
+	all := make([]store.Record, 0, len(p.IDs))
+	bytes := 0
+	for part := range slices.Chunk(idsOf(p.IDs), atOnce) {
+		records, err := s.Store.Get(ctx, part)
+		if err != nil {
+			return protocol.WaitingResult{}, answer(err)
+		}
+		for i := range records {
+			r := &records[i]
+			r.Fields = slices.Clip(r.Fields[:r.Changed])
+			for _, f := range r.Fields {
+				bytes += len(f.Value.Text())
+			}
+		}
+		if bytes > protocol.MaxPayload {
+			return protocol.WaitingResult{}, answer(tooMuch())
+		}
+		all = append(all, records...)
+	}
+	return *s.waitingOf(all), nil
+}
+
+// waitingOf makes the reply of the store's records.
+func (s *Site) waitingOf(records []store.Record) *protocol.WaitingResult {
+	d := s.Database.Definition()
+	result := &protocol.WaitingResult{Tickets: make([]*protocol.WaitingTicket, len(records))}
+	for i := range records {
+		r := &records[i]
+		result.Stale = result.Stale || r.Behind || r.Err != nil
+		deleted := r.Deleted && r.Dirty
+		if r.Err != nil || r.Changed == 0 && !deleted {
+			continue
+		}
+		fields := make(ticket.Fields, r.Changed)
+		for n, f := range r.Fields[:r.Changed] {
+			if fields[n] = f; d != nil {
+				fields[n].Value = wireValue(d, f)
+			}
+		}
+		result.Tickets[i] = &protocol.WaitingTicket{Revision: int64(r.Revision), Fields: fields, Deleted: deleted}
+	}
+	return result
+}

@@ -92,8 +92,8 @@ type Parts struct {
 	// Description is the result of describe, without the fields' types.
 	Description protocol.DescribeResult
 	// Feeds are the feed's; nil stands for a site without a feed.
-	Feeds *Feeds
-	Log   zerolog.Logger
+	*Feeds
+	Log zerolog.Logger
 }
 
 // Site serves a WordPress site. A Site is safe for concurrent use.
@@ -120,6 +120,7 @@ func New(parts Parts) *Site {
 		parts.Feeds = &Feeds{}
 	}
 	s := &Site{Parts: parts, missing: newMissing(), rebury: make(chan struct{}, 1), fresh: turns{run: parts.Flusher.TryFlush}}
+	s.site = s
 	s.SetStrategy(parts.Strategy)
 	s.recall()
 	return s

@@ -53,15 +53,15 @@ var (
 )
 
 // Features implements [daemon.Site].
-func (s *Site) Features() []string {
+func (f *Feeds) Features() []string {
 	features := []string{protocol.FeatureBy}
-	if s.Feeds != nil && s.Feeds.Couriers != nil {
+	if f.Couriers != nil {
 		features = append(features, protocol.FeatureFeedStatus, protocol.FeatureErase)
 	}
-	if s.Feeds.pulls() {
+	if f.pulls() {
 		features = append(features, protocol.FeatureFeed)
 	}
-	if keeps, _ := s.Feeds.keeps(); keeps {
+	if keeps, _ := f.keeps(); keeps {
 		features = append(features, protocol.FeatureHistory)
 	}
 	return features
@@ -71,15 +71,15 @@ func (s *Site) Features() []string {
 func (f *Feeds) pulls() bool { return f != nil && f.Couriers != nil && f.Pull.On != nil && f.Pull.On() }
 
 // FeedRead implements [daemon.Site].
-func (s *Site) FeedRead(ctx context.Context, p *protocol.FeedReadParams) (protocol.FeedReadResult, error) {
-	if !s.Feeds.pulls() {
+func (f *Feeds) FeedRead(ctx context.Context, p *protocol.FeedReadParams) (protocol.FeedReadResult, error) {
+	if !f.pulls() {
 		return protocol.FeedReadResult{}, errFeedOff
 	}
 	limit := p.Limit
 	if limit == 0 {
 		limit = protocol.DefaultFeedLimit
 	}
-	r := reader{pulled: s.Feeds.pulled(), limit: limit, table: s.Database.Definition()}
+	r := reader{pulled: f.pulled(), limit: limit, table: f.site.Database.Definition()}
 	result, err := r.answer(ctx, p)
 	switch {
 	case errors.Is(err, store.ErrNotOwner):
@@ -322,14 +322,14 @@ func (f pulled) refuse(ctx context.Context, name, token, place string, letter *s
 }
 
 // FeedAck implements [daemon.Site].
-func (s *Site) FeedAck(ctx context.Context, p *protocol.FeedAckParams) (protocol.FeedAckResult, error) {
-	if !s.Feeds.pulls() {
+func (f *Feeds) FeedAck(ctx context.Context, p *protocol.FeedAckParams) (protocol.FeedAckResult, error) {
+	if !f.pulls() {
 		return protocol.FeedAckResult{}, errFeedOff
 	}
-	f := s.Feeds.pulled()
-	err := f.ack(ctx, p)
+	from := f.pulled()
+	err := from.ack(ctx, p)
 	if err == nil && p.Release {
-		err = f.Release(ctx, p.Consumer, p.Token)
+		err = from.Release(ctx, p.Consumer, p.Token)
 	}
 	if errors.Is(err, store.ErrNotOwner) {
 		err = errToken
