@@ -23,7 +23,7 @@ import (
 
 // openFeeds makes the couriers of a site, if its store has a feed.
 func (s *runningSite) openFeeds(ctx context.Context, c *config.Site) (*site.Feeds, error) {
-	feeds := &site.Feeds{Changes: s.database, Keeps: s.keepsHistory}
+	feeds := &site.Feeds{Changes: mysql.NewHistory(s.database), Keeps: s.keepsHistory}
 	feeds.Pull.On = func() bool { return s.pull.Load().Follows() }
 	feeds.Pull.Omit = func() []string { return s.pull.Load().Feed.Omit }
 	feeds.Pull.Reserved = func(name string) bool {
@@ -55,7 +55,7 @@ func (s *runningSite) applyFeeds(ctx context.Context, c *config.Site) error {
 		all = append(all, couriers.Destination{
 			Name: history.Name, Kind: history.Name, Settings: settingsOf(c.History), GiveUp: historyGiveUp,
 			Open: func() (feed.Publisher, error) {
-				return history.New(s.database, history.Options{
+				return history.New(mysql.NewHistory(s.database), history.Options{
 					Keep: kept.Keep, Omit: kept.Omit, Touched: s.touched, Served: s.custody.served, Log: s.log,
 				}), nil
 			},

@@ -13,6 +13,7 @@ import (
 	"github.com/ticketd/ticketd/daemon/boot"
 	"github.com/ticketd/ticketd/daemon/config"
 	"github.com/ticketd/ticketd/sync/flush"
+	"github.com/ticketd/ticketd/sync/mysql"
 )
 
 // feed checks the history's table and the destinations of a site's changes. A probe sends no event.
@@ -41,7 +42,7 @@ func (e *exam) history(ctx context.Context, site string, c config.Site) {
 		return // reported already
 	}
 	defer func() { _ = db.Close() }()
-	switch err := db.LookAtHistory(ctx); {
+	switch err := mysql.NewHistory(db).Look(ctx); {
 	case err == nil:
 		e.ok("feed", "history", site, "the table of the history can be read")
 	case errors.Is(err, flush.ErrSinkPaused):

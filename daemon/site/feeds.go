@@ -32,11 +32,11 @@ type Feeds struct {
 	site *Site // whose feed it is
 }
 
-// Changes is the history's table; see [mysql.DB].
+// Changes is the history's table; see [mysql.History].
 type Changes interface {
-	History(ctx context.Context, q mysql.HistoryQuery) (changes []mysql.Change, more bool, err error)
-	EraseHistory(ctx context.Context, ids []ticket.ID, upTo ticket.Revision) (int64, error)
-	HistorySize(ctx context.Context) (rows, bytes int64, err error)
+	Read(ctx context.Context, q mysql.HistoryQuery) (changes []mysql.Change, more bool, err error)
+	Erase(ctx context.Context, ids []ticket.ID, upTo ticket.Revision) (int64, error)
+	Size(ctx context.Context) (rows, bytes int64, err error)
 }
 
 // keeps says whether the site keeps a history.
@@ -75,7 +75,7 @@ func (f *Feeds) History(ctx context.Context, p *protocol.HistoryParams) (protoco
 	if limit == 0 {
 		limit = protocol.DefaultChanges
 	}
-	changes, more, err := f.Changes.History(ctx, mysql.HistoryQuery{
+	changes, more, err := f.Changes.Read(ctx, mysql.HistoryQuery{
 		Ticket: ticket.ID(p.ID), Before: ticket.Revision(p.Before), Field: p.Field, Limit: limit,
 	})
 	if err != nil {
@@ -120,7 +120,7 @@ func (f *Feeds) EraseHistory(ctx context.Context, p *protocol.EraseHistoryParams
 	var n int64
 	if keeps, _ := f.keeps(); keeps {
 		var err error
-		if n, err = f.Changes.EraseHistory(ctx, ids, ticket.Ceiling); err != nil {
+		if n, err = f.Changes.Erase(ctx, ids, ticket.Ceiling); err != nil {
 			return protocol.CountResult{}, answer(err)
 		}
 	}
@@ -220,7 +220,7 @@ func (h *historySize) of(ctx context.Context, changes Changes) (rows, bytes int6
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if time.Since(h.at) > time.Minute {
-		if rows, bytes, err := changes.HistorySize(ctx); err == nil {
+		if rows, bytes, err := changes.Size(ctx); err == nil {
 			h.at, h.rows, h.bytes = time.Now(), rows, bytes
 		}
 	}

@@ -20,7 +20,13 @@ import (
 // tickets table it grows with every write; it is written by a courier of the feed, never by a flush.
 const historySuffix = "_history"
 
-func (db *DB) history() string { return quote(db.config.Table + historySuffix) }
+// History is the table of a database's history.
+type History struct{ db *DB }
+
+// NewHistory makes the history of a database.
+func NewHistory(db *DB) *History { return &History{db: db} }
+
+func (h *History) table() string { return quote(h.db.config.Table + historySuffix) }
 
 // The kinds of rows in the history that are no change of a ticket.
 const (
@@ -43,21 +49,21 @@ type Change struct {
 	// By and Via are those of the event.
 	By, Via string
 	At      time.Time
-	// Gap says that changes directly before this one may be missing. Set by [DB.History] alone.
+	// Gap says that changes directly before this one may be missing. Set by [History.Read] alone.
 	Gap bool
 }
 
 // maxHistoryBytes bounds the values in a statement; max_allowed_packet is 1 MiB at least everywhere.
 const maxHistoryBytes = 512 << 10
 
-// AddHistory adds rows to the history. Rows that are there already stay; a row of the kind [HistoryDropped] marks the row that is
+// Add adds rows to the history. Rows that are there already stay; a row of the kind [HistoryDropped] marks the row that is
 // there. Errors wrap [flush.ErrSinkDown], [flush.ErrSinkPaused] or [flush.ErrSinkForeign].
-func (db *DB) AddHistory(ctx context.Context, changes []Change) error {
+func (h *History) Add(ctx context.Context, changes []Change) error {
 	for len(changes) > 0 {
 		n, bytes := 0, 0
 		var values strings.Builder
 		var args []any
-		for n < len(changes) && n < db.config.MaxRows {
+		for n < len(changes) && n < h.db.config.MaxRows {
 			row, size, err := changes[n].row()
 			if err != nil {
 				return err
@@ -69,26 +75,26 @@ func (db *DB) AddHistory(ctx context.Context, changes []Change) error {
 			args = append(args, row...)
 			n++
 		}
-		statement := "INSERT INTO " + db.history() + " (ticket_id,revision,kind,fields,changes,actor,via,changed_at) VALUES " +
+		statement := "INSERT INTO " + h.table() + " (ticket_id,revision,kind,fields,changes,actor,via,changed_at) VALUES " +
 			values.String()[1:] + " ON DUPLICATE KEY UPDATE kind = IF(VALUES(kind) = '" + HistoryDropped + "', VALUES(kind), kind)"
-		if _, err := db.pool.ExecContext(ctx, statement, args...); err != nil {
-			return db.historyFailure("add to the history", err)
+		if _, err := h.db.pool.ExecContext(ctx, statement, args...); err != nil {
+			return h.failure("add to the history", err)
 		}
 		changes = changes[n:]
 	}
 	return nil
 }
 
-// historyFailure wraps an error of the history's table, which says nothing about the tickets table.
-func (db *DB) historyFailure(operation string, err error) error {
+// failure wraps an error of the history's table, which says nothing about the tickets table.
+func (h *History) failure(operation string, err error) error {
 	if missing(err) {
 		return fmt.Errorf("mysql: %s: %w: %w; run ticketd migrate", operation, flush.ErrSinkPaused, err)
 	}
 	if answered(err) && judge(err) != down && judge(err) != conflict {
-		db.heard(nil)
+		h.db.heard(nil)
 		return fmt.Errorf("mysql: %s: %w: %w", operation, flush.ErrSinkPaused, err)
 	}
-	return db.failure(operation, err)
+	return h.db.failure(operation, err)
 }
 
 // The columns' lengths.
@@ -144,26 +150,26 @@ func jsonValues(of map[string][]ticket.Value) map[string][]*string {
 	return found
 }
 
-// MakeHistory makes the table of the history if the table does not exist; the user needs the right to CREATE.
-func (db *DB) MakeHistory(ctx context.Context) error {
-	m := &migration{config: db.config}
-	if _, err := db.pool.ExecContext(ctx, m.schema(phpclient.History)[0]); err != nil {
-		return db.historyFailure("make the table of the history", err)
+// Make makes the table of the history if the table does not exist; the user needs the right to CREATE.
+func (h *History) Make(ctx context.Context) error {
+	m := &migration{config: h.db.config}
+	if _, err := h.db.pool.ExecContext(ctx, m.schema(phpclient.History)[0]); err != nil {
+		return h.failure("make the table of the history", err)
 	}
 	return nil
 }
 
-// LookAtHistory checks that the history can be read. Errors are those of [DB.AddHistory].
-func (db *DB) LookAtHistory(ctx context.Context) error {
+// Look checks that the history can be read. Errors are those of [History.Add].
+func (h *History) Look(ctx context.Context) error {
 	var n int
-	err := db.pool.QueryRowContext(ctx, "SELECT COUNT(*) FROM (SELECT 1 FROM "+db.history()+" LIMIT 1) AS one").Scan(&n)
+	err := h.db.pool.QueryRowContext(ctx, "SELECT COUNT(*) FROM (SELECT 1 FROM "+h.table()+" LIMIT 1) AS one").Scan(&n)
 	if err != nil {
-		return db.historyFailure("look at the history", err)
+		return h.failure("look at the history", err)
 	}
 	return nil
 }
 
-// history makes the table of the history where the site keeps one, and completes a table of an earlier version.
+// table makes the table of the history where the site keeps one, and completes a table of an earlier version.
 func (m *migration) history(ctx context.Context) error {
 	if !m.options.History {
 		return nil
@@ -185,9 +191,9 @@ type HistoryQuery struct {
 	Limit int
 }
 
-// History returns changes of a ticket, newest first, and whether there are older ones. Old values that the events lack are those
+// Read returns changes of a ticket, newest first, and whether there are older ones. Old values that the events lack are those
 // of the change before, unless changes are missing between.
-func (db *DB) History(ctx context.Context, q HistoryQuery) (changes []Change, more bool, err error) {
+func (h *History) Read(ctx context.Context, q HistoryQuery) (changes []Change, more bool, err error) {
 	where, args := "ticket_id = ?", []any{int64(q.Ticket)}
 	if q.Before != 0 {
 		where, args = where+" AND revision < ?", append(args, int64(q.Before))
@@ -196,25 +202,25 @@ func (db *DB) History(ctx context.Context, q HistoryQuery) (changes []Change, mo
 		where += " AND (LOCATE(?, fields) > 0 OR fields = ',*,' AND JSON_CONTAINS_PATH(changes, 'one', ?))"
 		args = append(args, ","+q.Field+",", `$."`+q.Field+`"`)
 	}
-	changes, err = db.historyRows(ctx, where+" ORDER BY revision DESC LIMIT ?", append(args, q.Limit+1)...)
+	changes, err = h.rows(ctx, where+" ORDER BY revision DESC LIMIT ?", append(args, q.Limit+1)...)
 	if err != nil {
 		return nil, false, err
 	}
-	if err := db.markGaps(ctx, changes); err != nil {
+	if err := h.markGaps(ctx, changes); err != nil {
 		return nil, false, err
 	}
 	if more = len(changes) > q.Limit; more {
 		changes = changes[:q.Limit]
 	}
-	return changes, more, db.fillOld(ctx, q.Ticket, changes)
+	return changes, more, h.fillOld(ctx, q.Ticket, changes)
 }
 
-func (db *DB) historyRows(ctx context.Context, where string, args ...any) (changes []Change, err error) {
+func (h *History) rows(ctx context.Context, where string, args ...any) (changes []Change, err error) {
 	const operation = "read the history"
-	rows, err := db.pool.QueryContext(ctx, "SELECT ticket_id, revision, kind, changes, COALESCE(actor, ''), COALESCE(via, ''), "+
-		"DATE_FORMAT(changed_at, '%Y-%m-%d %H:%i:%s.%f') FROM "+db.history()+" WHERE "+where, args...)
+	rows, err := h.db.pool.QueryContext(ctx, "SELECT ticket_id, revision, kind, changes, COALESCE(actor, ''), COALESCE(via, ''), "+
+		"DATE_FORMAT(changed_at, '%Y-%m-%d %H:%i:%s.%f') FROM "+h.table()+" WHERE "+where, args...)
 	if err != nil {
-		return nil, db.historyFailure(operation, err)
+		return nil, h.failure(operation, err)
 	}
 	defer rows.Close()
 	for rows.Next() {
@@ -222,7 +228,7 @@ func (db *DB) historyRows(ctx context.Context, where string, args ...any) (chang
 		var values sql.NullString
 		var at string
 		if err := rows.Scan(&c.Ticket, &c.Revision, &c.Kind, &values, &c.By, &c.Via, &at); err != nil {
-			return nil, db.historyFailure(operation, err)
+			return nil, h.failure(operation, err)
 		}
 		if c.At, err = time.Parse("2006-01-02 15:04:05.000000", at); err != nil {
 			return nil, fmt.Errorf("mysql: %s: %w", operation, err)
@@ -235,7 +241,7 @@ func (db *DB) historyRows(ctx context.Context, where string, args ...any) (chang
 		changes = append(changes, c)
 	}
 	if err := rows.Err(); err != nil {
-		return nil, db.historyFailure(operation, err)
+		return nil, h.failure(operation, err)
 	}
 	return changes, nil
 }
@@ -259,12 +265,12 @@ func parseValues(text string) (map[string][]ticket.Value, error) {
 
 // markGaps marks the changes before which changes may be missing. changes are of one ticket, newest first; the last one is marked
 // if a gap is anywhere before it.
-func (db *DB) markGaps(ctx context.Context, changes []Change) error {
+func (h *History) markGaps(ctx context.Context, changes []Change) error {
 	if len(changes) == 0 {
 		return nil
 	}
 	const most = 1000
-	gaps, err := db.historyRows(ctx, "ticket_id = 0 AND changed_at <= ? ORDER BY changed_at DESC LIMIT ?",
+	gaps, err := h.rows(ctx, "ticket_id = 0 AND changed_at <= ? ORDER BY changed_at DESC LIMIT ?",
 		changes[0].At.Format("2006-01-02 15:04:05.000000"), most)
 	if err != nil {
 		return err
@@ -281,7 +287,7 @@ func (db *DB) markGaps(ctx context.Context, changes []Change) error {
 }
 
 // fillOld completes changes whose old value the event lacked: it is the new value of the change before.
-func (db *DB) fillOld(ctx context.Context, id ticket.ID, changes []Change) error {
+func (h *History) fillOld(ctx context.Context, id ticket.ID, changes []Change) error {
 	for i := range changes {
 		c := &changes[i]
 		if c.Gap || c.Kind == string(ticket.EventCreated) {
@@ -291,7 +297,7 @@ func (db *DB) fillOld(ctx context.Context, id ticket.ID, changes []Change) error
 			if len(c.Values[name]) != 1 {
 				continue
 			}
-			old, known, err := db.oldValue(ctx, id, changes[i+1:], c.Revision, name)
+			old, known, err := h.oldValue(ctx, id, changes[i+1:], c.Revision, name)
 			if err != nil {
 				return err
 			}
@@ -305,7 +311,7 @@ func (db *DB) fillOld(ctx context.Context, id ticket.ID, changes []Change) error
 
 // oldValue is the value of a field before a change: that of the newest older change which has the field. page are the older
 // changes that are read already.
-func (db *DB) oldValue(
+func (h *History) oldValue(
 	ctx context.Context, id ticket.ID, page []Change, before ticket.Revision, name string,
 ) (old ticket.Value, known bool, err error) {
 	for i := range page {
@@ -322,13 +328,13 @@ func (db *DB) oldValue(
 		before = c.Revision
 	}
 	const most = 1
-	older, err := db.historyRows(ctx, "ticket_id = ? AND revision < ? AND (LOCATE(?, fields) > 0 OR fields = ',*,' AND "+
+	older, err := h.rows(ctx, "ticket_id = ? AND revision < ? AND (LOCATE(?, fields) > 0 OR fields = ',*,' AND "+
 		"JSON_CONTAINS_PATH(changes, 'one', ?)) ORDER BY revision DESC LIMIT ?",
 		int64(id), int64(before), ","+name+",", `$."`+name+`"`, most)
 	if err != nil || len(older) == 0 {
 		return ticket.Null, false, err
 	}
-	gaps, err := db.historyRows(ctx, "ticket_id = 0 AND changed_at > ? AND revision < ? LIMIT ?",
+	gaps, err := h.rows(ctx, "ticket_id = 0 AND changed_at > ? AND revision < ? LIMIT ?",
 		older[0].At.Format("2006-01-02 15:04:05.000000"), int64(before), most)
 	values := older[0].Values[name]
 	if err != nil || len(gaps) > 0 || len(values) == 0 || older[0].Kind == HistoryDropped {
@@ -337,49 +343,49 @@ func (db *DB) oldValue(
 	return values[len(values)-1], true, nil
 }
 
-// PurgeHistory removes up to limit rows from before a time, the oldest first, and returns their number.
-func (db *DB) PurgeHistory(ctx context.Context, before time.Time, limit int) (int64, error) {
-	result, err := db.pool.ExecContext(ctx, "DELETE FROM "+db.history()+" WHERE changed_at < ? ORDER BY changed_at LIMIT ?",
+// Purge removes up to limit rows from before a time, the oldest first, and returns their number.
+func (h *History) Purge(ctx context.Context, before time.Time, limit int) (int64, error) {
+	result, err := h.db.pool.ExecContext(ctx, "DELETE FROM "+h.table()+" WHERE changed_at < ? ORDER BY changed_at LIMIT ?",
 		before.UTC().Format("2006-01-02 15:04:05.000000"), limit)
 	if err != nil {
-		return 0, db.historyFailure("purge the history", err)
+		return 0, h.failure("purge the history", err)
 	}
 	return result.RowsAffected()
 }
 
-// EraseHistory removes the values of tickets' changes up to a revision, and returns the number of the changes. Who changed the
+// Erase removes the values of tickets' changes up to a revision, and returns the number of the changes. Who changed the
 // ticket, and when, stays.
-func (db *DB) EraseHistory(ctx context.Context, ids []ticket.ID, upTo ticket.Revision) (int64, error) {
+func (h *History) Erase(ctx context.Context, ids []ticket.ID, upTo ticket.Revision) (int64, error) {
 	var sum int64
-	for part := range slices.Chunk(ids, db.config.MaxRows) {
+	for part := range slices.Chunk(ids, h.db.config.MaxRows) {
 		args := make([]any, 0, len(part)+1)
 		for _, id := range part {
 			args = append(args, int64(id))
 		}
-		result, err := db.pool.ExecContext(ctx, "UPDATE "+db.history()+" SET changes = NULL WHERE ticket_id IN (?"+
+		result, err := h.db.pool.ExecContext(ctx, "UPDATE "+h.table()+" SET changes = NULL WHERE ticket_id IN (?"+
 			strings.Repeat(",?", len(part)-1)+") AND revision <= ? AND changes IS NOT NULL", append(args, int64(upTo))...)
 		if err != nil {
-			return sum, db.historyFailure("erase values in the history", err)
+			return sum, h.failure("erase values in the history", err)
 		}
 		n, err := result.RowsAffected()
 		if err != nil {
-			return sum, db.historyFailure("erase values in the history", err)
+			return sum, h.failure("erase values in the history", err)
 		}
 		sum += n
 	}
 	return sum, nil
 }
 
-// HistorySize returns the server's estimate of the history's rows and bytes; zero without the table.
-func (db *DB) HistorySize(ctx context.Context) (rows, bytes int64, err error) {
-	err = db.pool.QueryRowContext(ctx, "SELECT COALESCE(table_rows, 0), COALESCE(data_length + index_length, 0) FROM "+
-		"information_schema.tables WHERE table_schema = DATABASE() AND table_name = ?", db.config.Table+historySuffix).
+// Size returns the server's estimate of the history's rows and bytes; zero without the table.
+func (h *History) Size(ctx context.Context) (rows, bytes int64, err error) {
+	err = h.db.pool.QueryRowContext(ctx, "SELECT COALESCE(table_rows, 0), COALESCE(data_length + index_length, 0) FROM "+
+		"information_schema.tables WHERE table_schema = DATABASE() AND table_name = ?", h.db.config.Table+historySuffix).
 		Scan(&rows, &bytes)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, 0, nil
 	}
 	if err != nil {
-		return 0, 0, db.historyFailure("look at the history's size", err)
+		return 0, 0, h.failure("look at the history's size", err)
 	}
 	return rows, bytes, nil
 }

@@ -25,13 +25,13 @@ import (
 // Name is the destination's name in the store; no configured destination has it.
 const Name = "history"
 
-// Database is the part of MySQL that the history uses; see [mysql.DB].
+// Database is the part of MySQL that the history uses; see [mysql.History].
 type Database interface {
-	AddHistory(ctx context.Context, changes []mysql.Change) error
-	EraseHistory(ctx context.Context, ids []ticket.ID, upTo ticket.Revision) (int64, error)
-	MakeHistory(ctx context.Context) error
-	LookAtHistory(ctx context.Context) error
-	PurgeHistory(ctx context.Context, before time.Time, limit int) (int64, error)
+	Add(ctx context.Context, changes []mysql.Change) error
+	Erase(ctx context.Context, ids []ticket.ID, upTo ticket.Revision) (int64, error)
+	Make(ctx context.Context) error
+	Look(ctx context.Context) error
+	Purge(ctx context.Context, before time.Time, limit int) (int64, error)
 }
 
 // Options of a history.
@@ -84,7 +84,7 @@ func (h *History) write(ctx context.Context, events []ticket.Event) feed.Verdict
 	if err == nil {
 		err = h.store(ctx, events)
 	}
-	if errors.Is(err, flush.ErrSinkPaused) && h.db.MakeHistory(ctx) == nil { // the first write, or another program dropped the table
+	if errors.Is(err, flush.ErrSinkPaused) && h.db.Make(ctx) == nil { // the first write, or another program dropped the table
 		err = h.store(ctx, events)
 	}
 	switch {
@@ -113,12 +113,12 @@ func (h *History) store(ctx context.Context, events []ticket.Event) error {
 	for i := range events {
 		e := &events[i]
 		if e.Kind == ticket.EventErased {
-			if err := h.db.AddHistory(ctx, changes); err != nil {
+			if err := h.db.Add(ctx, changes); err != nil {
 				return err
 			}
 			changes = nil
 			upTo := max(e.Revision, ticket.Revision(e.At.UnixMicro())) // revisions may be ahead of the clock
-			if _, err := h.db.EraseHistory(ctx, []ticket.ID{e.Ticket}, upTo); err != nil {
+			if _, err := h.db.Erase(ctx, []ticket.ID{e.Ticket}, upTo); err != nil {
 				return err
 			}
 			continue
@@ -129,11 +129,11 @@ func (h *History) store(ctx context.Context, events []ticket.Event) error {
 	}
 	if len(changes) == 0 {
 		if len(events) > 0 && events[0].Kind == ticket.EventTest {
-			return h.db.LookAtHistory(ctx)
+			return h.db.Look(ctx)
 		}
 		return nil
 	}
-	return h.db.AddHistory(ctx, changes)
+	return h.db.Add(ctx, changes)
 }
 
 // change is the event's row; next are the events behind it.
@@ -195,9 +195,9 @@ func (h *History) Probe(ctx context.Context) error {
 	if err := h.served(); err != nil {
 		return err
 	}
-	err := h.db.LookAtHistory(ctx)
+	err := h.db.Look(ctx)
 	if errors.Is(err, flush.ErrSinkPaused) {
-		err = h.db.MakeHistory(ctx)
+		err = h.db.Make(ctx)
 	}
 	return err
 }
@@ -222,7 +222,7 @@ const (
 func (h *History) purgeOld(ctx context.Context) {
 	var sum int64
 	for h.served() == nil {
-		n, err := h.db.PurgeHistory(ctx, time.Now().Add(-h.opts.Keep), purgeRows)
+		n, err := h.db.Purge(ctx, time.Now().Add(-h.opts.Keep), purgeRows)
 		sum += n
 		if err != nil {
 			if ctx.Err() == nil && !errors.Is(err, flush.ErrSinkDown) {

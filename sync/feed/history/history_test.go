@@ -24,7 +24,7 @@ import (
 
 func TestMain(m *testing.M) { testenv.Main(m) }
 
-func database(t *testing.T) *mysql.DB {
+func database(t *testing.T) *mysql.History {
 	t.Helper()
 	server, name := testenv.SharedMariaDB(t)
 	db, err := mysql.Open(mysql.Config{DSN: server.DSN(name)})
@@ -35,7 +35,7 @@ func database(t *testing.T) *mysql.DB {
 	if _, err := db.Migrate(t.Context(), mysql.MigrateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	return db
+	return mysql.NewHistory(db)
 }
 
 var noon = time.Date(2026, 11, 29, 12, 0, 0, 123456000, time.UTC)
@@ -74,12 +74,12 @@ func publish(t *testing.T, h *history.History, events ...ticket.Event) {
 }
 
 // shown writes changes as text, newest first.
-func shown(t *testing.T, db *mysql.DB, q mysql.HistoryQuery) []string {
+func shown(t *testing.T, db *mysql.History, q mysql.HistoryQuery) []string {
 	t.Helper()
 	if q.Limit == 0 {
 		q.Limit = 20
 	}
-	changes, more, err := db.History(t.Context(), q)
+	changes, more, err := db.Read(t.Context(), q)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +144,7 @@ func TestChangesAreShownNewestFirst(t *testing.T) {
 	want(t, shown(t, db, mysql.HistoryQuery{Ticket: 812, Field: "status"}),
 		"5 updated status:pending→closed", "2 updated assigned_to:NULL→3 notes: status:open→pending")
 	want(t, shown(t, db, mysql.HistoryQuery{Ticket: 812, Field: "statu_"}))
-	changes, _, err := db.History(t.Context(), mysql.HistoryQuery{Ticket: 813, Limit: 1})
+	changes, _, err := db.Read(t.Context(), mysql.HistoryQuery{Ticket: 813, Limit: 1})
 	if err != nil || changes[0].By != "user:3" || changes[0].Via != "wp-admin" || !changes[0].At.Equal(noon.Add(6*time.Second)) {
 		t.Errorf("%+v, %v", changes, err)
 	}
@@ -280,11 +280,11 @@ type down struct {
 	n   int
 }
 
-func (d *down) AddHistory(context.Context, []mysql.Change) error { d.n++; return d.err }
+func (d *down) Add(context.Context, []mysql.Change) error { d.n++; return d.err }
 
-func (d *down) MakeHistory(context.Context) error { return d.err }
+func (d *down) Make(context.Context) error { return d.err }
 
-func (d *down) LookAtHistory(context.Context) error { return d.err }
+func (d *down) Look(context.Context) error { return d.err }
 
 func TestVerdicts(t *testing.T) {
 	t.Parallel()
