@@ -104,9 +104,15 @@ func (p *FeedReadParams) Decode(raw Raw) error {
 			return false, nil
 		}
 	})
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
+	}
+	return p.check()
+}
+
+// check demands parameters that fit together.
+func (p *FeedReadParams) check() error {
+	switch {
 	case (p.Consumer == "") != (p.Token == ""):
 		return Invalid("token", "a consumer has a token, and a token a consumer")
 	case p.Consumer != "" && (p.After != nil || !p.Since.IsZero()):
@@ -140,9 +146,15 @@ func (p *FeedAckParams) Decode(raw Raw) error {
 			return false, nil
 		}
 	})
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
+	}
+	return p.check()
+}
+
+// check demands the parameters that every acknowledgement has.
+func (p *FeedAckParams) check() error {
+	switch {
 	case p.Consumer == "":
 		return missing("consumer")
 	case p.Token == "":

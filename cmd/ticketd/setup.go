@@ -139,14 +139,8 @@ func (o *options) migrate(ctx context.Context, f *configFlags, options mysql.Mig
 		return err
 	}
 	site := c.Sites[name]
-	if site.IsMeta() && (options.Sidecar || options.DropColumn || raiseIDs) {
-		return &usageError{fmt.Errorf("site %s is of kind %q, whose tables and ids are WordPress': 'ticketd migrate' alone makes the "+
-			"table of revisions", name, site.Kind)}
-	}
-	if (options.Sidecar || options.DropColumn) && !options.DryRun {
-		if err := stopped(c, c.JournalDir(name)); err != nil {
-			return err
-		}
+	if err := mayMigrate(c, name, options, raiseIDs); err != nil {
+		return err
 	}
 	db, err := boot.OpenDatabase(site)
 	if err != nil {
@@ -165,19 +159,37 @@ func (o *options) migrate(ctx context.Context, f *configFlags, options mysql.Mig
 	if err != nil {
 		return err
 	}
+	o.sayMigrated(site.TableName(), statements, options.DryRun)
+	if raiseIDs {
+		return o.raiseIDs(ctx, c, name, db)
+	}
+	return nil
+}
+
+// mayMigrate refuses what the site's tables do not allow, and the removal of a column while the daemon runs.
+func mayMigrate(c *config.Config, name string, options mysql.MigrateOptions, raiseIDs bool) error {
+	moves := options.Sidecar || options.DropColumn
+	if site := c.Sites[name]; site.IsMeta() && (moves || raiseIDs) {
+		return &usageError{fmt.Errorf("site %s is of kind %q, whose tables and ids are WordPress': 'ticketd migrate' alone makes the "+
+			"table of revisions", name, site.Kind)}
+	}
+	if moves && !options.DryRun {
+		return stopped(c, c.JournalDir(name))
+	}
+	return nil
+}
+
+// sayMigrated prints the statements, and what became of the table.
+func (o *options) sayMigrated(tableName string, statements []string, dryRun bool) {
 	for _, statement := range statements {
 		fmt.Fprintln(o.out, statement+";")
 	}
 	switch {
 	case len(statements) == 0:
-		fmt.Fprintf(o.err, "%s needs no change\n", site.TableName())
-	case !options.DryRun:
-		fmt.Fprintf(o.err, "%s: done\n", site.TableName())
+		fmt.Fprintf(o.err, "%s needs no change\n", tableName)
+	case !dryRun:
+		fmt.Fprintf(o.err, "%s: done\n", tableName)
 	}
-	if raiseIDs {
-		return o.raiseIDs(ctx, c, name, db)
-	}
-	return nil
 }
 
 // raiseIDs numbers new tickets above the highest id in the table.

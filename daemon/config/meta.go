@@ -127,6 +127,34 @@ func (s *Site) validateKind(c *checks, key string) {
 
 // validateMeta checks which values of which posts the site manages.
 func (s *Site) validateMeta(c *checks, key string) {
+	s.validatePostTypes(c, key)
+	keys := s.MetaKeys()
+	fields := maps.Clone(s.Posts)
+	if fields == nil {
+		fields = map[string]string{}
+	}
+	maps.Copy(fields, keys)
+	switch {
+	case len(fields) == 0 && s.Preset != "":
+		c.failf(key+"preset", "%q names no keys for kind = %q: give keys", s.Preset, s.Kind)
+	case len(fields) == 0:
+		c.failf(key+"keys", "is empty: name the fields with their meta keys, as in status = \"_my_status\", or a preset")
+	case len(fields) > maxMetaFields:
+		c.failf(key+"keys", "%d fields; a ticket has at most %d", len(fields), maxMetaFields)
+	}
+	validateNames(c, key+"keys.", keys, metaKeyFault)
+	validateNames(c, key+"posts.", s.Posts, func(column string) string {
+		if !slices.Contains(shownColumns, column) {
+			return "is not one of the columns " + strings.Join(shownColumns, ", ")
+		}
+		return ""
+	})
+	if _, there := fields[s.CloseField]; !there && s.Strategy == StrategyOnClose {
+		c.failf(key+"close_field", "%q is no field of keys or posts", s.CloseField)
+	}
+}
+
+func (s *Site) validatePostTypes(c *checks, key string) {
 	if s.Kind == KindUserMeta {
 		if len(s.PostTypes) > 0 {
 			c.failf(key+"post_types", "users have no type: remove the key")
@@ -142,36 +170,15 @@ func (s *Site) validateMeta(c *checks, key string) {
 			c.failf(key+"post_types", "%q is no post type: 1 to 20 of a-z 0-9 _ -", name)
 		}
 	}
-	keys := s.MetaKeys()
-	fields := maps.Clone(s.Posts)
-	if fields == nil {
-		fields = map[string]string{}
+}
+
+// metaKeyFault says why a text is no meta key.
+func metaKeyFault(metaKey string) string {
+	if metaKey == "" || utf8.RuneCountInString(metaKey) > maxMetaKey || !utf8.ValidString(metaKey) ||
+		strings.ContainsFunc(metaKey, func(r rune) bool { return r < ' ' }) {
+		return "is no meta key: 1 to 255 characters of UTF-8"
 	}
-	maps.Copy(fields, keys)
-	switch {
-	case len(fields) == 0 && s.Preset != "":
-		c.failf(key+"preset", "%q names no keys for kind = %q: give keys", s.Preset, s.Kind)
-	case len(fields) == 0:
-		c.failf(key+"keys", "is empty: name the fields with their meta keys, as in status = \"_my_status\", or a preset")
-	case len(fields) > maxMetaFields:
-		c.failf(key+"keys", "%d fields; a ticket has at most %d", len(fields), maxMetaFields)
-	}
-	validateNames(c, key+"keys.", keys, func(metaKey string) string {
-		if metaKey == "" || utf8.RuneCountInString(metaKey) > maxMetaKey || !utf8.ValidString(metaKey) ||
-			strings.ContainsFunc(metaKey, func(r rune) bool { return r < ' ' }) {
-			return "is no meta key: 1 to 255 characters of UTF-8"
-		}
-		return ""
-	})
-	validateNames(c, key+"posts.", s.Posts, func(column string) string {
-		if !slices.Contains(shownColumns, column) {
-			return "is not one of the columns " + strings.Join(shownColumns, ", ")
-		}
-		return ""
-	})
-	if _, there := fields[s.CloseField]; !there && s.Strategy == StrategyOnClose {
-		c.failf(key+"close_field", "%q is no field of keys or posts", s.CloseField)
-	}
+	return ""
 }
 
 // validateNames checks a map of fields to keys or columns. fault says what is wrong with one of these.
