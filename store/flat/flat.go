@@ -119,12 +119,33 @@ func Event(pairs []string) ticket.Event {
 
 // describe reads a pair that is no field.
 func describe(e *ticket.Event, name, value string) {
-	n, _ := strconv.ParseInt(value, 10, 64)
+	switch name {
+	case kind:
+		e.Kind = ticket.EventKind(value)
+	case by:
+		e.By = value
+	case via:
+		e.Via = value
+	case complete:
+		e.Complete = value == "1"
+	case note:
+		e.Note = value
+	case null:
+		e.Fields = nulls(e.Fields, value)
+	case wasNull:
+		e.Was = nulls(e.Was, value)
+	case long:
+		e.Omitted = strings.Split(value, ",")
+	default:
+		n, _ := strconv.ParseInt(value, 10, 64)
+		describeNumber(e, name, n)
+	}
+}
+
+func describeNumber(e *ticket.Event, name string, n int64) {
 	switch name {
 	case number:
 		e.Number = uint64(max(n, 0))
-	case kind:
-		e.Kind = ticket.EventKind(value)
 	case id:
 		e.Ticket = ticket.ID(n)
 	case revision:
@@ -141,26 +162,12 @@ func describe(e *ticket.Event, name, value string) {
 		e.Recorded = time.UnixMicro(n)
 	case partition:
 		e.Partition = int(n)
-	case by:
-		e.By = value
-	case via:
-		e.Via = value
-	case complete:
-		e.Complete = value == "1"
-	case note:
-		e.Note = value
 	case first:
 		e.First = uint64(max(n, 0))
 	case last:
 		e.Last = uint64(max(n, 0))
 	case lost:
 		e.Lost = uint64(max(n, 0))
-	case null:
-		e.Fields = nulls(e.Fields, value)
-	case wasNull:
-		e.Was = nulls(e.Was, value)
-	case long:
-		e.Omitted = strings.Split(value, ",")
 	}
 }
 

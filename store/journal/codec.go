@@ -82,17 +82,9 @@ func (r *entry) encode() []byte {
 	case kindMutation:
 		w.mutation(r)
 	case kindAck:
-		w.Count(len(r.receipts))
-		for _, a := range r.receipts {
-			w.Int(int64(a.ID))
-			w.Int(int64(a.Revision))
-			w.Bool(a.Ahead)
-		}
+		w.receipts(r.receipts)
 	case kindPark:
-		w.Count(len(r.letters))
-		for i := range r.letters {
-			w.letter(&r.letters[i])
-		}
+		w.letters(r.letters)
 	case kindRetry:
 		w.Time(r.at)
 		w.ids(r.ids)
@@ -108,10 +100,7 @@ func (r *entry) encode() []byte {
 		w.graves(r.graves)
 	case kindOldRequests:
 	case kindRequests:
-		w.Count(len(r.requests))
-		for i := range r.requests {
-			w.request(&r.requests[i])
-		}
+		w.requests(r.requests)
 	case kindMark:
 		w.Int(int64(r.highest))
 		w.Int(int64(r.unsure))
@@ -217,6 +206,22 @@ func (r reader) mutation(e *entry) {
 }
 
 // request writes a remembered request as 16 bytes of key, three numbers and 8 bytes of digest; the expiry is in s since 1970.
+func (w *writer) receipts(receipts []store.Receipt) {
+	w.Count(len(receipts))
+	for _, a := range receipts {
+		w.Int(int64(a.ID))
+		w.Int(int64(a.Revision))
+		w.Bool(a.Ahead)
+	}
+}
+
+func (w *writer) requests(all []requests.Request) {
+	w.Count(len(all))
+	for i := range all {
+		w.request(&all[i])
+	}
+}
+
 func (w *writer) request(q *requests.Request) {
 	w.Bytes(q.Key[:])
 	w.Int(int64(q.Ticket))
@@ -262,6 +267,13 @@ func (r reader) ids() []ticket.ID {
 		ids = append(ids, r.ID())
 	}
 	return ids
+}
+
+func (w *writer) letters(letters []ticket.Letter) {
+	w.Count(len(letters))
+	for i := range letters {
+		w.letter(&letters[i])
+	}
 }
 
 func (w *writer) letter(l *ticket.Letter) {

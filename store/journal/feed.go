@@ -195,37 +195,63 @@ func (f *feed) Events(_ context.Context, _ int, after store.Cursor, limit int) (
 	if after != "" && !ok {
 		return store.FeedPage{}, store.ErrCursor
 	}
-	page, last := store.FeedPage{Next: after}, after.Number()
-	knows := after != "" // the number before the next event
-	if after != "" && (after.Filling() != f.s.ID() || last > newest) {
-		at, last, knows = wal.Position{}, 0, false
-		page.Add(store.ResetEvent(0, f.s.opts.Now()), f.cursor(0, at))
+	p := pager{
+		f: f, page: store.FeedPage{Next: after}, limit: limit, erased: erased,
+		last: after.Number(), knows: after != "", behind: at,
 	}
-	behind := at
-	err := f.read(at, func(e *ticket.Event, end wal.Position) bool {
-		switch {
-		case len(page.Events) >= limit:
-			return false
-		case e.Number <= last:
-			return true
-		case knows && e.Number > last+1:
-			page.Add(store.GapEvent(0, last+1, e.Number-1, f.s.opts.Now()), f.cursor(e.Number-1, behind))
-		}
-		last, knows, behind = e.Number, true, end
-		if erased[e.Ticket] >= e.Number && e.Kind != ticket.EventErased {
-			page.Next = f.cursor(e.Number, end)
-			if n := len(page.Cursors); n > 0 {
-				page.Cursors[n-1] = page.Next
-			}
-		} else if len(page.Events) < limit {
-			page.Add(e, f.cursor(e.Number, end))
-		}
+	if after != "" && (after.Filling() != f.s.ID() || p.last > newest) {
+		p.reset()
+	}
+	err := f.read(p.behind, p.take)
+	if err == nil && after != "" && p.last < readable && len(p.page.Events) == 0 { // the segments are gone
+		p.gap(readable, wal.Position{})
+	}
+	return p.page, wrap("feed", err)
+}
+
+// pager makes a page of the events that it takes, oldest first.
+type pager struct {
+	f      *feed
+	page   store.FeedPage
+	limit  int
+	erased map[ticket.ID]uint64
+
+	last   uint64       // number of the event before
+	knows  bool         // last is known: another number than the next is a gap
+	behind wal.Position // end of the event before
+}
+
+// reset begins the page again at the log's begin: the cursor is of another filling.
+func (p *pager) reset() {
+	p.last, p.knows, p.behind = 0, false, wal.Position{}
+	p.page.Add(store.ResetEvent(0, p.f.s.opts.Now()), p.f.cursor(0, p.behind))
+}
+
+// gap says that the events from last on up to a number are lost.
+func (p *pager) gap(to uint64, at wal.Position) {
+	p.page.Add(store.GapEvent(0, p.last+1, to, p.f.s.opts.Now()), p.f.cursor(to, at))
+}
+
+// take adds an event, or passes over it; false: the page is full.
+func (p *pager) take(e *ticket.Event, end wal.Position) bool {
+	switch {
+	case len(p.page.Events) >= p.limit:
+		return false
+	case e.Number <= p.last:
 		return true
-	})
-	if err == nil && after != "" && last < readable && len(page.Events) == 0 { // the segments are gone
-		page.Add(store.GapEvent(0, last+1, readable, f.s.opts.Now()), f.cursor(readable, wal.Position{}))
+	case p.knows && e.Number > p.last+1:
+		p.gap(e.Number-1, p.behind)
 	}
-	return page, wrap("feed", err)
+	p.last, p.knows, p.behind = e.Number, true, end
+	if p.erased[e.Ticket] >= e.Number && e.Kind != ticket.EventErased {
+		p.page.Next = p.f.cursor(e.Number, end)
+		if n := len(p.page.Cursors); n > 0 {
+			p.page.Cursors[n-1] = p.page.Next
+		}
+	} else if len(p.page.Events) < p.limit {
+		p.page.Add(e, p.f.cursor(e.Number, end))
+	}
+	return true
 }
 
 // read calls each for the events behind a position, oldest first.

@@ -71,21 +71,7 @@ func TestRestartFindsTheFeed(t *testing.T) {
 	if err := feed().Advance(ctx, "crm", "a", 0, page.Cursors[0]); err != nil {
 		t.Fatal(err)
 	}
-	check := func(number uint64) {
-		t.Helper()
-		r.reopen(t)
-		destinations, err := feed().Destinations(ctx)
-		if err != nil || destinations["crm"].Letters != 1 || destinations["crm"].Cursors[0] != page.Cursors[0] {
-			t.Fatalf("destinations %+v, %v", destinations, err)
-		}
-		if end, err := feed().End(ctx, 0); err != nil || end.Number() != number {
-			t.Fatalf("the feed ends at %q, want %d: %v", end, number, err)
-		}
-		if usage, err := feed().Usage(ctx); err != nil || !usage.On {
-			t.Fatalf("usage %+v, %v", usage, err)
-		}
-	}
-	check(2)
+	r.restartsFeed(t, 2, page.Cursors[0])
 	if behind := r.events(t, page.Cursors[0]); len(behind.Events) != 1 || behind.Events[0].Previous != page.Events[0].Revision ||
 		behind.Events[0].By != "user:3" || behind.Events[0].Via != "test" {
 		t.Fatalf("behind the cursor: %+v", behind.Events)
@@ -106,11 +92,27 @@ func TestRestartFindsTheFeed(t *testing.T) {
 			r.cleanAll(ctx)
 		}
 	}
-	check(2002)
+	r.restartsFeed(t, 2002, page.Cursors[0])
 	behind := r.events(t, page.Cursors[0])
 	gap := &behind.Events[0]
 	if gap.Kind != ticket.EventGap || gap.First != 2 || behind.Events[1].Number != gap.Last+1 {
 		t.Errorf("behind the slowest destination: %+v, then %+v", gap, behind.Events[1])
+	}
+}
+
+// restartsFeed demands that a restart finds the feed up to a number, and the destination crm at its cursor, with a letter.
+func (r *rig) restartsFeed(t *testing.T, number uint64, cursor store.Cursor) {
+	t.Helper()
+	r.reopen(t)
+	destinations, err := r.Feed().Destinations(t.Context())
+	if err != nil || destinations["crm"].Letters != 1 || destinations["crm"].Cursors[0] != cursor {
+		t.Fatalf("destinations %+v, %v", destinations, err)
+	}
+	if end, err := r.Feed().End(t.Context(), 0); err != nil || end.Number() != number {
+		t.Fatalf("the feed ends at %q, want %d: %v", end, number, err)
+	}
+	if usage, err := r.Feed().Usage(t.Context()); err != nil || !usage.On {
+		t.Fatalf("usage %+v, %v", usage, err)
 	}
 }
 

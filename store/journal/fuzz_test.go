@@ -17,8 +17,8 @@ import (
 // samples are one record of each kind.
 func samples() []entry {
 	at := time.UnixMicro(1_700_000_000_123_456)
-	fields := ticket.Fields{
-		{Name: "status", Value: ticket.Text("open")}, {Name: "category"}, {Name: "subject", Value: ticket.Text("")},
+	fields := ticket.Fields{ // NULL is last, as an event is read
+		{Name: "status", Value: ticket.Text("open")}, {Name: "subject", Value: ticket.Text("")}, {Name: "category"},
 	}
 	letter := ticket.Letter{ID: 7, Revision: 8, Code: 1406, Reason: "Data too long", At: at}
 	return []entry{

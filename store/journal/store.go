@@ -88,10 +88,7 @@ func Open(ctx context.Context, dir string, o Options) (*Store, wal.Report, error
 	var err error
 	s.log, report, err = wal.Open(dir, wal.Options{ //nolint:contextcheck // Open reads the whole log or fails
 		Sync: o.Sync, Interval: o.Interval, MaxBytes: o.MaxBytes,
-		Log: o.Log, OpenFile: o.OpenFile, OnRestored: o.OnRestored, Unneeded: func() bool {
-			pending, err := s.index.Backlog(context.Background()) // counts in memory
-			return err == nil && pending.Dirty == 0 && pending.Dead == 0
-		},
+		Log: o.Log, OpenFile: o.OpenFile, OnRestored: o.OnRestored, Unneeded: s.unneeded,
 	}, s.replay)
 	if err != nil {
 		return nil, report, err
@@ -100,6 +97,12 @@ func Open(ctx context.Context, dir string, o Options) (*Store, wal.Report, error
 		return nil, report, errors.Join(err, s.log.Close()) //nolint:contextcheck // see Close
 	}
 	return s, report, nil
+}
+
+// unneeded says that no change waits in the journal.
+func (s *Store) unneeded() bool {
+	pending, err := s.index.Backlog(context.Background()) // counts in memory
+	return err == nil && pending.Dirty == 0 && pending.Dead == 0
 }
 
 // replay applies a record of the log to the index.
