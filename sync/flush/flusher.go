@@ -111,61 +111,84 @@ func (f *Flusher) Retry() {
 func (f *Flusher) run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	var last time.Time      // start of the last round
-	var pause time.Duration // above zero while the sink is unreachable
-	poll := f.opts.Poll
+	p := pace{poll: f.opts.Poll}
 	for {
 		f.stats.turns.Add(1)
 		select {
 		case <-ctx.Done():
 			return
 		case <-f.nudge:
-			poll = f.opts.Poll
-			if pause == 0 { // while the sink is unreachable, new changes do not shorten the pause
-				timer.Reset(max(time.Until(f.planned.at()), time.Until(last.Add(f.opts.Gap))))
+			p.poll = f.opts.Poll
+			if p.pause == 0 { // while the sink is unreachable, new changes do not shorten the pause
+				timer.Reset(max(time.Until(f.planned.at()), time.Until(p.last.Add(f.opts.Gap))))
 			}
-			continue
 		case <-f.again:
-			if pause > 0 {
+			if p.pause > 0 {
 				timer.Reset(0)
 			}
-			continue
 		case <-timer.C:
-		}
-		last = time.Now()
-		due, err := f.queue.NextDue(ctx)
-		isDue := err == nil && !due.IsZero() && !due.After(last)
-		full, moved := false, Moved{}
-		if isDue {
-			full, moved, err = f.round(ctx)
-		}
-		if ctx.Err() != nil {
-			return
-		}
-		f.note(moved, err)
-		next := time.Now()
-		switch {
-		case err != nil && !errors.Is(err, ErrLocked): // locked rows have a due time of their own
-			pause = f.backOff(ctx, pause, err)
-			next = next.Add(pause)
-		case isDue:
-			pause, poll = 0, f.opts.Poll
-			if !full {
-				next = last.Add(f.opts.Gap)
+			p.last = time.Now()
+			t, err := f.turn(ctx, p.last)
+			if ctx.Err() != nil {
+				return
 			}
-		default:
-			pause, next = 0, last.Add(poll)
-			if earliest := last.Add(f.opts.Gap); !due.IsZero() && due.Before(next) {
-				next = due
-				if next.Before(earliest) {
-					next = earliest
-				}
-			}
-			poll = max(min(2*poll, f.opts.LongestPoll), f.opts.Poll)
+			f.note(t.moved, err)
+			next := f.next(ctx, &p, t, err)
+			f.planned.set(next)
+			timer.Reset(time.Until(next))
 		}
-		f.planned.set(next)
-		timer.Reset(time.Until(next))
 	}
+}
+
+// pace is how fast the loop turns.
+type pace struct {
+	last  time.Time     // start of the last round
+	pause time.Duration // above zero while the sink is unreachable
+	poll  time.Duration // to the next question whether a ticket is due
+}
+
+// turn is what the loop found at a turn.
+type turn struct {
+	due   time.Time // of the next ticket; zero without a ticket
+	isDue bool      // a ticket was due, so a round ran
+	full  bool      // the round's claim was full
+	moved Moved
+}
+
+// turn runs a round if a ticket is due.
+func (f *Flusher) turn(ctx context.Context, now time.Time) (t turn, err error) {
+	t.due, err = f.queue.NextDue(ctx)
+	if t.isDue = err == nil && !t.due.IsZero() && !t.due.After(now); t.isDue {
+		t.full, t.moved, err = f.round(ctx)
+	}
+	return t, err
+}
+
+// next returns when the next turn is, and changes the pace after a turn and its error.
+func (f *Flusher) next(ctx context.Context, p *pace, t turn, err error) time.Time {
+	now := time.Now()
+	earliest := p.last.Add(f.opts.Gap)
+	if err != nil && !errors.Is(err, ErrLocked) { // locked rows have a due time of their own
+		p.pause = f.backOff(ctx, p.pause, err)
+		return now.Add(p.pause)
+	}
+	p.pause = 0
+	if t.isDue {
+		p.poll = f.opts.Poll
+		if t.full {
+			return now
+		}
+		return earliest
+	}
+	next := p.last.Add(p.poll)
+	if !t.due.IsZero() && t.due.Before(next) {
+		next = t.due
+		if next.Before(earliest) {
+			next = earliest
+		}
+	}
+	p.poll = max(min(2*p.poll, f.opts.LongestPoll), f.opts.Poll)
+	return next
 }
 
 // round claims due tickets, once, and moves them. full says that the claim was full, so more tickets are likely to be due. The

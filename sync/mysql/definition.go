@@ -43,37 +43,16 @@ func (db *DB) LoadDefinition(ctx context.Context) (*table.Definition, error) {
 	if l := db.config.Layout; l != nil {
 		return db.loadLayout(ctx, l)
 	}
-	f, err := db.flavour(ctx)
+	facts, err := db.readFacts(ctx)
 	if err != nil {
 		return nil, db.failure(operation, err)
 	}
-	columns, err := db.describe(ctx)
-	if err != nil {
-		return nil, db.failure(operation, err)
-	}
-	if err := db.learnCharacters(ctx, columns); err != nil {
-		return nil, db.failure(operation, err)
-	}
-	var jsonColumns map[string]bool
-	if f.mariaDB {
-		if jsonColumns, err = db.jsonChecks(ctx); err != nil {
-			return nil, db.failure(operation, err)
-		}
-	}
-	unique, err := db.keyIsUnique(ctx)
-	if err != nil {
-		return nil, db.failure(operation, err)
-	}
-	beside, err := db.tableExists(ctx, db.config.Table+sideSuffix)
-	if err != nil {
-		return nil, db.failure(operation, err)
-	}
-	db.altered.CompareAndSwap(false, len(columns) == 0)
-	d, err := db.assemble(columns, f, jsonColumns, beside)
-	if err == nil && !beside {
+	db.altered.CompareAndSwap(false, len(facts.columns) == 0)
+	d, err := db.assemble(&facts)
+	if err == nil && !facts.beside {
 		err = db.proveOwn(ctx)
 	}
-	if err == nil && !unique {
+	if err == nil && !facts.unique {
 		err = fmt.Errorf("column %s has no unique index of its own; add a unique index", db.config.Key)
 	}
 	if err != nil {
@@ -87,12 +66,41 @@ func (db *DB) LoadDefinition(ctx context.Context) (*table.Definition, error) {
 	return d, nil
 }
 
-// assemble makes the definition from the columns and the config. beside says that the table has a side table.
-func (db *DB) assemble(
-	columns []described, f flavour, jsonColumns map[string]bool, beside bool,
-) (*table.Definition, error) {
+// facts are what the database says of the tickets table.
+type facts struct {
+	flavour     flavour
+	columns     []described
+	jsonColumns map[string]bool // see jsonChecks
+	unique      bool            // the key has a unique index of its own
+	beside      bool            // the table has a side table
+}
+
+func (db *DB) readFacts(ctx context.Context) (f facts, err error) {
+	if f.flavour, err = db.flavour(ctx); err != nil {
+		return f, err
+	}
+	if f.columns, err = db.describe(ctx); err != nil {
+		return f, err
+	}
+	if err = db.learnCharacters(ctx, f.columns); err != nil {
+		return f, err
+	}
+	if f.flavour.mariaDB {
+		if f.jsonColumns, err = db.jsonChecks(ctx); err != nil {
+			return f, err
+		}
+	}
+	if f.unique, err = db.keyIsUnique(ctx); err != nil {
+		return f, err
+	}
+	f.beside, err = db.tableExists(ctx, db.config.Table+sideSuffix)
+	return f, err
+}
+
+// assemble makes the definition from the facts and the config.
+func (db *DB) assemble(f *facts) (*table.Definition, error) {
 	c := db.config
-	if len(columns) == 0 {
+	if len(f.columns) == 0 {
 		return nil, errors.New("no such table; run ticketd migrate")
 	}
 	fields := make(map[string]string, len(c.Columns))
@@ -100,16 +108,16 @@ func (db *DB) assemble(
 		fields[strings.ToLower(column)] = field
 	}
 	d := &table.Definition{Table: c.Table}
-	if beside {
+	if f.beside {
 		d.Side, d.Revision = c.Table+sideSuffix, c.Revision
 	}
-	for _, col := range columns {
+	for _, col := range f.columns {
 		field, mapped := fields[strings.ToLower(col.name)]
 		if !mapped {
 			field = col.name
 		}
 		delete(fields, strings.ToLower(col.name))
-		if own, err := c.reserved(d, &col, mapped, jsonColumns[col.name]); own {
+		if own, err := c.reserved(d, &col, mapped, f.jsonColumns[col.name]); own {
 			if err != nil {
 				return nil, err
 			}
@@ -123,7 +131,7 @@ func (db *DB) assemble(
 		case strings.EqualFold(col.name, c.UpdatedAt):
 			d.UpdatedAt = field
 		}
-		d.Columns = append(d.Columns, col.column(field, f, jsonColumns[col.name]))
+		d.Columns = append(d.Columns, col.column(field, f.flavour, f.jsonColumns[col.name]))
 	}
 	if d.Key == "" {
 		return nil, fmt.Errorf("no key column %s; name it in the config", c.Key)

@@ -65,8 +65,10 @@ func FuzzDescribed(f *testing.F) {
 		}
 		own := []described{{name: DefaultKey, dataType: "bigint"}, {name: DefaultRevision, dataType: "bigint"}, one}
 		db := &DB{config: Config{}.withDefaults()}
-		d, err := db.assemble(own, flavour{mariaDB: flags&8 != 0, maxUnix: lastSecondSigned, depth: depthMySQL},
-			map[string]bool{name: flags&0x20 != 0}, flags&0x40 != 0)
+		d, err := db.assemble(&facts{
+			columns: own, flavour: flavour{mariaDB: flags&8 != 0, maxUnix: lastSecondSigned, depth: depthMySQL},
+			jsonColumns: map[string]bool{name: flags&0x20 != 0}, beside: flags&0x40 != 0,
+		})
 		if err != nil {
 			if !strings.Contains(err.Error(), "column") {
 				t.Errorf("refused without naming a column: %v", err)

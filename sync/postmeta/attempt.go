@@ -192,36 +192,9 @@ func (a *attempt) find(ctx context.Context) error {
 
 // lockPosts locks the posts on whose existence an outcome depends, and takes out the changes whose outcome that is.
 func (a *attempt) lockPosts(ctx context.Context) error {
-	there := map[ticket.ID]map[string]bool{}
-	for _, r := range a.rows {
-		if there[r.owner] == nil {
-			there[r.owner] = map[string]bool{}
-		}
-		there[r.owner][r.key] = true
-	}
-	var ids []any
-	asked := map[ticket.ID]bool{}
-	for _, c := range a.changes {
-		lacking := slices.ContainsFunc(c.values, func(v value) bool { return !there[c.id][v.name] })
-		if c.deleted || lacking || a.tombs[c.id] || len(c.values) == 0 {
-			ids, asked[c.id] = append(ids, int64(c.id)), true
-		}
-	}
-	a.posts = map[ticket.ID]bool{}
-	if len(ids) > 0 {
-		config := &a.sink.config
-		id := mysql.Quote(config.Type.OwnerID)
-		err := a.read(ctx, "SELECT "+id+" FROM "+mysql.Quote(config.owner())+" FORCE INDEX (PRIMARY) WHERE "+id+" IN "+
-			in(len(ids))+" ORDER BY "+id+
-			" LOCK IN SHARE MODE", ids, func(rows *sql.Rows) error {
-			var id ticket.ID
-			err := rows.Scan(&id)
-			a.posts[id] = true
-			return err
-		})
-		if err != nil {
-			return err
-		}
+	ids, asked := a.questioned()
+	if err := a.readPosts(ctx, ids); err != nil {
+		return err
 	}
 	open := a.changes[:0]
 	for _, c := range a.changes {
@@ -240,6 +213,43 @@ func (a *attempt) lockPosts(ctx context.Context) error {
 	}
 	a.changes = open
 	return nil
+}
+
+// questioned returns the posts on whose existence an outcome depends: all but those that have each row of their change.
+func (a *attempt) questioned() (ids []any, asked map[ticket.ID]bool) {
+	there := map[ticket.ID]map[string]bool{}
+	for _, r := range a.rows {
+		if there[r.owner] == nil {
+			there[r.owner] = map[string]bool{}
+		}
+		there[r.owner][r.key] = true
+	}
+	asked = map[ticket.ID]bool{}
+	for _, c := range a.changes {
+		lacking := slices.ContainsFunc(c.values, func(v value) bool { return !there[c.id][v.name] })
+		if c.deleted || lacking || a.tombs[c.id] || len(c.values) == 0 {
+			ids, asked[c.id] = append(ids, int64(c.id)), true
+		}
+	}
+	return ids, asked
+}
+
+// readPosts reads which of the posts exist, and locks these.
+func (a *attempt) readPosts(ctx context.Context, ids []any) error {
+	a.posts = map[ticket.ID]bool{}
+	if len(ids) == 0 {
+		return nil
+	}
+	config := &a.sink.config
+	id := mysql.Quote(config.Type.OwnerID)
+	query := "SELECT " + id + " FROM " + mysql.Quote(config.owner()) + " FORCE INDEX (PRIMARY) WHERE " + id + " IN " + in(len(ids)) +
+		" ORDER BY " + id + " LOCK IN SHARE MODE"
+	return a.read(ctx, query, ids, func(rows *sql.Rows) error {
+		var id ticket.ID
+		err := rows.Scan(&id)
+		a.posts[id] = true
+		return err
+	})
 }
 
 // skip leaves the side row of a change as the guard met it.
