@@ -33,10 +33,10 @@ period = "24h"
 max_age = "24h"
 `
 
-func metaRows(t *testing.T, db *sql.DB, id int) string {
+func metaRows(ctx context.Context, t *testing.T, db *sql.DB, id int) string {
 	t.Helper()
 	var all sql.NullString
-	err := db.QueryRowContext(t.Context(), "SELECT GROUP_CONCAT(meta_key,'=',COALESCE(meta_value,'NULL') ORDER BY meta_key,meta_id "+
+	err := db.QueryRowContext(ctx, "SELECT GROUP_CONCAT(meta_key,'=',COALESCE(meta_value,'NULL') ORDER BY meta_key,meta_id "+
 		"SEPARATOR ' ') FROM wp_postmeta WHERE post_id=?", id).Scan(&all)
 	if err != nil {
 		t.Fatal(err)
@@ -57,109 +57,135 @@ func TestPostMeta(t *testing.T) {
 			r := newRig(t, o)
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
-			c := r.dial(t)
-			change := func(id int64, fields ...string) {
-				t.Helper()
-				p := protocol.SetParams{ID: id}
-				for i := 0; i < len(fields); i += 2 {
-					p.Fields = append(p.Fields, protocol.Field{Name: fields[i], Value: protocol.Text(fields[i+1])})
-				}
-				if _, err := c.Set(ctx, p); err != nil {
-					t.Fatal(err)
-				}
-			}
-			field := func(id int64, name string) string {
-				t.Helper()
-				got, err := c.Get(ctx, id)
-				if err != nil {
-					t.Fatal(err)
-				}
-				v, _ := got.Fields.Get(name)
-				return v.Text()
-			}
-			change(1, "status", "open", "assignee", "7")
-			if got := metaRows(t, r.db, 1); got != "" {
-				t.Fatalf("in MySQL before the flush: %s", got)
-			}
-			waiting, err := c.Waiting(ctx, []int64{2, 1})
-			if err != nil || waiting.Stale || waiting.Tickets[0] != nil || len(waiting.Tickets[1].Fields) != 2 {
-				t.Fatalf("waiting %+v (%v)", waiting, err)
-			}
-			if got := field(1, "status"); got != "open" {
-				t.Errorf("get: %q", got)
-			}
-			if _, err := c.Flush(ctx, nil, nil); err != nil {
-				t.Fatal(err)
-			}
-			if got := metaRows(t, r.db, 1); got != "_wpas_assignee=7 _wpas_status=open" {
-				t.Errorf("after the flush: %s", got)
-			}
-			// Another plugin writes the row: the store's copy of the value does not count.
-			if _, err := r.db.ExecContext(ctx, "UPDATE wp_postmeta SET meta_value='theirs' WHERE meta_key='_wpas_assignee'"); err != nil {
-				t.Fatal(err)
-			}
-			change(1, "status", "closed")
-			if status, assignee := field(1, "status"), field(1, "assignee"); status != "closed" || assignee != "theirs" {
-				t.Errorf("get: status %q, assignee %q", status, assignee)
-			}
-			waiting, err = c.Waiting(ctx, []int64{1})
-			if err != nil || len(waiting.Tickets[0].Fields) != 1 || waiting.Tickets[0].Fields[0].Name != "status" {
-				t.Errorf("waiting %+v (%v), want the status alone", waiting.Tickets[0], err)
-			}
-			if _, err := c.Flush(ctx, []int64{1}, nil); err != nil {
-				t.Fatal(err)
-			}
-			if got := metaRows(t, r.db, 1); got != "_wpas_assignee=theirs _wpas_status=closed" {
-				t.Errorf("after the second flush: %s", got)
-			}
-			// WordPress deletes a post while a change waits.
-			change(2, "status", "open")
-			if _, err := r.db.ExecContext(ctx, "DELETE FROM wp_posts WHERE ID=2"); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := c.Delete(ctx, 2, ""); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := c.Flush(ctx, nil, nil); err != nil {
-				t.Fatal(err)
-			}
-			for _, id := range []int64{2, 3, 99} { // deleted, another type, none
-				if _, err := c.Get(ctx, id); !errors.Is(err, &protocol.Error{Code: protocol.CodeNotFound}) {
-					t.Errorf("get of %d: %v", id, err)
-				}
-			}
-			if _, err := c.Set(ctx, set(2, "status", "late")); !errors.Is(err, &protocol.Error{Code: protocol.CodeNotFound}) {
-				t.Errorf("a change of a deleted post: %v", err)
-			}
-			if got := metaRows(t, r.db, 2); got != "" {
-				t.Errorf("meta of a deleted post: %s", got)
-			}
-			refuseMeta(t, ctx, c)
-			d, err := c.Describe(ctx)
-			if err != nil || d.Kind != protocol.KindPostMeta || d.Keys["status"] != "_wpas_status" || d.Posts["updated_at"] !=
-				"post_modified" || d.Types["status"] != "text" || d.Types["updated_at"] != "datetime" || d.PostTypes[0] != "ticket" ||
-				!d.AddsBehind || d.QueryWait != 250*time.Millisecond || !strings.HasSuffix(d.Table, ".wp_postmeta") {
-				t.Errorf("describe %+v (%v)", d, err)
-			}
-			// The site is found by its table, and never by that of support tickets.
-			c.Table = d.Table
-			if _, err := c.Get(ctx, 1); err != nil {
-				t.Error(err)
-			}
-			c.Table = strings.Replace(d.Table, "wp_postmeta", "wp_support_tickets", 1)
-			if _, err := c.Get(ctx, 1); !errors.Is(err, &protocol.Error{Code: protocol.CodeForbidden}) {
-				t.Errorf("get by the name of a table of tickets: %v", err)
-			}
+			m := metaClient{r.dial(t), r.db}
+			m.layOver(ctx, t)
+			m.outliveNoPost(ctx, t)
+			m.refuse(ctx, t)
+			m.describe(ctx, t)
 		})
 	}
 }
 
-// refuseMeta demands that what WordPress does itself is refused with a sentence, and values that MySQL would change, too.
-func refuseMeta(t *testing.T, ctx context.Context, c *protocol.Client) {
+// metaClient changes the meta of posts, and looks at the rows.
+type metaClient struct {
+	*protocol.Client
+	db *sql.DB
+}
+
+func (m metaClient) change(ctx context.Context, t *testing.T, id int64, fields ...string) {
 	t.Helper()
-	_, created := c.Create(ctx, []protocol.Field{{Name: "status", Value: protocol.Text("open")}}, "")
-	_, listed := c.List(ctx, protocol.ListParams{})
-	_, counted := c.Count(ctx, protocol.Selection{})
+	p := protocol.SetParams{ID: id}
+	for i := 0; i < len(fields); i += 2 {
+		p.Fields = append(p.Fields, protocol.Field{Name: fields[i], Value: protocol.Text(fields[i+1])})
+	}
+	if _, err := m.Set(ctx, p); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (m metaClient) field(ctx context.Context, t *testing.T, id int64, name string) string {
+	t.Helper()
+	got, err := m.Get(ctx, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, _ := got.Fields.Get(name)
+	return v.Text()
+}
+
+func (m metaClient) exec(ctx context.Context, t *testing.T, query string) {
+	t.Helper()
+	if _, err := m.db.ExecContext(ctx, query); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// flush flushes the posts, by default all, and demands the rows of one.
+func (m metaClient) flush(ctx context.Context, t *testing.T, ids []int64, of int, want string) {
+	t.Helper()
+	if _, err := m.Flush(ctx, ids, nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := metaRows(ctx, t, m.db, of); got != want {
+		t.Errorf("meta of post %d after a flush: %q, want %q", of, got, want)
+	}
+}
+
+// layOver demands that the pending values of post 1, and these alone, are laid over the rows until a flush.
+func (m metaClient) layOver(ctx context.Context, t *testing.T) {
+	t.Helper()
+	m.change(ctx, t, 1, "status", "open", "assignee", "7")
+	if got := metaRows(ctx, t, m.db, 1); got != "" {
+		t.Fatalf("in MySQL before the flush: %s", got)
+	}
+	waiting, err := m.Waiting(ctx, []int64{2, 1})
+	if err != nil || waiting.Stale || waiting.Tickets[0] != nil || len(waiting.Tickets[1].Fields) != 2 {
+		t.Fatalf("waiting %+v (%v)", waiting, err)
+	}
+	if got := m.field(ctx, t, 1, "status"); got != "open" {
+		t.Errorf("get: %q", got)
+	}
+	m.flush(ctx, t, nil, 1, "_wpas_assignee=7 _wpas_status=open")
+	// Another plugin writes the row: the store's copy of the value does not count.
+	m.exec(ctx, t, "UPDATE wp_postmeta SET meta_value='theirs' WHERE meta_key='_wpas_assignee'")
+	m.change(ctx, t, 1, "status", "closed")
+	if status, assignee := m.field(ctx, t, 1, "status"), m.field(ctx, t, 1, "assignee"); status != "closed" || assignee != "theirs" {
+		t.Errorf("get: status %q, assignee %q", status, assignee)
+	}
+	waiting, err = m.Waiting(ctx, []int64{1})
+	if err != nil || len(waiting.Tickets[0].Fields) != 1 || waiting.Tickets[0].Fields[0].Name != "status" {
+		t.Errorf("waiting %+v (%v), want the status alone", waiting.Tickets[0], err)
+	}
+	m.flush(ctx, t, []int64{1}, 1, "_wpas_assignee=theirs _wpas_status=closed")
+}
+
+// outliveNoPost demands that changes of post 2, which WordPress deletes while a change waits, leave no meta.
+func (m metaClient) outliveNoPost(ctx context.Context, t *testing.T) {
+	t.Helper()
+	m.change(ctx, t, 2, "status", "open")
+	m.exec(ctx, t, "DELETE FROM wp_posts WHERE ID=2")
+	if _, err := m.Delete(ctx, 2, ""); err != nil {
+		t.Fatal(err)
+	}
+	m.flush(ctx, t, nil, 2, "")
+	for _, id := range []int64{2, 3, 99} { // deleted, another type, none
+		if _, err := m.Get(ctx, id); !errors.Is(err, &protocol.Error{Code: protocol.CodeNotFound}) {
+			t.Errorf("get of %d: %v", id, err)
+		}
+	}
+	if _, err := m.Set(ctx, set(2, "status", "late")); !errors.Is(err, &protocol.Error{Code: protocol.CodeNotFound}) {
+		t.Errorf("a change of a deleted post: %v", err)
+	}
+	if got := metaRows(ctx, t, m.db, 2); got != "" {
+		t.Errorf("meta of a deleted post: %s", got)
+	}
+}
+
+// describe demands the site's description. The site is found by its table, and never by that of support tickets.
+func (m metaClient) describe(ctx context.Context, t *testing.T) {
+	t.Helper()
+	d, err := m.Describe(ctx)
+	if err != nil || d.Kind != protocol.KindPostMeta || d.Keys["status"] != "_wpas_status" || d.Posts["updated_at"] !=
+		"post_modified" || d.Types["status"] != "text" || d.Types["updated_at"] != "datetime" || d.PostTypes[0] != "ticket" ||
+		!d.AddsBehind || d.QueryWait != 250*time.Millisecond || !strings.HasSuffix(d.Table, ".wp_postmeta") {
+		t.Errorf("describe %+v (%v)", d, err)
+	}
+	m.Table = d.Table
+	if _, err := m.Get(ctx, 1); err != nil {
+		t.Error(err)
+	}
+	m.Table = strings.Replace(d.Table, "wp_postmeta", "wp_support_tickets", 1)
+	if _, err := m.Get(ctx, 1); !errors.Is(err, &protocol.Error{Code: protocol.CodeForbidden}) {
+		t.Errorf("get by the name of a table of tickets: %v", err)
+	}
+}
+
+// refuse demands that what WordPress does itself is refused with a sentence, and values that MySQL would change, too.
+func (m metaClient) refuse(ctx context.Context, t *testing.T) {
+	t.Helper()
+	_, created := m.Create(ctx, []protocol.Field{{Name: "status", Value: protocol.Text("open")}}, "")
+	_, listed := m.List(ctx, protocol.ListParams{})
+	_, counted := m.Count(ctx, protocol.Selection{})
 	for what, err := range map[string]error{"create": created, "list": listed, "count": counted} {
 		if !errors.Is(err, &protocol.Error{Code: protocol.CodeInvalid}) || !strings.Contains(err.Error(), "WordPress") {
 			t.Errorf("%s: %v", what, err)
@@ -168,22 +194,22 @@ func refuseMeta(t *testing.T, ctx context.Context, c *protocol.Client) {
 	for _, p := range []protocol.SetParams{
 		set(1, "priority", "2"), set(1, "status", strings.Repeat(" ", 1<<20+1)), set(1, "updated_at", "yesterday"),
 	} {
-		if _, err := c.Set(ctx, p); !errors.Is(err, &protocol.Error{Code: protocol.CodeInvalid}) {
+		if _, err := m.Set(ctx, p); !errors.Is(err, &protocol.Error{Code: protocol.CodeInvalid}) {
 			t.Errorf("set of %s: %v", p.Fields[0].Name, err)
 		}
 	}
-	if _, err := c.Set(ctx, protocol.SetParams{ID: 99, MustExist: true, Fields: set(99, "status", "x").Fields}); !errors.Is(err,
+	if _, err := m.Set(ctx, protocol.SetParams{ID: 99, MustExist: true, Fields: set(99, "status", "x").Fields}); !errors.Is(err,
 		&protocol.Error{Code: protocol.CodeNotFound}) {
 		t.Errorf("a change that needs a post: %v", err)
 	}
-	got, err := c.Get(ctx, 4)
+	got, err := m.Get(ctx, 4)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Set(ctx, protocol.SetParams{ID: 4, IfRevision: got.Revision, Fields: set(4, "status", "x").Fields}); err != nil {
+	if _, err := m.Set(ctx, protocol.SetParams{ID: 4, IfRevision: got.Revision, Fields: set(4, "status", "x").Fields}); err != nil {
 		t.Errorf("a condition on what was read: %v", err)
 	}
-	_, err = c.Set(ctx, protocol.SetParams{ID: 4, IfRevision: got.Revision, Fields: set(4, "status", "y").Fields})
+	_, err = m.Set(ctx, protocol.SetParams{ID: 4, IfRevision: got.Revision, Fields: set(4, "status", "y").Fields})
 	if !errors.Is(err, &protocol.Error{Code: protocol.CodeConflict}) {
 		t.Errorf("a condition that does not hold any more: %v", err)
 	}
@@ -210,7 +236,7 @@ func TestPostMetaAcrossAKill(t *testing.T) {
 	if _, err := c.Flush(ctx, nil, nil); err != nil {
 		t.Fatal(err)
 	}
-	if got := metaRows(t, r.db, 1); got != "_wpas_status=closed" {
+	if got := metaRows(ctx, t, r.db, 1); got != "_wpas_status=closed" {
 		t.Errorf("after a kill: %s", got)
 	}
 }

@@ -44,6 +44,7 @@ var feedCases = map[string]func(*testing.T, *follower){
 	"a long value is named, and left out":                            feedLong,
 	"NULL is a value":                                                feedNull,
 	"one courier serves a destination":                               feedOwner,
+	"a courier whose lease is over is replaced":                      feedLease,
 	"a cursor moves forward, and back for an operator":               feedCursors,
 	"what every destination has is trimmed":                          feedTrim,
 	"a person's events are erased":                                   feedErase,
@@ -152,27 +153,29 @@ func eventsOfChanges(t *testing.T, f *follower) {
 
 	events := f.all(t)
 	wantKinds(t, events, ticket.EventCreated, ticket.EventUpdated, ticket.EventUpdated, ticket.EventDeleted)
-	created, updated, partial, deleted := &events[0], &events[1], &events[2], &events[3]
-	if created.Ticket != of(1) || created.Revision != r1 || created.Previous != 0 || !created.Complete {
-		t.Errorf("created: %+v", created)
+	for i, want := range []struct {
+		ticket             ticket.ID
+		revision, previous ticket.Revision
+		complete           bool
+		by, via            string
+		fields, was        []string
+	}{
+		{of(1), r1, 0, true, "user:3", "wp-admin", []string{"status", "open", "subject", "Help"}, nil},
+		{of(1), r2, r1, false, "peer:33", "", []string{"status", "pending"}, []string{"status", "open"}},
+		{of(2), r3, 0, false, "", "", []string{"status", "closed"}, nil}, // the store does not hold the ticket, so Was is not known
+		{of(1), r4, r2, false, "", "", nil, nil},
+	} {
+		e := &events[i]
+		if e.Ticket != want.ticket || e.Revision != want.revision || e.Previous != want.previous || e.Complete != want.complete {
+			t.Errorf("%s: %+v", e.Kind, e)
+		}
+		if e.By != want.by || e.Via != want.via {
+			t.Errorf("%s by %q via %q, want %q and %q", e.Kind, e.By, e.Via, want.by, want.via)
+		}
+		wantFields(t, e.Fields, want.fields...)
+		wantFields(t, e.Was, want.was...)
 	}
-	wantFields(t, created.Fields, "status", "open", "subject", "Help")
-	wantFields(t, created.Was)
-	if created.By != "user:3" || created.Via != "wp-admin" || updated.By != "peer:33" || updated.Via != "" || partial.By != "" {
-		t.Errorf("origins: %q %q, %q %q, %q", created.By, created.Via, updated.By, updated.Via, partial.By)
-	}
-	if updated.Revision != r2 || updated.Previous != r1 || updated.Complete {
-		t.Errorf("updated: %+v", updated)
-	}
-	wantFields(t, updated.Fields, "status", "pending")
-	wantFields(t, updated.Was, "status", "open")
-	if partial.Revision != r3 || partial.Previous != 0 {
-		t.Errorf("a set of a ticket that the store does not hold: %+v", partial)
-	}
-	wantFields(t, partial.Was) // not known
-	if deleted.Revision != r4 || deleted.Previous != r2 {
-		t.Errorf("deleted: %+v", deleted)
-	}
+	created := &events[0]
 	if at := created.At.Sub(f.now).Abs(); at > time.Second {
 		t.Errorf("created at %v, want about %v", created.At, f.now)
 	}
@@ -376,36 +379,46 @@ func feedOwner(t *testing.T, f *follower) {
 	f.on(t)
 	f.set(t, of(1), "status", "open")
 	ctx, end := t.Context(), f.end(t)
+	own := func(destination, token string) error {
+		_, err := f.own(t, destination, token, time.Hour)
+		return err
+	}
+	advance := func(token string) error { return f.Feed.Advance(ctx, "crm", token, 0, end) }
+	release := func(token string) error { return f.Feed.Release(ctx, "crm", token) }
 	if cursors, err := f.own(t, "crm", "a", time.Hour); err != nil || cursors[0] != "" {
 		t.Fatalf("Own: %q, %v", cursors[0], err)
 	}
-	if _, err := f.own(t, "crm", "b", time.Hour); !errors.Is(err, store.ErrNotOwner) {
-		t.Fatalf("a second courier: %v", err)
-	}
-	if _, err := f.own(t, "bus", "b", time.Hour); err != nil {
-		t.Fatalf("another destination: %v", err)
-	}
-	if err := f.Feed.Advance(ctx, "crm", "b", 0, end); !errors.Is(err, store.ErrNotOwner) {
-		t.Errorf("Advance with another token: %v", err)
-	}
-	if err := f.Feed.Advance(ctx, "crm", "a", 0, end); err != nil {
-		t.Errorf("Advance: %v", err)
-	}
-	if err := f.Feed.Release(ctx, "crm", "b"); err != nil { // has no right
-		t.Error(err)
-	}
-	if _, err := f.own(t, "crm", "b", time.Hour); !errors.Is(err, store.ErrNotOwner) {
-		t.Errorf("after another courier's Release: %v", err)
-	}
-	if err := f.Feed.Release(ctx, "crm", "a"); err != nil {
-		t.Error(err)
+	for _, step := range []struct {
+		what string
+		have error
+		want error
+	}{
+		{"a second courier", own("crm", "b"), store.ErrNotOwner},
+		{"another destination", own("bus", "b"), nil},
+		{"Advance with another token", advance("b"), store.ErrNotOwner},
+		{"Advance", advance("a"), nil},
+		{"Release with another token", release("b"), nil}, // changes nothing
+		{"a second courier after its Release", own("crm", "b"), store.ErrNotOwner},
+		{"Release", release("a"), nil},
+	} {
+		if !errors.Is(step.have, step.want) {
+			t.Errorf("%s: %v, want %v", step.what, step.have, step.want)
+		}
 	}
 	if cursors, err := f.own(t, "crm", "b", time.Hour); err != nil || cursors[0] != end {
 		t.Errorf("the next courier begins at %q, want %q: %v", cursors[0], end, err)
 	}
-	if err := f.Feed.Advance(ctx, "crm", "a", 0, end); !errors.Is(err, store.ErrNotOwner) {
+	if err := advance("a"); !errors.Is(err, store.ErrNotOwner) {
 		t.Errorf("Advance of the former courier: %v", err)
 	}
+	destinations, err := f.Feed.Destinations(ctx)
+	if err != nil || len(destinations) != 2 || destinations["crm"].Owner != "b" || destinations["crm"].Cursors[0] != end {
+		t.Errorf("destinations %+v, %v", destinations, err)
+	}
+}
+
+func feedLease(t *testing.T, f *follower) {
+	f.on(t)
 	if _, err := f.own(t, "brief", "a", time.Millisecond); err != nil {
 		t.Fatal(err)
 	}
@@ -415,10 +428,6 @@ func feedOwner(t *testing.T, f *follower) {
 		} else if !errors.Is(err, store.ErrNotOwner) {
 			t.Fatal(err)
 		}
-	}
-	destinations, err := f.Feed.Destinations(ctx)
-	if err != nil || len(destinations) != 3 || destinations["crm"].Owner != "b" || destinations["crm"].Cursors[0] != end {
-		t.Errorf("destinations %+v, %v", destinations, err)
 	}
 }
 
@@ -489,25 +498,14 @@ func feedTrim(t *testing.T, f *follower) {
 			t.Fatal(err)
 		}
 	}
-	all := func(name string, to store.Cursor) {
-		for p := range f.Feed.Partitions() {
-			cursor := to
-			if p > 0 {
-				cursor, _ = f.Feed.End(ctx, p)
-			}
-			if err := f.Feed.Advance(ctx, name, "a", p, cursor); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	all("crm", end)
+	f.deliver(t, "crm", end)
 	if n := trimmed(); n != 600 {
 		t.Errorf("%d events while a destination has none", n)
 	}
 	if err := f.Feed.Trim(ctx, time.Hour); err != nil {
 		t.Fatal(err)
 	}
-	all("bus", f.page(t, "", 450).Next)
+	f.deliver(t, "bus", f.page(t, "", 450).Next)
 	if n := f.page(t, f.page(t, "", 450).Next, 1000); len(n.Events) != 150 {
 		t.Errorf("%d events behind the slowest destination, want 150", len(n.Events))
 	}
@@ -519,6 +517,20 @@ func feedTrim(t *testing.T, f *follower) {
 	f.set(t, of(1), "status", "closed")
 	if f.end(t).Number() != 601 {
 		t.Errorf("after Trim numbers go on with %d", f.end(t).Number())
+	}
+}
+
+// deliver advances a destination of the courier a: to a cursor, and to the end in the other partitions.
+func (f *follower) deliver(t *testing.T, destination string, to store.Cursor) {
+	t.Helper()
+	for p := range f.Feed.Partitions() {
+		cursor := to
+		if p > 0 {
+			cursor, _ = f.Feed.End(t.Context(), p)
+		}
+		if err := f.Feed.Advance(t.Context(), destination, "a", p, cursor); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -567,43 +579,61 @@ func feedLetters(t *testing.T, f *follower) {
 	f.on(t)
 	f.make(t, f.mutation(store.Set, of(7), ticket.Fields{{Name: "status", Value: ticket.Text("open")}, {Name: "due"}}))
 	event := f.all(t)[0]
-	ctx := t.Context()
 	for i := range 3 {
 		letter := store.FeedLetter{
 			Event: event, Reason: "422 " + strconv.Itoa(i), Answer: []byte("no\x00"), Tries: 3, At: f.now,
 			Since: f.now.Add(-time.Hour), Held: i == 0,
 		}
-		if err := f.Feed.AddLetter(ctx, "crm", &letter); err != nil || letter.Key == 0 {
+		if err := f.Feed.AddLetter(t.Context(), "crm", &letter); err != nil || letter.Key == 0 {
 			t.Fatalf("AddLetter: %d, %v", letter.Key, err)
 		}
 	}
-	read := func(after uint64, limit int) []store.FeedLetter {
-		letters, err := f.Feed.FeedLetters(ctx, "crm", after, limit)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return letters
-	}
-	letters := read(0, 2)
-	if len(letters) != 2 || len(read(letters[1].Key, 10)) != 1 || letters[0].Key >= letters[1].Key {
+	letters := f.letters(t, "crm", 0, 2)
+	if len(letters) != 2 || len(f.letters(t, "crm", letters[1].Key, 10)) != 1 || letters[0].Key >= letters[1].Key {
 		t.Fatalf("letters %+v", letters)
 	}
-	l := &letters[0]
-	if l.Reason != "422 0" || string(l.Answer) != "no\x00" || l.Tries != 3 || !l.At.Equal(f.now) || l.Event.ID() != event.ID() ||
-		l.Event.Number != 1 || !l.Event.At.Equal(event.At) || !l.Since.Equal(f.now.Add(-time.Hour)) || !l.Held || letters[1].Held {
-		t.Errorf("letter %+v of %+v", l, event)
+	wantLetter(t, &letters[0], &event, f.now)
+	if letters[1].Held {
+		t.Errorf("letter %+v is held", letters[1])
+	}
+	if one := f.letters(t, "crm", letters[1].Key-1, 1); len(one) != 1 || one[0].Key != letters[1].Key {
+		t.Errorf("read by its key: %+v", one)
+	}
+	known, unknown := letters[0].Key, letters[0].Key+1<<40
+	if n, err := f.Feed.DropLetters(t.Context(), "crm", []uint64{known, unknown}); n != 1 || err != nil {
+		t.Errorf("DropLetters: %d, %v", n, err)
+	}
+	if left := f.letters(t, "crm", 0, 10); len(left) != 2 {
+		t.Errorf("letters after DropLetters: %+v", left)
+	}
+	if other := f.letters(t, "bus", 0, 10); len(other) != 0 {
+		t.Errorf("another destination's letters: %v", other)
+	}
+}
+
+func (f *follower) letters(t *testing.T, destination string, after uint64, limit int) []store.FeedLetter {
+	t.Helper()
+	letters, err := f.Feed.FeedLetters(t.Context(), destination, after, limit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return letters
+}
+
+// wantLetter demands the first letter that feedLetters adds.
+func wantLetter(t *testing.T, l *store.FeedLetter, event *ticket.Event, now time.Time) {
+	t.Helper()
+	if l.Reason != "422 0" || string(l.Answer) != "no\x00" || l.Tries != 3 || !l.Held {
+		t.Errorf("letter %+v", l)
+	}
+	if !l.At.Equal(now) || !l.Since.Equal(now.Add(-time.Hour)) {
+		t.Errorf("letter at %v, since %v, want %v and an hour before", l.At, l.Since, now)
+	}
+	if l.Event.ID() != event.ID() || l.Event.Number != 1 || !l.Event.At.Equal(event.At) {
+		t.Errorf("letter of %+v, want %+v", l.Event, event)
 	}
 	if v, there := l.Event.Fields.Get("due"); !there || !v.IsNull() {
 		t.Errorf("fields %v", l.Event.Fields)
-	}
-	if one := read(letters[1].Key-1, 1); len(one) != 1 || one[0].Key != letters[1].Key {
-		t.Errorf("read by its key: %+v", one)
-	}
-	if n, err := f.Feed.DropLetters(ctx, "crm", []uint64{l.Key, l.Key + 1<<40}); n != 1 || err != nil || len(read(0, 10)) != 2 {
-		t.Errorf("DropLetters: %d, %v", n, err)
-	}
-	if other, err := f.Feed.FeedLetters(ctx, "bus", 0, 10); len(other) != 0 || err != nil {
-		t.Errorf("another destination's letters: %v, %v", other, err)
 	}
 }
 
