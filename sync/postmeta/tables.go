@@ -92,7 +92,8 @@ func (t *Tables) owners(ctx context.Context, ids []ticket.ID) (map[ticket.ID]*st
 			shown = append(shown, field)
 		}
 	}
-	query := "SELECT " + strings.Join(columns, ",") + " FROM " + mysql.Quote(c.owner()) + " AS p LEFT JOIN " + mysql.Quote(c.side()) + " AS r ON r." +
+	query := "SELECT " + strings.Join(columns, ",") + " FROM " + mysql.Quote(c.owner()) + " AS p LEFT JOIN " +
+		mysql.Quote(c.side()) + " AS r ON r." +
 		mysql.Quote(c.Type.Key) + "=p." + mysql.Quote(c.Type.OwnerID) + " WHERE p." +
 		mysql.Quote(c.Type.OwnerID) + " IN " + in(len(ids))
 	values := args(ids)
