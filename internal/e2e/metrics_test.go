@@ -52,7 +52,7 @@ func TestMetrics(t *testing.T) {
 	redis := testenv.NewRedis(t, testenv.RedisOptions{})
 	socket := filepath.Join(testenv.Folder(t), "m.sock")
 	r := newRig(t, rigOptions{
-		redis: redis, site: "strategy = \"interval\"\nperiod = \"1h\"\nmax_age = \"1h\"",
+		redis: redis, site: "strategy = \"interval\"\nperiod = \"1h\"\nmax_age = \"1h\"\n[sites.main.history]\nenabled = true",
 		journal: "[metrics]\nlisten = \"unix://" + socket + "\"",
 	})
 	c := r.dial(t)

@@ -351,7 +351,7 @@ func (f *feed) Usage(ctx context.Context) (store.FeedUsage, error) {
 	n := f.keys.partitions
 	keeps, lengths := make([]*goredis.StringCmd, n), make([]*goredis.IntCmd, n)
 	bytes, oldest := make([]*goredis.IntCmd, n), make([]*goredis.Cmd, n)
-	_ = f.read(ctx, f.allPartitions(), func(pipe goredis.Pipeliner) {
+	err := f.read(ctx, f.allPartitions(), func(pipe goredis.Pipeliner) {
 		for p := range n {
 			keeps[p] = pipe.HGet(ctx, f.keys.meta(p), "feed")
 			lengths[p] = pipe.XLen(ctx, f.keys.feed(p))
@@ -360,6 +360,9 @@ func (f *feed) Usage(ctx context.Context) (store.FeedUsage, error) {
 		}
 	})
 	var usage store.FeedUsage
+	if errors.Is(err, store.ErrOwner) {
+		return usage, link.Wrap("feed", err)
+	}
 	for p := range n {
 		if err := cmp.Or(lengths[p].Err(), oldest[p].Err()); err != nil {
 			return usage, link.Wrap("feed", err)

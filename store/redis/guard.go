@@ -124,6 +124,7 @@ func (s *site) read(ctx context.Context, partitions []int, queue func(pipe gored
 		for i, p := range partitions {
 			var err error
 			if expected[i], err = s.epoch(ctx, p); errors.Is(err, store.ErrOwner) {
+				queue(s.client.Pipeline()) // never sent: the caller has commands without values, not none
 				return err
 			} // any other error is the error of the reads, too
 		}

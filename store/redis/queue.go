@@ -234,7 +234,7 @@ func (q *queue) NextDue(ctx context.Context) (time.Time, error) {
 			next = earlier(next, time.UnixMilli(int64(z[0].Score)))
 		}
 	}
-	if !next.IsZero() {
+	if !next.IsZero() && !errors.Is(err, store.ErrOwner) {
 		err = nil // the other partitions' tickets wait for their master
 	}
 	return next, link.Wrap("next due", err)
