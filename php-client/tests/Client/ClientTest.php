@@ -12,12 +12,12 @@ use Ticketd\Client\Client;
 use Ticketd\Client\Codec;
 use Ticketd\Client\Connection;
 use Ticketd\Client\DaemonException;
-use Ticketd\Client\ExtCodec;
 use Ticketd\Client\InputException;
 use Ticketd\Client\LostException;
 use Ticketd\Client\Protocol;
 use Ticketd\Client\ProtocolException;
 use Ticketd\Client\PureCodec;
+use Ticketd\Tests\Support\Codecs;
 use Ticketd\Tests\Support\Peer;
 
 /**
@@ -26,13 +26,10 @@ use Ticketd\Tests\Support\Peer;
 final class ClientTest extends TestCase {
 
 	/**
-	 * Both codecs.
+	 * The codecs.
 	 */
 	public function codecs(): array {
-		return array(
-			'extension' => array( new ExtCodec() ),
-			'php'       => array( new PureCodec() ),
-		);
+		return Codecs::data();
 	}
 
 	/**

@@ -9,10 +9,9 @@ namespace Ticketd\Tests\Client;
 
 use PHPUnit\Framework\TestCase;
 use Ticketd\Client\Codec;
-use Ticketd\Client\ExtCodec;
 use Ticketd\Client\Connection;
-use Ticketd\Client\PureCodec;
 use Ticketd\Client\Result;
+use Ticketd\Tests\Support\Codecs;
 
 /**
  * All frames decode to their value, and canonical requests encode to their bytes.
@@ -23,13 +22,14 @@ final class GoldenTest extends TestCase {
 	private const DIRECTORY = __DIR__ . '/../../../protocol/testdata/';
 
 	/**
-	 * Every frame, with both codecs.
+	 * Every frame, with each codec.
 	 */
 	public function frames(): array {
 		$cases = array();
 		foreach ( json_decode( file_get_contents( self::DIRECTORY . 'golden.json' ), true ) as $golden ) {
-			$cases[ $golden['name'] . ', extension' ] = array( new ExtCodec(), $golden );
-			$cases[ $golden['name'] . ', php' ]       = array( new PureCodec(), $golden );
+			foreach ( Codecs::all() as $codec => $of ) {
+				$cases[ "{$golden['name']}, $codec" ] = array( $of, $golden );
+			}
 		}
 		return $cases;
 	}

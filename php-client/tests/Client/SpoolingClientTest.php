@@ -11,11 +11,11 @@ use PHPUnit\Framework\TestCase;
 use Ticketd\Client\Client;
 use Ticketd\Client\Codec;
 use Ticketd\Client\Connection;
-use Ticketd\Client\ExtCodec;
 use Ticketd\Client\PureCodec;
 use Ticketd\Client\Spool;
 use Ticketd\Client\SpoolingClient;
 use Ticketd\Client\TicketdException;
+use Ticketd\Tests\Support\Codecs;
 use Ticketd\Tests\Support\Folder;
 use Ticketd\Tests\Support\Peer;
 
@@ -241,13 +241,10 @@ final class SpoolingClientTest extends TestCase {
 	}
 
 	/**
-	 * Both codecs.
+	 * The codecs.
 	 */
 	public function codecs(): array {
-		return array(
-			'extension' => array( new ExtCodec() ),
-			'php'       => array( new PureCodec() ),
-		);
+		return Codecs::data();
 	}
 
 	/**
