@@ -93,6 +93,10 @@ soak: deps ## Use the daemon for DURATION (1h) and look for what leaks: memory, 
 	TICKETD_TEST_DURATION=$(if $(filter command line environment,$(origin DURATION)),$(DURATION),1h) \
 		$(GO) test -count=1 -v -timeout 0 -run '^TestSoak$$' ./internal/overload
 
+.PHONY: scale
+scale: ## Print the simulated table of docs/scale.md: what 1 to 100 hosts carry, and what ends it; SEED repeats or varies it
+	@$(GO) run ./bench/scale --seed $(or $(SEED),1)
+
 .PHONY: test-idle
 test-idle: deps ## Measure what 200 idle sites cost Redis, MySQL and the processor, for DURATION (10m)
 	TICKETD_TEST_IDLE=$(DURATION) $(GO) test -count=1 -v -timeout 0 -run '^TestIdleSites$$' ./internal/e2e
