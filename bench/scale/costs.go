@@ -42,7 +42,8 @@ const (
 )
 
 var (
-	perUpdate    = regexp.MustCompile(`(?s)\*\*requests/s through nginx and PHP-FPM, against the guide's way: Redis ack\*\*.*?` + cpuOf("ticketd"))
+	perUpdate = regexp.MustCompile(`(?s)\*\*requests/s through nginx and PHP-FPM, against the guide's way: Redis ack\*\*.*?` +
+		cpuOf("ticketd"))
 	perPage      = regexp.MustCompile(`loading WordPress for each run \(some (\d+) ms`)
 	perWrite     = regexp.MustCompile(cpuOf("redis-benchmark, pipelined"))
 	perRowOwn    = regexp.MustCompile(`processor time of a row that ticketd flushes: ([\d.]+) µs in Redis and the daemon`)

@@ -1,5 +1,5 @@
-// Command scale simulates many hosts, a Redis or Redis Cluster, and several MySQL servers, and prints as a Markdown table how many
-// updates a second each layout carries and which resource ends it. docs/scale.md explains the table.
+// Command scale simulates many hosts, a Redis or Redis Cluster, and several MySQL servers, and prints as a Markdown table how
+// many updates a second each layout carries and which resource ends it. docs/scale.md explains the table.
 //
 //	go run ./bench/scale [--seed N] [--costs docs/performance.md]
 //

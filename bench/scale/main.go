@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"strconv"
 	"time"
 )
 
@@ -122,14 +123,14 @@ func (r *Result) limit() string {
 	}
 }
 
-const header = `| hosts | sites, hosts of each | Redis masters | MySQL servers | updates/s | first limit | host, Redis, MySQL, flusher busy | ` +
-	`rows per update | rows per statement | answered | in MySQL |
+const header = `| hosts | sites, hosts of each | Redis masters | MySQL servers | updates/s | first limit | ` +
+	`host, Redis, MySQL, flusher busy | rows per update | rows per statement | answered | in MySQL |
 | ---: | --- | ---: | ---: | ---: | --- | --- | ---: | ---: | ---: | ---: |
 `
 
 func (f *Found) line() string {
 	l, r := &f.Layout, &f.Result
-	hosts := fmt.Sprint(l.Hosts)
+	hosts := strconv.Itoa(l.Hosts)
 	if l.Pages {
 		hosts += ", a page for each update"
 	}
@@ -144,7 +145,7 @@ func thousands(rate float64) string {
 	unit := math.Pow(10, math.Floor(math.Log10(rate))-1)
 	n := int(math.Round(rate/unit) * unit)
 	if n < 1000 {
-		return fmt.Sprint(n)
+		return strconv.Itoa(n)
 	}
 	return fmt.Sprintf("%d,%03d", n/1000, n%1000)
 }

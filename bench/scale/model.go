@@ -53,7 +53,7 @@ type Result struct {
 
 // site is a site's tickets in Redis.
 type site struct {
-	due    []int32 // dirty tickets in the order of their due times, without claimed tickets
+	due    []int // dirty tickets in the order of their due times, without claimed tickets
 	head   int
 	server int
 }
@@ -74,7 +74,7 @@ type flusher struct {
 
 // batch is the tickets of a round.
 type batch struct {
-	tickets []int32
+	tickets []int
 	first   []int64 // changes of the tickets
 	began   int64
 	rows    []int // of each master
@@ -89,7 +89,7 @@ type simulation struct {
 
 	hosts, redis, mysql []station
 	sites               []site
-	served              [][]int32 // the flushers of each host
+	served              [][]int // the flushers of each host
 	flushers            []flusher
 	tickets             []ticketState // of all sites
 	parts               int
@@ -114,7 +114,7 @@ func Simulate(layout Layout, costs Costs, seed uint64) Result {
 	}
 	s.build()
 	for h := range s.hosts {
-		s.agenda.add(event{at: s.pause(), kind: arrive, host: int32(h)})
+		s.agenda.add(event{at: s.pause(), kind: arrive, host: h})
 	}
 	for len(s.agenda.events) > 0 {
 		e := s.agenda.next()
@@ -138,12 +138,12 @@ func (s *simulation) build() {
 	s.hosts, s.redis, s.mysql = stations(l.Hosts, l.HostCores), stations(l.Masters, 1), stations(l.Servers, l.Cores)
 	s.tickets = make([]ticketState, l.Sites*l.Tickets)
 	s.touched = make([]int64, s.parts)
-	s.served = make([][]int32, l.Hosts)
+	s.served = make([][]int, l.Hosts)
 	for i := range l.Sites {
 		s.sites = append(s.sites, site{server: i % l.Servers})
 		for j := range l.Spread {
 			host := (i*l.Spread + j) % l.Hosts
-			s.served[host] = append(s.served[host], int32(len(s.flushers)))
+			s.served[host] = append(s.served[host], len(s.flushers))
 			s.flushers = append(s.flushers, flusher{site: i, host: host, last: s.random.Int64N(int64(gap))}) // not in step
 		}
 	}
@@ -168,7 +168,7 @@ func (s *simulation) handle(e *event) {
 			work += s.costs.Page
 		}
 		done := s.hosts[e.host].serve(e.at, int64(work))
-		ticket := int32(s.flushers[f].site*s.layout.Tickets + s.random.IntN(s.layout.Tickets))
+		ticket := s.flushers[f].site*s.layout.Tickets + s.random.IntN(s.layout.Tickets)
 		s.agenda.add(event{at: done + int64(roundTrip)/2, kind: write, host: f, what: ticket, began: done})
 	case write:
 		done := s.redis[s.master(e.what)].serve(e.at, int64(s.costs.Write))
@@ -199,8 +199,8 @@ func (s *simulation) handle(e *event) {
 	}
 }
 
-func (s *simulation) partition(ticket int32) int { return int(ticket) % s.parts }
-func (s *simulation) master(ticket int32) int    { return s.partition(ticket) % len(s.redis) }
+func (s *simulation) partition(ticket int) int { return ticket % s.parts }
+func (s *simulation) master(ticket int) int    { return s.partition(ticket) % len(s.redis) }
 
 // written makes a ticket dirty. Its host's flusher wakes when the ticket is due.
 func (s *simulation) written(e *event) {
@@ -219,7 +219,7 @@ func (s *simulation) written(e *event) {
 }
 
 // plan brings a flusher's next round forward. A round that is under way plans its own successor.
-func (s *simulation) plan(which int32, at int64) {
+func (s *simulation) plan(which int, at int64) {
 	f := &s.flushers[which]
 	if f.running || f.at > 0 && f.at <= at {
 		return

@@ -37,8 +37,8 @@ type event struct {
 	at    int64
 	order int64 // of events at the same time
 	kind  kind
-	host  int32
-	what  int32 // a ticket, or a flusher
+	host  int
+	what  int   // a ticket, or a flusher
 	began int64 // of an update
 	batch *batch
 }
