@@ -81,7 +81,8 @@ func TestRedisQueueIsThePollaczekKhinchine(t *testing.T) {
 func TestCoalescingIsTheClosedForm(t *testing.T) {
 	t.Parallel()
 	costs := Costs{Update: 1000, Write: 1000, Claim: 100, Ack: 100, Carry: 100, Row: 100, Statement: 1000} // ns: no queues
-	const often, sometimes, seldom = 10, 2, 0.5                                                            // changes of a ticket a second
+	// changes of a ticket a second
+	const often, sometimes, seldom = 10, 2, 0.5
 	for _, each := range []float64{often, sometimes, seldom} {
 		l := Layout{Hosts: 1, HostCores: 4, Masters: 1, Servers: 1, Cores: 4, Sites: 1, Spread: 1, Tickets: 400}
 		l.Rate = each * float64(l.Tickets)
