@@ -93,6 +93,11 @@ soak: deps ## Use the daemon for DURATION (1h) and look for what leaks: memory, 
 	TICKETD_TEST_DURATION=$(if $(filter command line environment,$(origin DURATION)),$(DURATION),1h) \
 		$(GO) test -count=1 -v -timeout 0 -run '^TestSoak$$' ./internal/overload
 
+.PHONY: test-galera
+test-galera: ## Kill nodes of a Galera cluster behind haproxy under writers
+	@internal/testenv/deps.sh --galera
+	$(GO) test -count=1 -v -timeout 10m -run '^TestGalera$$' ./internal/e2e
+
 .PHONY: scale
 scale: ## Print the simulated table of docs/scale.md: what 1 to 100 hosts carry, and what ends it; SEED repeats or varies it
 	@$(GO) run ./bench/scale --seed $(or $(SEED),1)

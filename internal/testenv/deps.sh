@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs what building, testing and the demo need besides Go, from the distribution's own packages (Debian, Ubuntu).
 # It does nothing where all is there; otherwise it says what it installs. It starts no system service: ticketd's tests
-# run servers of their own. Usage: deps.sh [--browser] [--release] [--list]: --browser and --release add what those tests need, --list only
-# prints the packages that are missing.
+# run servers of their own. Usage: deps.sh [--browser] [--galera] [--release] [--list]: the first three add what those
+# tests need, --list only prints the packages that are missing.
 set -euo pipefail
 shopt -s nullglob
 
@@ -70,6 +70,10 @@ find_missing() {
         want chromium has chromium
         want nodejs has node
         want npm has npm
+    fi
+    if [[ " $* " == *' --galera '* ]]; then
+        want galera-4 any /usr/lib/galera/libgalera_smm.so
+        want haproxy has haproxy
     fi
     if [[ " $* " == *' --release '* ]]; then
         want apt-utils has apt-ftparchive
