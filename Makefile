@@ -60,6 +60,12 @@ test-go: ## Run the Go tests alone: unit, conformance, integration, end to end
 test-php: ## Run the plugin's PHPUnit tests alone
 	phpunit -c $(PLUGIN)/phpunit.xml
 
+.PHONY: test-php-pure
+test-php-pure: ## Run the plugin's PHPUnit tests as on a PHP without ext-msgpack
+	@settings=$$(mktemp -d); trap 'rm -r "$$settings"' EXIT; \
+	cp -L $$(php -r 'echo str_replace( ",", "", php_ini_scanned_files() );') "$$settings"; rm -f "$$settings"/*msgpack.ini; \
+	PHP_INI_SCAN_DIR="$$settings" php "$$(type -P phpunit)" -c $(PLUGIN)/phpunit.xml
+
 .PHONY: test-kill
 test-kill: deps ## Kill daemon, Redis, MariaDB and journal ROUNDS (200) times under writers; two daemons with UPDATES (100000)
 	TICKETD_TEST_ROUNDS=$(ROUNDS) TICKETD_TEST_UPDATES=$(UPDATES) $(GO) test -race -count=1 -v -timeout 60m \
