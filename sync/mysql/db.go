@@ -163,7 +163,7 @@ func (db *DB) failure(operation string, err error) error {
 		return fmt.Errorf("mysql: %s: %w: %w; where a table is missing, run ticketd migrate", operation,
 			flush.ErrSinkPaused, err)
 	default:
-		if readOnly(err) { // the address may lead to another server now, which new connections find
+		if readOnly(err) || answered(err) && lost(err) { // the address may lead to another server now, which new connections find
 			db.server.renew()
 		}
 		db.packet.Store(0) // the next connection may reach a server with another limit

@@ -157,6 +157,15 @@ func TestARefusedSession(t *testing.T) {
 	}
 }
 
+// connectionOf is the server's number of the database's connection.
+func connectionOf(t *testing.T, db *mysql.DB) (id int) {
+	t.Helper()
+	if err := db.Pool().QueryRowContext(t.Context(), "SELECT CONNECTION_ID()").Scan(&id); err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
 // A server that has become read-only is reported in its own words, and its connections are closed, as the address may now lead
 // to another server. With the driver's rejectReadOnly the error is "driver: bad connection" (tried by hand).
 func TestAReadOnlyServerSaysSo(t *testing.T) {
@@ -164,22 +173,33 @@ func TestAReadOnlyServerSaysSo(t *testing.T) {
 	admin, dsn := shapedMariaDB(t)
 	db := migrated(t, dsn)
 	write(t, db, set(1, 1, "status", "open"))
-	connection := func() (id int) {
-		if err := db.Pool().QueryRowContext(t.Context(), "SELECT CONNECTION_ID()").Scan(&id); err != nil {
-			t.Fatal(err)
-		}
-		return id
-	}
-	before := connection()
+	before := connectionOf(t, db)
 	run(t, admin, "SET GLOBAL read_only = 1")
 	_, err := mysql.NewSink(db).Write(t.Context(), []store.Claim{set(1, 2, "status", "closed")})
 	wantDown(t, err)
 	if err == nil || !strings.Contains(err.Error(), "1290") || !strings.Contains(err.Error(), "--read-only") {
 		t.Errorf("the error is %v; want the server's words", err)
 	}
-	if after := connection(); after == before {
+	if after := connectionOf(t, db); after == before {
 		t.Error("the connection to the read-only server is still in use")
 	}
 	run(t, admin, "SET GLOBAL read_only = 0")
 	wantStored(t, write(t, db, set(1, 2, "status", "closed")), 2)
+}
+
+// A Galera node without a majority keeps its connections and rejects statements: ticketd closes the connections, as the address
+// may now lead to another node.
+func TestANodeWithoutAMajorityIsLeft(t *testing.T) {
+	t.Parallel()
+	admin, dsn := shapedMariaDB(t)
+	db := migrated(t, dsn)
+	write(t, db, set(1, 1, "status", "open"))
+	before := connectionOf(t, db)
+	run(t, admin, "CREATE TRIGGER wp_support_tickets_node BEFORE UPDATE ON wp_support_tickets FOR EACH ROW "+
+		"SIGNAL SQLSTATE '08S01' SET MYSQL_ERRNO = 1047, MESSAGE_TEXT = 'WSREP has not yet prepared node for application use'")
+	_, err := mysql.NewSink(db).Write(t.Context(), []store.Claim{set(1, 2, "status", "closed")})
+	wantDown(t, err)
+	if after := connectionOf(t, db); after == before {
+		t.Error("the connection to the node without a majority is still in use")
+	}
 }
