@@ -69,14 +69,17 @@ func befallen(t *testing.T, top topology, number int64, length time.Duration) []
 		sites = append(sites, s.beside.second)
 		loads = append(loads, &workload{site: s.beside.second, seed: number, gos: secondClients})
 	}
+	var consumers []*consumer
 	for _, one := range sites {
 		one.warmUp(t)
+		consumers = append(consumers, newConsumer(t, one))
 	}
 	up := time.Since(begin)
 	ctx, cancel := context.WithTimeout(t.Context(), length)
 	defer cancel()
-	for _, load := range loads {
+	for i, load := range loads {
 		load.site.rec.begin()
+		consumers[i].start(t.Context())
 		load.makeCounters(t)
 		load.start(ctx)
 	}
@@ -89,13 +92,13 @@ func befallen(t *testing.T, top topology, number int64, length time.Duration) []
 	}
 	over := s.rec.now()
 	var all []*history.History
-	for _, one := range sites {
+	for i, one := range sites {
 		if err := one.settle(t.Context()); err != nil {
 			t.Errorf("%s is not settled within %v of the last fault: %v", one.name, settleWithin, err)
 		}
 		all = append(all, &history.History{
 			Seed: number, Topology: one.name, Hosts: one.topology.hosts, Ops: one.rec.ops, Faults: s.rec.faults, Final: one.final(t),
-			Unplanned: one.unplanned(s.rec.faults), Moved: one.moves(), Refuses: poison,
+			Unplanned: one.unplanned(s.rec.faults), Moved: one.moves(), Refuses: poison, Feed: consumers[i].settled(t),
 		})
 	}
 	if s.beside != nil {

@@ -6,6 +6,7 @@
 //	clients   Go clients, and the plugin's client class in PHP-FPM workers, each client sequential
 //	stranger  a user on each host with ids, rows and request ids of other users
 //	beside    another site, a copy of the table, and a table before which a daemon with the site's folders starts
+//	consumer  follows the feed over the socket, from before the first change to the end
 //	nemesis   brings the plan's faults to the servers and heals each fault
 //	recorder  keeps calls and faults by one clock
 //	settle    waits until all changes have arrived, and reads the final places

@@ -87,7 +87,7 @@ pprof = true
 lease = "1s"
 clean_ttl = %q
 id_block = 50
-`, h.socket, h.dir, h.spool, place, filepath.Join(h.journal, "journal"), "unix://"+h.metrics, s.shape(dsn), ttl)
+%s`, h.socket, h.dir, h.spool, place, filepath.Join(h.journal, "journal"), "unix://"+h.metrics, s.shape(dsn), ttl, feedConfig)
 }
 
 // mayMount says whether the test may make disks that can be filled.

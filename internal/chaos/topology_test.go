@@ -192,7 +192,8 @@ func (s *site) migrate(t *testing.T) {
 	}
 	dir := testenv.Folder(t)
 	file := filepath.Join(dir, "migrate.toml")
-	config := fmt.Sprintf("[daemon]\nstate_dir = %q\nspool_dir = \"\"\n[sites.main]\n%s", dir, s.shape(s.mariadb.DSN(s.database)))
+	config := fmt.Sprintf("[daemon]\nstate_dir = %q\nspool_dir = \"\"\n[sites.main]\n%s%s", dir,
+		s.shape(s.mariadb.DSN(s.database)), feedConfig)
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}

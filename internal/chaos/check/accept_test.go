@@ -322,7 +322,7 @@ var good = map[string]func(s *script){
 
 func TestGoodHistories(t *testing.T) {
 	t.Parallel()
-	for _, histories := range []map[string]func(s *script){good, goodStrangers, goodCounters} {
+	for _, histories := range []map[string]func(s *script){good, goodStrangers, goodCounters, goodFeeds} {
 		for name, write := range histories {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()

@@ -39,6 +39,11 @@ const (
 	RuleDeadline   = "the daemon answers before its client gives up"
 	RuleBorn       = "a ticket is as old as its first change"
 	RuleHeld       = "a ticket holds up no other"
+	RuleUntold     = "every change is told"
+	RuleFeedOrder  = "the feed tells in order"
+	RuleChain      = "an event names the one before"
+	RuleInvented   = "the feed tells what was made"
+	RuleKept       = "the history is the feed's"
 )
 
 // All judges a history by every rule. Violations come in the order of the rules above, then of the tickets. A history that
@@ -51,7 +56,7 @@ func All(h *history.History) []history.Violation {
 	var found []history.Violation
 	for _, rule := range []func(*book) []history.Violation{
 		values, ids, owners, late, mustMeet, swallowed, requests, places, revisions, reads, sequences, linear, final, counters,
-		answered, deadline, born, held,
+		answered, deadline, born, held, feeds,
 	} {
 		of := rule(b)
 		slices.SortStableFunc(of, func(x, y history.Violation) int { return cmp.Compare(x.Ticket, y.Ticket) })

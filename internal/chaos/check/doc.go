@@ -28,6 +28,10 @@
 //     (answered.go).
 //   - The time of creation is that of the first change of any kind (reads.go), whenever the ticket is read or flushed.
 //   - A fault of a ticket delays that ticket's changes alone (answered.go).
+//   - The feed has an event of each acknowledged change, under the change's revision or with its values, and no other event.
+//     First occurrences of a ticket's events ascend, and each names the one before (feed.go). The tickets' history has a row of
+//     each change that changed something, and no other row. After the death of a master, one event may stand for several
+//     changes. No gap is allowed, as the sites of the suite keep all events.
 //   - In the end (final.go) no ticket is dirty, and each field of each ticket holds the last acknowledged value, or a value
 //     that may have come later, in the row or, if MySQL refused the change, in a dead letter.
 package check

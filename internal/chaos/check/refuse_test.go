@@ -430,7 +430,7 @@ var bad = map[string]badHistory{
 
 func TestBadHistories(t *testing.T) {
 	t.Parallel()
-	for _, histories := range []map[string]badHistory{bad, badStrangers, badCounters} {
+	for _, histories := range []map[string]badHistory{bad, badStrangers, badCounters, badFeeds} {
 		for name, c := range histories {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()

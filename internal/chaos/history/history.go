@@ -157,6 +157,8 @@ type History struct {
 	Ops       []Op    `json:"-"`
 	Faults    []Fault `json:"faults"`
 	Final     Final   `json:"final"`
+	// Feed is nil where the site's feed was not recorded.
+	Feed *Feed `json:"feed,omitempty"`
 	// Moved are the tickets that got a different id after the acknowledged create, according to the daemons' logs.
 	Moved []Moved `json:"moved,omitempty"`
 	// Places are tables of other sites, with the actions of daemons that held the site's keys, journal or spool.

@@ -26,10 +26,22 @@ func Summary(h *History) string {
 		faults[f.Kind]++
 	}
 	return fmt.Sprintf("%s, seed %d: %d operations: %s\ncodes: %s\n%d faults: %s\nlongest call: %v, a %s by %s (%s %s)\n"+
-		"%d fail-overs without a fault; %d rows, %d dead letters, %d still dirty, %d moved, %d set aside",
+		"%d fail-overs without a fault; %d rows, %d dead letters, %d still dirty, %d moved, %d set aside%s",
 		h.Topology, h.Seed, len(h.Ops), counts(ops), counts(codes), len(h.Faults), counts(faults),
 		(longest.Return - longest.Call).Round(time.Millisecond), longest.Kind, longest.Via, longest.Outcome, longest.Code,
-		h.Unplanned, len(h.Final.Rows), len(h.Final.Dead), h.Final.Dirty, len(h.Moved), len(h.Final.Aside))
+		h.Unplanned, len(h.Final.Rows), len(h.Final.Dead), h.Final.Dirty, len(h.Moved), len(h.Final.Aside), h.Feed.summary())
+}
+
+// summary counts the events of a feed, if there is one.
+func (f *Feed) summary() string {
+	if f == nil {
+		return ""
+	}
+	kinds := map[string]int{}
+	for i := range f.Events {
+		kinds[f.Events[i].Kind]++
+	}
+	return fmt.Sprintf("\n%d events: %s; %d rows of the tickets' history", len(f.Events), counts(kinds), len(f.Kept))
 }
 
 // counts lists names with numbers.
