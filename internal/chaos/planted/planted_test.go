@@ -80,7 +80,7 @@ var cases = map[string]invariant{
 // With an invariant switched off, the checkers find the fault; with the sound daemon they find no violation.
 func TestPlanted(t *testing.T) {
 	t.Parallel()
-	for _, kind := range []map[string]invariant{cases, folders, strangers, promises, answers, sessions} {
+	for _, kind := range []map[string]invariant{cases, folders, strangers, promises, answers, sessions, feeds} {
 		for name, c := range kind {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()

@@ -203,6 +203,9 @@ func (r *rig) settle(t *testing.T) *history.History {
 		}
 		r.history.Final.Aside = append(r.history.Final.Aside, late...)
 	}
+	if strings.Contains(r.site, withFeed) {
+		r.history.Feed = r.feed(t)
+	}
 	return &r.history
 }
 
