@@ -204,19 +204,26 @@ func (c *Courier) withoutStore(ctx context.Context, err error) time.Duration {
 	return c.opts.FirstPause/2 + jitter(c.opts.FirstPause)
 }
 
-// withoutLease returns the pause until the courier tries again to own the destination.
+// withoutLease returns the pause until the courier tries again to own the destination: as the owner's lease ends, in case the
+// owner has died.
 func (c *Courier) withoutLease(ctx context.Context) time.Duration {
 	c.lease.give()
 	c.idle = true
 	now := time.Now()
+	pause := c.opts.Lease/2 + jitter(c.opts.Lease/2)
 	all, err := c.source.Destinations(ctx)
+	of := all[c.opts.Name]
 	switch {
-	case err == nil && all[c.opts.Name].Owner == StoppedToken:
+	case err == nil && of.Owner == StoppedToken:
 		c.stats.set(StateStopped, "paused by an operator; 'ticketd feed resume "+c.opts.Name+"' ends the pause", now)
 	default:
 		c.stats.set(StateElsewhere, "another daemon's courier serves the destination", now)
+		if err == nil {
+			const twentieths = 20 // of a lease, so that not all couriers try at once
+			pause = min(pause, max(of.Until.Sub(now), 0)) + jitter(c.opts.Lease/twentieths)
+		}
 	}
-	return c.opts.Lease/2 + jitter(c.opts.Lease/2)
+	return pause
 }
 
 // own renews the lease where it is time, and begins again from the store's cursors where they are not this courier's.

@@ -425,6 +425,23 @@ func TestOneCourierOfADestinationWorks(t *testing.T) {
 	})
 }
 
+// A courier takes over as soon as the lease of an owner ends that has died.
+func TestACourierTakesOverAtTheEndOfALease(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const lease = 10 * time.Second
+		m, r := newMemory(), &receiver{}
+		m.write(1)
+		began := time.Now()
+		m.set(func() { m.owner, m.until = "killed", began.Add(lease) })
+		start(t, m, r, feed.Options{Lease: lease})
+		m.wait(t, "confirmed", func() bool { return m.cursor == at(1) })
+		if took := time.Since(began); took > lease+lease/10 {
+			t.Errorf("the courier has waited for %v", took)
+		}
+	})
+}
+
 func TestALongPublicationKeepsTheLease(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
