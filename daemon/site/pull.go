@@ -210,12 +210,12 @@ type reader struct {
 func (r *reader) readOrWait(ctx context.Context, p *protocol.FeedReadParams) error {
 	waiting := ctx
 	if deadline, bounded := ctx.Deadline(); bounded || p.Wait > 0 {
-		until := time.Now().Add(p.Wait)
-		if last := deadline.Add(-waitMargin); bounded && last.Before(until) {
-			until = last
+		wait := p.Wait
+		if bounded {
+			wait = min(wait, time.Until(deadline)-waitMargin)
 		}
 		var cancel context.CancelFunc
-		waiting, cancel = context.WithDeadline(ctx, until)
+		waiting, cancel = context.WithTimeout(ctx, wait)
 		defer cancel()
 	}
 	for {
