@@ -32,7 +32,7 @@ const (
 	// consumerPause is the pause after a daemon that did not answer.
 	consumerPause = 50 * time.Millisecond
 	// keptWithin is how long the tickets' history may take behind the feed: a courier waits out a lease of another daemon.
-	keptWithin = 30 * time.Second
+	keptWithin = time.Minute
 )
 
 // newConsumer makes a consumer whose place is before the first change.

@@ -208,7 +208,8 @@ func (f *feedBook) vain(p *page, op *history.Op) bool {
 	})
 }
 
-// invented demands that every value in the feed was written to the ticket, before the consumer saw it.
+// invented demands that every value in the feed was written to the ticket, before the consumer saw it. A daemon that makes a
+// create again after the death of a Redis process tells the defaults as well.
 func (f *feedBook) invented() []history.Violation {
 	var found []history.Violation
 	for _, id := range f.tickets {
@@ -217,7 +218,7 @@ func (f *feedBook) invented() []history.Violation {
 		}
 		for _, e := range f.first[id] {
 			for field, value := range e.Fields {
-				if value == nil || e.Kind == history.Created && equal(value, f.initial(field)) || f.wrote(id, field, value, e) {
+				if value == nil || equal(value, f.initial(field)) || f.wrote(id, field, value, e) {
 					continue
 				}
 				found = append(found, violation(RuleInvented, id,
