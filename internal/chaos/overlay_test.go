@@ -3,6 +3,7 @@ package chaos
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -75,14 +76,21 @@ func skewFolder(folder, to string, replace map[string]string) error {
 			return err
 		}
 		text, err := skewed(string(source))
-		if err != nil || text == "" {
-			return err
+		if err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+		if text == "" {
+			return nil
 		}
 		copied := filepath.Join(to, fmt.Sprintf("%d.go", len(replace)))
 		replace[path] = copied
 		return os.WriteFile(copied, []byte(text), 0o600)
 	})
 }
+
+// errDeadline refuses code whose deadlines come from the wall clock: context.WithTimeout counts from the clock that its timers
+// have.
+var errDeadline = errors.New("context.WithDeadline with a time of the wall clock: use context.WithTimeout")
 
 // skewed is a file with the suite's clock instead of time.Now; empty if the file does not ask for the time.
 func skewed(source string) (string, error) {
@@ -92,14 +100,23 @@ func skewed(source string) (string, error) {
 		return "", err
 	}
 	var calls []int
+	var refused error
 	ast.Inspect(file, func(n ast.Node) bool {
-		if selector, ok := n.(*ast.SelectorExpr); ok && selector.Sel.Name == "Now" {
-			if of, ok := selector.X.(*ast.Ident); ok && of.Name == "time" {
+		if selector, ok := n.(*ast.SelectorExpr); ok {
+			of, _ := selector.X.(*ast.Ident)
+			switch {
+			case of == nil:
+			case of.Name == "time" && selector.Sel.Name == "Now":
 				calls = append(calls, files.Position(of.Pos()).Offset)
+			case of.Name == "context" && selector.Sel.Name == "WithDeadline":
+				refused = errDeadline
 			}
 		}
 		return true
 	})
+	if refused != nil {
+		return "", refused
+	}
 	if len(calls) == 0 {
 		return "", nil
 	}
@@ -127,5 +144,8 @@ func TestSkewed(t *testing.T) {
 	}
 	if text, err := skewed("package a\n\nvar now = later.Now()\n"); text != "" || err != nil {
 		t.Errorf("a file that does not ask for the time became %q, %v", text, err)
+	}
+	if _, err := skewed("package a\n\nvar c, _ = context.WithDeadline(ctx, until)\n"); !errors.Is(err, errDeadline) {
+		t.Errorf("a deadline from the wall clock: %v", err)
 	}
 }
