@@ -149,13 +149,18 @@ local function bury(t)
 end
 
 -- told adds the event of changes that are back. The process had lost their events with the changes: one event stands for all
--- changes of the ticket, under the revision of the newest change. Old values and the origin are not known.
+-- changes of the ticket, under the revision of the newest change. Old values and the origin are not known. A field whose change is
+-- not above the ticket's revision may be a change that was not lost, and that the next place has replaced since: the event names
+-- the field without a value, so that consumers read the ticket.
 local function told(t, held, lost, revision)
 	local kind = t.gone > 0 and 'deleted' or (t.created > 0 and not held[1]) and 'created' or 'updated'
 	local e = feed.entry(kind, t.id, text(revision), held[1], text(revision), '')
 	local lists = { _null = {}, _long = {} }
+	local have = t.gone == 0 and bounded(held[1]) or 0
 	for _, f in ipairs(lost) do
-		if f.null then
+		if f.revision <= have then
+			lists._long[#lists._long + 1] = f.name
+		elseif f.null then
 			lists._null[#lists._null + 1] = f.name
 		elseif #f.value > feed.longest then
 			lists._long[#lists._long + 1] = f.name

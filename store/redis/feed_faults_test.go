@@ -298,3 +298,27 @@ func TestOtherDaemonsChangeWakesAReader(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// A change that is applied again below the ticket's revision may have been replaced elsewhere: its event names the field alone.
+func TestAChangeBelowTheTicketIsToldWithoutItsValue(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	a, b := p.host(t, "a"), p.host(t, "b")
+	feedOn(t, a.Store)
+	a.must(t, change(1, field("status", "open")))
+	_, before := events(t, a.Store, "")
+	p.behind(t)
+	a.must(t, change(1, field("note", "lost")))
+	p.fail(t)
+	b.comesBack(t)
+	newer := b.must(t, change(1, field("status", "closed")))
+	a.comesBack(t)
+	all, _ := events(t, a.Store, before)
+	if len(all) == 0 {
+		t.Fatal("no event")
+	}
+	last := all[len(all)-1]
+	if last.Revision != newer+1 || len(last.Fields) != 0 || !slices.Equal(last.Omitted, []string{"note"}) {
+		t.Errorf("the change that is back: %+v", last)
+	}
+}

@@ -46,6 +46,9 @@ func newFeedBook(b *book) *feedBook {
 	for i := range f.feed.Events {
 		e := &f.feed.Events[i]
 		at := occurrence{e.Kind, e.Ticket, e.Revision}
+		if e.IsChange() {
+			at.kind = "" // a change that is made again after the death of a Redis process may have another kind
+		}
 		f.broken = f.broken || e.Kind == history.Gap
 		if e.Ticket == 0 || seen[at] || !e.IsChange() && e.Kind != history.Restated {
 			continue
@@ -178,7 +181,7 @@ func covers(e *history.Event, op *history.Op) bool {
 		return e.Kind == history.Deleted
 	}
 	for field := range op.Fields {
-		if _, has := e.Fields[field]; !has && e.Kind != history.Deleted {
+		if _, has := e.Fields[field]; !has && e.Kind != history.Deleted && !slices.Contains(e.Omitted, field) {
 			return false
 		}
 	}

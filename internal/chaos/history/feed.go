@@ -34,6 +34,8 @@ type Event struct {
 	From int64 `json:"from,omitempty"`
 	// Fields are the new values of the recorded fields.
 	Fields map[string]Value `json:"fields,omitempty"`
+	// Omitted are the changed fields of which the event has no value: consumers read the ticket.
+	Omitted []string `json:"omitted,omitempty"`
 	// Same says that every new value equals the old one: the tickets' history leaves such a change out.
 	Same bool `json:"same,omitempty"`
 	// Lost counts the missing events of a gap.
@@ -79,7 +81,8 @@ func EventOf(e *protocol.FeedEvent, seen time.Duration) Event {
 	}
 	return Event{
 		Kind: e.Kind, Partition: e.Partition, Number: e.Number, Ticket: e.Ticket, Revision: e.Revision, Previous: e.Previous,
-		Acknowledged: e.Acknowledged, From: e.From, Fields: fields, Same: unchanged(e), Lost: e.Lost, Seen: seen,
+		Acknowledged: e.Acknowledged, From: e.From, Fields: fields, Omitted: e.Omitted, Same: unchanged(e),
+		Lost: e.Lost, Seen: seen,
 	}
 }
 
