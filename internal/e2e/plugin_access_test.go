@@ -131,7 +131,12 @@ func walkRoutes(t *testing.T, v *visitor, name, nonce, id string, routes map[str
 			continue // WordPress' own index of the routes
 		}
 		for _, method := range methods {
-			path := "/index.php?rest_route=" + url.QueryEscape(routeArgument.ReplaceAllString(route, id))
+			path := "/index.php?rest_route=" + url.QueryEscape(routeArgument.ReplaceAllStringFunc(route, func(argument string) string {
+				if first, _, isChoice := strings.Cut(argument, "|"); isChoice {
+					return first[strings.IndexByte(first, '>')+1:]
+				}
+				return id
+			}))
 			header := http.Header{"Content-Type": {"application/json"}}
 			if nonce != "" {
 				header.Set("X-Wp-Nonce", nonce)

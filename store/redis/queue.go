@@ -219,9 +219,15 @@ func (q *queue) Backlog(ctx context.Context) (store.Backlog, error) {
 	return b, link.Wrap("backlog", errors.Join(err, unasked))
 }
 
-// NextDue implements [store.Queue].
+// NextDue implements [store.Queue]. Like a claim, it first waits for the daemons of other hosts after a restart of Redis: so the
+// next flush on request does not.
 func (q *queue) NextDue(ctx context.Context) (time.Time, error) {
 	q.raise(ctx)
+	if q.keys.partitions == 1 {
+		if err := q.recall.claimable(ctx, 0); err != nil {
+			return time.Time{}, err
+		}
+	}
 	first := make([]*goredis.ZSliceCmd, q.keys.partitions)
 	err := q.read(ctx, q.allPartitions(), func(pipe goredis.Pipeliner) {
 		for p := range first {

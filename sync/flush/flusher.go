@@ -3,6 +3,7 @@ package flush
 import (
 	"context"
 	"errors"
+	"math"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -128,14 +129,15 @@ func (f *Flusher) run(ctx context.Context) {
 			}
 		case <-timer.C:
 			p.last = time.Now()
+			f.planned.set(never) // a change from here on may be too late for this turn, and then plans the next
 			t, err := f.turn(ctx, p.last)
 			if ctx.Err() != nil {
 				return
 			}
 			f.note(t.moved, err)
 			next := f.next(ctx, &p, t, err)
-			f.planned.set(next)
-			timer.Reset(time.Until(next))
+			f.planned.pull(next)
+			timer.Reset(time.Until(next)) // a change that was meanwhile planned has left a nudge
 		}
 	}
 }
@@ -224,6 +226,9 @@ func (f *Flusher) backOff(ctx context.Context, last time.Duration, err error) ti
 	grown := min(max(2*last, firstPause), f.opts.MaxPause)
 	return grown/2 + rand.N(grown/2+1)
 }
+
+// never is a time after all others.
+var never = time.Unix(0, math.MaxInt64)
 
 // planned is when the next round starts. The loop sets the time; writers may pull the time nearer.
 type planned struct {

@@ -560,3 +560,33 @@ func (q *countedQueue) Claim(ctx context.Context, now time.Time, limit int, leas
 	q.times.Add(1)
 	return q.Store.Claim(ctx, now, limit, lease)
 }
+
+// A change that comes while the flusher asks an empty queue is flushed after the linger, too. Without the plan that is open during
+// the question, the change waits for the next one.
+func TestChangeDuringTheQuestion(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d := &desk{queue: pending.New(), sink: newTable(), clock: ticket.NewClock(time.Now)}
+		asked := &interruptedQueue{Store: d.queue}
+		asked.meanwhile = func() { d.set(t, 812, "status", "open") }
+		d.start(t, asked, nil)
+		time.Sleep(linger + time.Millisecond)
+		if d.sink.value(812, "status") != "open" {
+			t.Error("the change is not flushed after the linger")
+		}
+	})
+}
+
+// interruptedQueue lets something happen right after its first answer.
+type interruptedQueue struct {
+	*pending.Store
+
+	meanwhile func()
+	once      sync.Once
+}
+
+func (q *interruptedQueue) NextDue(ctx context.Context) (time.Time, error) {
+	next, err := q.Store.NextDue(ctx)
+	q.once.Do(q.meanwhile)
+	return next, err
+}
