@@ -561,8 +561,8 @@ func (q *countedQueue) Claim(ctx context.Context, now time.Time, limit int, leas
 	return q.Store.Claim(ctx, now, limit, lease)
 }
 
-// A change that comes while the flusher asks an empty queue is flushed after the linger, too. Without the plan that is open during
-// the question, the change waits for the next one.
+// A change that comes while the flusher asks an empty queue is flushed after the linger, too. Without the plan that is open
+// during the question, the change waits for the next one.
 func TestChangeDuringTheQuestion(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
