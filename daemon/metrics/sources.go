@@ -176,18 +176,18 @@ func ofSite(ctx context.Context, all *series, s *Site) {
 	if s.Journal != nil {
 		ofJournal(to, s.Journal())
 	}
-	if s.Feeds.Couriers != nil {
+	if s.Couriers != nil {
 		ofFeed(ctx, to, s)
 	}
 }
 
 // ofFeed reports the destinations of a site's changes. The lag of a destination is reported by the daemon that serves it.
 func ofFeed(ctx context.Context, to *series, s *Site) {
-	all := s.Feeds.Couriers.Status(ctx)
+	all := s.Couriers.Status(ctx)
 	if len(all) == 0 {
 		return
 	}
-	if usage, err := s.Feeds.Couriers.Usage(ctx); err == nil {
+	if usage, err := s.Couriers.Usage(ctx); err == nil {
 		to.gauge("feed_backlog_events", "Events in the feed of the site's changes.", float64(usage.Events))
 		to.gauge("feed_backlog_bytes", "Bytes of the events in the feed, as the store reports them.", float64(usage.Bytes))
 	}

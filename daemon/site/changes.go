@@ -327,8 +327,8 @@ func namesOf(fields protocol.Fields) []string {
 }
 
 // errNoCreate refuses creates of a site with meta.
-var errNoCreate = protocol.Invalid("kind", "the tickets of this site are WordPress' posts, which WordPress makes: set the fields "+
-	"of a post that exists")
+var errNoCreate = protocol.Invalid("kind", "the tickets of this site are WordPress' posts, which WordPress makes: set the "+
+	"fields of a post that exists")
 
 // refuseCreate returns why the site takes no creates; nil if it does.
 func (s *Site) refuseCreate() error {

@@ -68,8 +68,8 @@ func (f *Feeds) History(ctx context.Context, p *protocol.HistoryParams) (protoco
 	waiting, cancel := context.WithTimeout(ctx, historyWait)
 	result := protocol.HistoryResult{Changes: []protocol.HistoryChange{}, Stale: !f.Couriers.Await(waiting, history.Name)}
 	cancel()
-	if f.site.Journal != nil && f.site.Backend == protocol.BackendRedis && f.site.Journal().Entries > 0 { // these are not in the feed yet
-		result.Stale = true
+	if f.site.Journal != nil && f.site.Backend == protocol.BackendRedis && f.site.Journal().Entries > 0 {
+		result.Stale = true // these changes are not in the feed yet
 	}
 	limit := p.Limit
 	if limit == 0 {

@@ -241,8 +241,8 @@ func decodeCursor(p *protocol.ListParams) (*mysql.Mark, error) {
 }
 
 // errNoLists refuses lists of a site with meta.
-var errNoLists = protocol.Invalid("kind", "the tickets of this site are WordPress' posts, which WordPress' queries find and count: "+
-	"read single tickets with get")
+var errNoLists = protocol.Invalid("kind", "the tickets of this site are WordPress' posts, which WordPress' queries find and "+
+	"count: read single tickets with get")
 
 // refuseLists returns why the site's tickets cannot be listed; nil if they can.
 func (s *Site) refuseLists() error {

@@ -38,6 +38,13 @@ func newFeedBook(b *book) *feedBook {
 		book: b, feed: b.history.Feed, first: map[int64][]*history.Event{}, values: map[written][]*history.Op{},
 		inserted: map[int64]bool{},
 	}
+	f.noteEvents()
+	f.noteWrites()
+	return f
+}
+
+// noteEvents finds the first occurrences.
+func (f *feedBook) noteEvents() {
 	type occurrence struct {
 		kind             string
 		ticket, revision int64
@@ -60,8 +67,12 @@ func newFeedBook(b *book) *feedBook {
 		f.first[e.Ticket] = append(f.first[e.Ticket], e)
 	}
 	slices.Sort(f.tickets)
-	for i := range b.history.Ops {
-		op := &b.history.Ops[i]
+}
+
+// noteWrites finds who wrote which value.
+func (f *feedBook) noteWrites() {
+	for i := range f.history.Ops {
+		op := &f.history.Ops[i]
 		if op.Kind == history.Insert {
 			f.inserted[op.Ticket] = true
 		}
@@ -71,7 +82,6 @@ func newFeedBook(b *book) *feedBook {
 			}
 		}
 	}
-	return f
 }
 
 // gaps demands that the feed misses no event: it has room for a whole run, and keeps events for longer than a run.
