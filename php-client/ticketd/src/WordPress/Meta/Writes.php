@@ -142,7 +142,7 @@ final class Writes {
 			return $this->leave( $id );
 		}
 		$type = $this->keys->type();
-		// phpcs:disable WordPress.NamingConventions.PrefixAllGlobals, WordPress.NamingConventions.ValidHookName -- WordPress' actions.
+		// phpcs:ignore WordPress.NamingConventions.PrefixAllGlobals, WordPress.NamingConventions.ValidHookName -- WordPress' action.
 		do_action( "add_{$type}_meta", $id, $key, $value );
 		$row = 0;
 		try {
@@ -154,8 +154,8 @@ final class Writes {
 				return false;
 			}
 		}
+		// phpcs:ignore WordPress.NamingConventions.PrefixAllGlobals, WordPress.NamingConventions.ValidHookName -- WordPress' action.
 		do_action( "added_{$type}_meta", $row, $id, $key, $value );
-		// phpcs:enable
 		return 0 === $row ? true : $row;
 	}
 
@@ -266,12 +266,12 @@ final class Writes {
 	 */
 	private function tell( string $when, $row, int $id, string $key, $value ): void {
 		$type = $this->keys->type();
-		// phpcs:disable WordPress.NamingConventions.PrefixAllGlobals, WordPress.NamingConventions.ValidHookName -- WordPress' actions.
+		// phpcs:ignore WordPress.NamingConventions.PrefixAllGlobals, WordPress.NamingConventions.ValidHookName -- WordPress' action.
 		do_action( "{$when}_{$type}_meta", $row, $id, $key, $value );
 		if ( 'post' === $type ) {
+			// phpcs:ignore WordPress.NamingConventions.PrefixAllGlobals, WordPress.NamingConventions.ValidHookName -- WordPress' action.
 			do_action( "{$when}_postmeta", $row, $id, $key, maybe_serialize( $value ) );
 		}
-		// phpcs:enable
 	}
 
 	/**
