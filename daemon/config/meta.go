@@ -59,7 +59,13 @@ func (s *Site) MetaKeys() map[string]string {
 	if len(s.Keys) > 0 || !s.IsMeta() {
 		return s.Keys
 	}
-	return presets[s.Preset].keys[s.Kind]
+	keys := maps.Clone(presets[s.Preset].keys[s.Kind])
+	if s.Kind == KindUserMeta {
+		for field, key := range keys {
+			keys[field] = s.TablePrefix + key // update_user_option() puts the blog's prefix before the key
+		}
+	}
+	return keys
 }
 
 // MetaPostTypes are the types of the posts: the configured types, or the preset's.

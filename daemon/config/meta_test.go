@@ -89,3 +89,16 @@ func TestMistakesOfMetaSitesAreNamed(t *testing.T) {
 		t.Errorf("two sites of one table: %v", err)
 	}
 }
+
+// A preset's user meta are user options, whose keys WordPress stores with the blog's prefix.
+func TestPresetOfUserMetaHasThePrefix(t *testing.T) {
+	t.Parallel()
+	c, err := load(t, minimal+"kind = \"usermeta\"\npreset = \"awesome-support\"\ntable_prefix = \"shop_\"\n", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	site := c.Sites["main"]
+	if key := site.MetaKeys()["open_tickets"]; key != "shop_wpas_open_tickets" {
+		t.Errorf("the key is %q, want shop_wpas_open_tickets", key)
+	}
+}
