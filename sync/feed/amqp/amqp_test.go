@@ -367,6 +367,9 @@ func testKilled(t *testing.T, b *broker) {
 	if err := b.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	testenv.Eventually(t, 20*time.Second, "the broker has recovered its queues", func() bool {
+		return p.Publish(t.Context(), wave(1, 2))[0].Decision == feed.Confirmed
+	})
 	wantAll(t, p.Publish(t.Context(), wave(n, 2)), n, feed.Confirmed)
 	wantAll(t, p.Publish(t.Context(), wave(n, 3)), n, feed.Confirmed)
 	b.wantOrder(t, "killed", n, 3)
