@@ -204,6 +204,7 @@ func lookAt(ctx context.Context, s *runningSite) (dropped int, err error) {
 	if dropped, err = s.backend.look(ctx); err != nil {
 		return 0, err
 	}
+	s.Flusher.Wake(time.Now()) // tickets that Redis has had pending since before a restart may be due
 	ctx, cancel := context.WithTimeout(ctx, tableTimeout)
 	defer cancel()
 	if err := s.otherKeys.look(ctx, s); err != nil { // the flusher and the server report the error if necessary
