@@ -95,3 +95,27 @@ func TestCrowd(t *testing.T) {
 		t.Errorf("a wrong answer was not found, only:\n%s", report(found))
 	}
 }
+
+// Changes of unknown outcome whose ticket no answer shows are decided in a moment, however many they are, and a single answer
+// that shows the ticket is judged.
+func TestChangesThatNoAnswerShows(t *testing.T) {
+	t.Parallel()
+	var s script
+	for n := range 30 {
+		s.set(1, fmt.Sprint("status=s", n), unknown)
+		s.set(1, fmt.Sprint("subject=t", n), unknown)
+	}
+	missing := func(op *history.Op) { op.Missing = true }
+	s.get(1, "", missing)
+	if found := newBook(&s.History).linear(time.Second, time.Now().Add(allTime)); len(found) > 0 {
+		t.Errorf("refused:\n%s", report(found))
+	}
+	s.get(1, "status=s7 subject=", rev(10))
+	s.get(1, "status=s7 subject=", rev(9))
+	s.get(1, "", missing)
+	s.History.Ops = append(s.History.Ops[:1:1], s.History.Ops[len(s.History.Ops)-4:]...)
+	found := newBook(&s.History).linear(time.Second, time.Now().Add(allTime))
+	if !slices.ContainsFunc(found, func(v history.Violation) bool { return v.Rule == RuleLinear }) {
+		t.Errorf("a ticket that was shown and then was missing is passed; found:\n%s", report(found))
+	}
+}

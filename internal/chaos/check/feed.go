@@ -43,19 +43,14 @@ func newFeedBook(b *book) *feedBook {
 	return f
 }
 
-// noteEvents finds the first occurrences.
+// noteEvents finds the first occurrences. A change that is made again after the death of a Redis process may have another kind,
+// and the revision of a restated event, which told before that the ticket has the change.
 func (f *feedBook) noteEvents() {
-	type occurrence struct {
-		kind             string
-		ticket, revision int64
-	}
+	type occurrence struct{ ticket, revision int64 }
 	seen := map[occurrence]bool{}
 	for i := range f.feed.Events {
 		e := &f.feed.Events[i]
-		at := occurrence{e.Kind, e.Ticket, e.Revision}
-		if e.IsChange() {
-			at.kind = "" // a change that is made again after the death of a Redis process may have another kind
-		}
+		at := occurrence{e.Ticket, e.Revision}
 		f.broken = f.broken || e.Kind == history.Gap
 		if e.Ticket == 0 || seen[at] || !e.IsChange() && e.Kind != history.Restated {
 			continue

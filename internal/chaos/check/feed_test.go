@@ -80,6 +80,14 @@ var goodFeeds = map[string]func(s *script){
 		s.row(1, 12, "subject=a")
 		s.keeps()
 	},
+	"a restated change that is made again after the death of a Redis process": func(s *script) {
+		s.set(1, "subject=a", rev(12))
+		s.tells(history.Updated, 1, 10, "subject=a")
+		s.tells(history.Restated, 1, 12, "", behind(10), from(10))
+		s.tells(history.Updated, 1, 12, "subject=a")
+		s.row(1, 12, "subject=a")
+		s.keeps()
+	},
 	"a change from the spool": func(s *script) {
 		s.set(1, "subject=a", intoSpool)
 		s.tells(history.Updated, 1, 10, "subject=a")

@@ -137,15 +137,18 @@ func source(ops []porcupine.Operation, i int) *history.Op {
 }
 
 // operations are the ticket's operations for porcupine. A change takes effect at the latest when an answer shows its value. A
-// change of unknown outcome whose value no answer shows is left out.
+// change of unknown outcome whose value no answer shows is left out, unless the ticket may exist by that change alone.
 func (p *page) operations(m *model) []porcupine.Operation {
 	first := firstChange(p.changes)
+	unseen := first == nil && !p.alive() && !slices.ContainsFunc(p.reads, func(op *history.Op) bool { return !op.Missing })
 	var ops []porcupine.Operation
 	for _, op := range p.changes {
 		end := m.sighted(op)
 		switch {
 		case op.Outcome == history.Done:
 			end = min(end, int64(op.Return))
+		case unseen:
+			continue
 		case end == math.MaxInt64 && op.Kind != history.Delete && first != nil && first.Return < op.Call && !m.inTheEnd(op):
 			continue
 		}
