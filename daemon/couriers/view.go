@@ -40,7 +40,7 @@ func (f *Filter) View(_ context.Context, events []ticket.Event) ([]ticket.Event,
 }
 
 func (f *Filter) passes(e *ticket.Event) bool {
-	if !e.Ticket.Valid() { // a gap, a reset, a test
+	if !e.Ticket.Valid() || e.Kind == ticket.EventSnapshot { // a gap, a reset, a test; a ticket that an operator has asked for
 		return true
 	}
 	if len(f.Types) > 0 && !slices.Contains(f.Types, string(e.Kind)) {

@@ -36,17 +36,18 @@ func TestFilters(t *testing.T) {
 		change(ticket.EventCreated, 1, 1, "form", "subject"), change(ticket.EventUpdated, 1, 2, "wp-admin", "status"),
 		change(ticket.EventUpdated, 1, 3, "import", "status"), change(ticket.EventUpdated, 1, 4, "wp-admin", "notes", "customer_email"),
 		change(ticket.EventDeleted, 1, 5, "cli"), {Kind: ticket.EventGap, First: 6, Last: 7, Lost: 2},
+		change(ticket.EventSnapshot, 1, 8, ""),
 	}
 	events[3].Omitted = []string{"body"}
 	for name, test := range map[string]struct {
 		filter couriers.Filter
 		want   []ticket.Revision
 	}{
-		"all":     {couriers.Filter{}, []ticket.Revision{1, 2, 3, 4, 5, 0}},
-		"types":   {couriers.Filter{Types: []string{"created", "deleted"}}, []ticket.Revision{1, 5, 0}},
-		"fields":  {couriers.Filter{Fields: []string{"status"}}, []ticket.Revision{1, 2, 3, 5, 0}},
-		"omitted": {couriers.Filter{Fields: []string{"body"}}, []ticket.Revision{1, 4, 5, 0}},
-		"not via": {couriers.Filter{NotVia: []string{"import", "cli"}}, []ticket.Revision{1, 2, 4, 0}},
+		"all":     {couriers.Filter{}, []ticket.Revision{1, 2, 3, 4, 5, 0, 8}},
+		"types":   {couriers.Filter{Types: []string{"created", "deleted"}}, []ticket.Revision{1, 5, 0, 8}},
+		"fields":  {couriers.Filter{Fields: []string{"status"}}, []ticket.Revision{1, 2, 3, 5, 0, 8}},
+		"omitted": {couriers.Filter{Fields: []string{"body"}}, []ticket.Revision{1, 4, 5, 0, 8}},
+		"not via": {couriers.Filter{NotVia: []string{"import", "cli"}}, []ticket.Revision{1, 2, 4, 0, 8}},
 	} {
 		var got []ticket.Revision
 		for _, e := range view(t, test.filter.View, events...) {

@@ -161,7 +161,7 @@ func (c *Courier) turn(ctx context.Context) time.Duration {
 	}
 	c.measure()
 	now := time.Now()
-	if wait := c.trouble.until.Sub(now); c.trouble.is() && wait > 0 {
+	if wait := c.trouble.until.Sub(now); wait > 0 {
 		return min(wait, c.lease.renewal(c.opts.Lease))
 	}
 	if c.trouble.paused && !c.probe(ctx) {

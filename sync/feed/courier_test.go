@@ -509,8 +509,10 @@ func TestASnapshotGoesBetweenTheEvents(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m, r := newMemory(), &receiver{}
-		c := start(t, m, r, feed.Options{})
-		const rows = 450
+		const rows, secret = 450, 7
+		c := start(t, m, r, feed.Options{View: func(_ context.Context, events []ticket.Event) ([]ticket.Event, error) {
+			return slices.DeleteFunc(slices.Clone(events), func(e ticket.Event) bool { return e.Ticket == secret }), nil
+		}})
 		err := c.Snapshot(t.Context(), func(_ context.Context, after ticket.ID, limit int) ([]ticket.Event, error) {
 			var page []ticket.Event
 			for id := after + 1; id <= rows && len(page) < limit; id++ {
@@ -524,9 +526,73 @@ func TestASnapshotGoesBetweenTheEvents(t *testing.T) {
 		}
 		m.wait(t, "confirmed", func() bool { return m.cursor == at(4) })
 		synctest.Wait()
-		if s := c.Status(nil); len(r.got) != rows+4 || s.Snapshot || s.Rows != rows {
+		if s := c.Status(nil); len(r.got) != rows+4-1 || s.Snapshot || s.Rows != rows {
 			t.Errorf("%d events, %+v", len(r.got), s)
 		}
+		if len(r.revisions(secret)) != 0 {
+			t.Error("a row went past the destination's view")
+		}
+	})
+}
+
+// An endpoint that takes some events and asks for a pause gets the pause. The events that were not tried are not to blame.
+func TestADestinationThatBoundsItsRateGetsItsPauses(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const events, each, pause = 600, 20, 10 * time.Second
+		m, r := newMemory(), &receiver{}
+		for id := range ticket.ID(events) {
+			m.write(id + 1)
+		}
+		room, last := 0, time.Time{}
+		r.answer = func(ticket.Event) feed.Verdict {
+			if now := time.Now(); now != last {
+				if since := now.Sub(last); since < pause {
+					t.Errorf("asked again after %v", since)
+				}
+				room, last = each, now
+			}
+			if room--; room >= 0 {
+				return fine()
+			}
+			return feed.Verdict{Err: errTry, After: pause, Unsent: room < -1}
+		}
+		begun := time.Now()
+		start(t, m, r, feed.Options{})
+		m.wait(t, "all confirmed", func() bool { return m.cursor == at(events) })
+		if since := time.Since(begun); since > events/each*pause {
+			t.Errorf("done after %v", since)
+		}
+		if m.keys > 0 {
+			t.Errorf("%d events became letters", m.keys)
+		}
+	})
+}
+
+// A held event that fails with all others while the destination is down is not given up for that.
+func TestAnOutageGivesNoHeldEventUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		m.write(7)
+		m.write(8)
+		r := &receiver{answer: func(e ticket.Event) feed.Verdict {
+			if e.Ticket == 7 {
+				return refused()
+			}
+			return fine()
+		}}
+		start(t, m, r, feed.Options{GiveUp: time.Hour})
+		m.wait(t, "held", func() bool { return m.cursor == at(2) && len(m.letters) == 1 })
+		r.set(func() { r.answer = func(ticket.Event) feed.Verdict { return later() } })
+		time.Sleep(3 * time.Hour)
+		m.set(func() {
+			if len(m.letters) != 1 || !m.letters[0].Held {
+				t.Errorf("letters %+v", m.letters)
+			}
+		})
+		r.set(func() { r.answer = nil })
+		m.wait(t, "sent after all", func() bool { return len(m.letters) == 0 })
 	})
 }
 

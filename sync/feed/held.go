@@ -29,6 +29,8 @@ type heldTicket struct {
 	keys  []uint64 // the ticket's letters, oldest first
 	until time.Time
 	pause time.Duration
+	// passes is how many events the destination had confirmed at the last failure.
+	passes int64
 }
 
 // stale makes the next turn read the letters.
@@ -71,7 +73,7 @@ func (c *Courier) loadHeld(ctx context.Context) error {
 	}
 	for id, t := range fresh.tickets {
 		if had := c.held.tickets[id]; had != nil {
-			t.until, t.pause = had.until, had.pause
+			t.until, t.pause, t.passes = had.until, had.pause, had.passes
 		}
 	}
 	c.held = fresh
@@ -226,11 +228,13 @@ func (c *Courier) settleHeld(ctx context.Context, id ticket.ID, l *store.FeedLet
 	t := c.held.tickets[id]
 	t.pause = c.grown(t.pause)
 	t.until = now.Add(max(t.pause, v.After))
+	down := v.Decision == Later && (v.Unsent || c.passes == t.passes) // no fault of the event
+	t.passes = c.passes
 	switch {
 	case v.Decision == Paused:
 		c.pause(v, now)
 		return
-	case v.Decision != Confirmed && now.Sub(l.Since) < c.opts.GiveUp:
+	case down, v.Decision != Confirmed && now.Sub(l.Since) < c.opts.GiveUp:
 		return
 	case v.Decision != Confirmed:
 		dead := *l

@@ -46,8 +46,12 @@ func (c *Courier) fillRows(ctx context.Context) error {
 		c.opts.Log.Info().Int64("rows", c.stats.rows.Load()).Msg("the snapshot is complete")
 		return nil
 	}
-	c.rows.after = events[len(events)-1].Ticket
-	c.stats.rows.Add(int64(len(events)))
+	after, rows := events[len(events)-1].Ticket, len(events)
+	if events, err = c.view(ctx, events); err != nil {
+		return err
+	}
+	c.rows.after = after
+	c.stats.rows.Add(int64(rows))
 	for i := range events {
 		c.window.items = append(c.window.items, &item{event: events[i]})
 	}

@@ -44,6 +44,8 @@ type Verdict struct {
 	Err error
 	// After is the pause that the destination asked for; zero where it did not.
 	After time.Duration
+	// Unsent says that the publisher did not try the event, because of the answers to others: Err is no fault of the event.
+	Unsent bool
 	// Answer are the first bytes of the destination's answer to a refused event, at most [MaxAnswer].
 	Answer []byte
 }

@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,7 +16,7 @@ import (
 type trouble struct {
 	down   bool // no event of the last wave was confirmed
 	paused bool // the destination says that it takes no event
-	until  time.Time
+	until  time.Time // also where the destination takes events, and has asked for a pause
 	pause  time.Duration
 	probes int
 }
@@ -91,6 +92,8 @@ func (c *Courier) bring(ctx context.Context, wave []*item) {
 		case v.Decision == Paused:
 			stop = v
 		case first[id]: // behind an event that has failed in this wave
+		case v.Unsent:
+			fault = cmp.Or(fault, v)
 		case !c.charge(id, v, confirmed, now):
 			fault = v
 		case v.Decision == Refused || now.Sub(c.failing[id].since) >= c.opts.HoldAfter:
@@ -114,6 +117,9 @@ func (c *Courier) conclude(stop, fault *Verdict, confirmed int, after time.Durat
 		c.down(fault, after, now)
 	case confirmed > 0:
 		c.recovered()
+		if after > 0 { // it takes events, but not so many
+			c.trouble.until = now.Add(after)
+		}
 	}
 }
 

@@ -131,7 +131,7 @@ func (d *delivery) note(a answer) {
 		d.failures++
 	}
 	if d.over == nil && (a.Decision == feed.Paused || a.After > 0 || d.failures >= maxFailures) {
-		d.over = &feed.Verdict{Decision: a.Decision, After: a.After, Err: fmt.Errorf("not sent: %w", a.Err)}
+		d.over = &feed.Verdict{Decision: a.Decision, After: a.After, Unsent: true, Err: fmt.Errorf("not sent: %w", a.Err)}
 	}
 }
 

@@ -233,7 +233,8 @@ func TestEndpointDown(t *testing.T) {
 			t.Errorf("%s: %d requests, not %d", c.name, n, c.requests)
 		}
 		for i, v := range verdicts {
-			if sent := i < c.requests; !sent && (v.Decision != feed.Later || !strings.Contains(v.Err.Error(), "not sent")) {
+			sent := i < c.requests
+			if v.Unsent == sent || !sent && (v.Decision != feed.Later || !strings.Contains(v.Err.Error(), "not sent")) {
 				t.Errorf("%s: event %d was not sent and is %+v", c.name, i, v)
 			}
 		}
