@@ -289,6 +289,50 @@ func TestLettersAreRetriedAndDropped(t *testing.T) {
 	})
 }
 
+// The letters of a person's tickets go with the person's events, dead ones and those that are still tried; the erasure itself is told.
+func TestAnErasureTakesTheLettersAlong(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := &receiver{refuse: true}
+		s := newSite(t, r.to("crm", "a"))
+		s.set(7)
+		s.set(8)
+		time.Sleep(3 * time.Hour) // longer than give_up
+		s.set(7)
+		s.set(9)
+		time.Sleep(time.Minute)
+		dead := ticket.Event{Kind: ticket.EventUpdated, Ticket: 7, Revision: 1}
+		letter := store.FeedLetter{Event: dead, At: time.Now()}
+		if err := s.Feed().AddLetter(t.Context(), "a-client", &letter); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Erase(t.Context(), []ticket.ID{7}); err != nil {
+			t.Fatal(err)
+		}
+		late := store.FeedLetter{Event: dead, Held: true, Since: time.Now(), At: time.Now()} // a courier was about to write it
+		if err := s.Feed().AddLetter(t.Context(), "crm", &late); err != nil {
+			t.Fatal(err)
+		}
+		erased := ticket.Event{Kind: ticket.EventErased, Ticket: 7, Revision: 5, At: time.Now()}
+		if err := s.Feed().Append(t.Context(), []ticket.Event{erased}); err != nil {
+			t.Fatal(err)
+		}
+		r.mu.Lock()
+		r.refuse = false
+		r.mu.Unlock()
+		time.Sleep(time.Hour)
+		for _, name := range []string{"crm", "a-client"} {
+			if letters, err := s.Letters(t.Context(), name, 0, 10); len(letters) != 0 || err != nil {
+				t.Errorf("%s has letters: %+v, %v", name, letters, err)
+			}
+		}
+		wantTickets(t, r, 8, 9, 7)
+		if last := r.got[len(r.got)-1]; last.Kind != ticket.EventErased {
+			t.Errorf("%+v", last)
+		}
+	})
+}
+
 func TestAwait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/sync/feed"
 )
@@ -189,6 +190,31 @@ func (c *Couriers) Drop(ctx context.Context, name string, keys []uint64) (int, e
 		return n, err
 	}
 	return c.eachDead(ctx, name, nil, func(*store.FeedLetter) error { return nil })
+}
+
+// Erase removes the events of tickets from the feed, and the letters of all destinations that have such events, for a person's
+// privacy.
+func (c *Couriers) Erase(ctx context.Context, ids []ticket.ID) error {
+	if _, err := c.opts.Feed.Erase(ctx, ids); err != nil {
+		return err
+	}
+	all, err := c.opts.Feed.Destinations(ctx)
+	if err != nil {
+		return err
+	}
+	of := make(map[ticket.ID]bool, len(ids))
+	for _, id := range ids {
+		of[id] = true
+	}
+	for name, d := range all {
+		if d.Letters == 0 {
+			continue
+		}
+		if _, err := feed.EraseLetters(ctx, c.opts.Feed, name, of); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // eachDead calls do for dead letters and removes those for which do has no error.

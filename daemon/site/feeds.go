@@ -113,8 +113,7 @@ func (f *Feeds) EraseHistory(ctx context.Context, p *protocol.EraseHistoryParams
 		return protocol.CountResult{}, errNoFeed
 	}
 	ids := idsOf(p.IDs)
-	source := f.Couriers.Feed()
-	if _, err := source.Erase(ctx, ids); err != nil {
+	if err := f.Couriers.Erase(ctx, ids); err != nil {
 		return protocol.CountResult{}, answer(err)
 	}
 	var n int64
@@ -132,7 +131,7 @@ func (f *Feeds) EraseHistory(ctx context.Context, p *protocol.EraseHistoryParams
 	for i := range events {
 		events[i] = ticket.Event{Kind: ticket.EventErased, Ticket: ids[i], Revision: records[i].Revision, At: time.Now()}
 	}
-	return protocol.CountResult{Count: n}, answer(source.Append(ctx, events))
+	return protocol.CountResult{Count: n}, answer(f.Couriers.Feed().Append(ctx, events))
 }
 
 // FeedStatus implements [daemon.Site].

@@ -239,10 +239,7 @@ func (r *reader) readOrWait(ctx context.Context, p *protocol.FeedReadParams) err
 // read reads a page of each partition, up to the limit.
 func (r *reader) read(ctx context.Context) error {
 	r.events = []protocol.FeedEvent{}
-	var omit []string
-	if r.Omit != nil {
-		omit = r.Omit()
-	}
+	omit := r.omit()
 	for partition := range r.Partitions() {
 		cursor, answers := r.cursors[partition]
 		if !answers || len(r.events) >= r.limit {
@@ -253,12 +250,13 @@ func (r *reader) read(ctx context.Context) error {
 			return err
 		}
 		for i := range page.Events {
-			event := wireEvent(r.table, omitted(&page.Events[i], omit))
+			raw := omitted(&page.Events[i], omit)
+			event := wireEvent(r.table, raw)
 			event.Cursor = placeOf(partition, page.Cursors[i])
 			if r.bytes += event.Bytes(); r.bytes > protocol.PageBytes && len(r.events) > 0 {
 				return nil
 			}
-			r.events, r.raw = append(r.events, event), append(r.raw, page.Events[i])
+			r.events, r.raw = append(r.events, event), append(r.raw, *raw)
 			r.cursors[partition] = page.Cursors[i]
 		}
 		if len(page.Events) == 0 {
@@ -358,11 +356,19 @@ func (f pulled) ack(ctx context.Context, p *protocol.FeedAckParams) error {
 	}
 	for i := range page.Events {
 		if page.Cursors[i] == cursor {
-			letter := store.FeedLetter{Event: page.Events[i], Reason: p.Refused, Tries: 1, At: time.Now()}
+			letter := store.FeedLetter{Event: *omitted(&page.Events[i], f.omit()), Reason: p.Refused, Tries: 1, At: time.Now()}
 			return f.refuse(ctx, p.Consumer, p.Token, p.Cursor, &letter)
 		}
 	}
 	return errCursor
+}
+
+// omit are the fields whose values no client gets.
+func (f *Pull) omit() []string {
+	if f.Omit == nil {
+		return nil
+	}
+	return f.Omit()
 }
 
 // omitted is the event without the values of fields, which it names.

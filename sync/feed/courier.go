@@ -274,6 +274,9 @@ func (c *Courier) fill(ctx context.Context) error {
 				return err
 			}
 			c.countGaps(read.Events)
+			if err := c.forgetErased(ctx, read.Events); err != nil {
+				return err
+			}
 			events, err := c.view(ctx, read.Events)
 			if err != nil {
 				return err

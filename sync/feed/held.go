@@ -207,6 +207,56 @@ func (c *Courier) tryHeld(ctx context.Context) bool {
 	return true
 }
 
+// forgetErased drops what the destination has not got yet of the tickets whose erasure is among the events: the store has forgotten it.
+func (c *Courier) forgetErased(ctx context.Context, events []ticket.Event) error {
+	of := map[ticket.ID]bool{}
+	for i := range events {
+		if events[i].Kind == ticket.EventErased {
+			of[events[i].Ticket] = true
+			delete(c.failing, events[i].Ticket)
+		}
+	}
+	if len(of) == 0 {
+		return nil
+	}
+	moot := map[*item]bool{}
+	for _, it := range c.window.items {
+		if of[it.event.Ticket] && it.event.Kind != ticket.EventErased {
+			moot[it] = true
+		}
+	}
+	c.window.resolve(moot)
+	if _, err := EraseLetters(ctx, c.source, c.opts.Name, of); err != nil {
+		return err
+	}
+	c.held.stale()
+	return c.loadHeld(ctx)
+}
+
+// EraseLetters removes a destination's letters of tickets, except those that tell an erasure, and returns their number.
+func EraseLetters(ctx context.Context, from store.FeedLetters, destination string, of map[ticket.ID]bool) (int, error) {
+	sum := 0
+	for after := uint64(0); ; {
+		letters, err := from.FeedLetters(ctx, destination, after, letterPage)
+		if err != nil || len(letters) == 0 {
+			return sum, err
+		}
+		var keys []uint64
+		for i := range letters {
+			if l := &letters[i]; of[l.Event.Ticket] && l.Event.Kind != ticket.EventErased {
+				keys = append(keys, l.Key)
+			}
+		}
+		after = letters[len(letters)-1].Key
+		if len(keys) > 0 {
+			n, err := from.DropLetters(ctx, destination, keys)
+			if sum += n; err != nil {
+				return sum, err
+			}
+		}
+	}
+}
+
 // lettersOf reads the oldest letters of held tickets.
 func (c *Courier) lettersOf(ctx context.Context, of []ticket.ID) ([]store.FeedLetter, error) {
 	letters := make([]store.FeedLetter, 0, len(of))
