@@ -278,8 +278,9 @@ type Claim struct {
 	Newest ticket.Revision
 	// All are all changed fields; more than Fields only for a Partial claim.
 	All ticket.Fields
-	// Confirmed says that the store holds the whole ticket, or fields beside All: fields that the next place has confirmed, or that
-	// were read from the next place.
+	// Confirmed says that the next place had the ticket, as far as the store knows: the store holds or has held the whole ticket, or
+	// fields beside All, which the next place has confirmed or which were read there; or the ticket was a dead letter for the reason
+	// that its row has vanished.
 	Confirmed bool
 	// Rest reads the fields that the store holds beside All: a claim does not read these fields, as few flushes need more than the
 	// changes. A field may have changed since the claim. whole says that All and the returned fields are the whole ticket: every
@@ -287,8 +288,7 @@ type Claim struct {
 	Rest func(ctx context.Context) (fields ticket.Fields, whole bool, err error)
 }
 
-// Follows says that the next place had the ticket before this change: the store holds fields that were flushed to the next place
-// or read from the next place. If the next place has no such ticket now, another program has deleted the ticket, or the next
+// Follows says that the next place had the ticket before this change (Confirmed). If the next place has no such ticket now, another program has deleted the ticket, or the next
 // place went back in time.
 func (c *Claim) Follows() bool {
 	return c.Created == 0 && !c.Deleted && c.Confirmed

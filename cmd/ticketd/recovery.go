@@ -220,7 +220,8 @@ func newRestore(o *options) *cobra.Command {
 		Use: "restore --prefer mysql|redis", Short: "After MySQL was restored from a backup, say which side wins", Args: cobra.NoArgs,
 		Long: "Run restore while the daemons of all hosts are stopped, after MySQL has the backup.\n\n" +
 			"  --prefer redis  Redis and the journal win: all their tickets are flushed to MySQL again, at the next\n" +
-			"                  start. Tickets that Redis no longer holds stay as in the backup.\n" +
+			"                  start. Tickets that Redis no longer holds stay as in the backup. A ticket of which Redis holds\n" +
+			"                  some fields is inserted in no part: without a row in MySQL it becomes a dead letter.\n" +
 			"  --prefer mysql  the backup wins: Redis drops the site's tickets, pending changes included, and the\n" +
 			"                  journal is moved aside. The changes are printed as JSON, one ticket a line. Needs --yes.\n\n" +
 			"In both cases ids that Redis or the table know are not used again. The spool is left for the next start.",
@@ -318,11 +319,15 @@ func (o *options) renew(ctx context.Context, p *boot.Places) error {
 			writable = append(writable, column.Field)
 		}
 	}
-	n, err := p.Store.Renew(ctx, time.Now(), writable, computed)
+	n, parts, err := p.Store.Renew(ctx, time.Now(), writable, computed)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(o.err, "%d tickets are flushed to MySQL again when ticketd starts, besides the tickets already pending\n", n)
+	if parts > 0 {
+		fmt.Fprintf(o.err, "Redis holds %d tickets in part: their fields are flushed if the backup has their rows; without a row such a "+
+			"ticket\nbecomes a dead letter (1032, 'ticketd dead list'), as a row of some fields would get defaults for all others\n", parts)
+	}
 	return nil
 }
 

@@ -12,8 +12,8 @@ import (
 )
 
 // restored is a site whose MySQL was restored from a backup: since the backup ticket 1 was changed, with a field emptied,
-// ticket 2 was deleted, a new ticket was made, all of that was flushed, and ticket 3 was changed and not flushed. The daemon
-// is killed.
+// ticket 2 was deleted, a new ticket was made, all of that was flushed, ticket 3 was changed and not flushed, and ticket 500 was
+// inserted in SQL and changed, so that the store holds the changed field alone. The daemon is killed.
 type restored struct {
 	*rig
 	file string // the configuration
@@ -45,6 +45,8 @@ func newRestored(t *testing.T, noRedis bool) *restored {
 		r.made = made.ID
 		return err
 	})
+	r.insert(t, 500)
+	r.must(t, func() error { _, err := c.Set(t.Context(), set(500, "status", "part")); return err })
 	flush()
 	r.must(t, func() error { _, err := c.Set(t.Context(), set(3, "status", "waits")); return err })
 	r.Kill()
@@ -104,15 +106,20 @@ func (r *restored) begin(t *testing.T) string {
 }
 
 // Redis' tickets come back, deletions and emptied fields included. (Without the fields that a complete ticket lacks, ticket
-// 1's category is "old" again; without the raised sequence the next ticket takes the new ticket's id.)
+// 1's category is "old" again; without the raised sequence the next ticket takes the new ticket's id; without _had ticket 500 is
+// a row of its status and of defaults.)
 func TestRestorePrefersRedis(t *testing.T) {
 	t.Parallel()
 	r := newRestored(t, false)
-	if _, notes, err := r.restore(t, "--prefer", "redis"); err != nil || !strings.Contains(notes, " tickets are flushed") {
+	if _, notes, err := r.restore(t, "--prefer", "redis"); err != nil || !strings.Contains(notes, "holds 1 tickets in part") {
 		t.Fatalf("%v: %s", err, notes)
 	}
 	if got, want := r.begin(t), "1 new NULL 0, 2 old old 1, 3 waits old 0, made made NULL 0"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	letters, err := r.dial(t).DeadList(t.Context(), 0, 10)
+	if err != nil || len(letters) != 1 || letters[0].ID != 500 || letters[0].Code != 1032 {
+		t.Errorf("dead letters %+v (%v), want that of ticket 500", letters, err)
 	}
 }
 

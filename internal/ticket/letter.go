@@ -2,6 +2,10 @@ package ticket
 
 import "time"
 
+// RowVanished is the Code of a letter whose ticket had a row, and has none: MySQL's number for a row that does not exist. Another
+// program deleted the row, or the database is a copy from before it.
+const RowVanished = 1032
+
 // Letter is a dead letter: a ticket with changes that the database refuses.
 type Letter struct {
 	ID ID

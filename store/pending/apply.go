@@ -170,7 +170,7 @@ func (s *Store) make(m *store.Mutation, revision ticket.Revision, segment uint64
 	if due := m.Due.UnixMicro(); !e.queued() || due < e.due {
 		e.due = due
 	}
-	e.letter = nil
+	e.revive()
 	e.revision = revision
 	e.full = e.full || m.Kind == store.Create
 	if m.Kind == store.Delete {

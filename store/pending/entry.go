@@ -24,6 +24,7 @@ type entry struct {
 	letter   *ticket.Letter
 	full     bool
 	gone     bool
+	had      bool // the next place had the ticket, which clean fields or full do not show any more
 
 	// Where the entry is in the store's indexes.
 	home           *chain[entry]
@@ -56,6 +57,12 @@ func (e *entry) set(f field) {
 	} else {
 		e.fields = slices.Insert(e.fields, at, f)
 	}
+}
+
+// revive ends a dead letter.
+func (e *entry) revive() {
+	e.had = e.had || (e.letter != nil && e.letter.Code == ticket.RowVanished)
+	e.letter = nil
 }
 
 // bury forgets all changes before a deletion: no place may receive these changes any more.
@@ -99,7 +106,7 @@ func (e *entry) claim() store.Claim {
 	return store.Claim{
 		ID: e.id, Revision: e.revision, Newest: e.revision, Deleted: e.deleted != 0, Created: e.created,
 		Due: time.UnixMicro(e.due), Since: time.UnixMicro(e.since), Fields: changed, All: changed,
-		Confirmed: full || len(clean) > 0,
+		Confirmed: full || e.had || len(clean) > 0,
 		Rest:      func(context.Context) (ticket.Fields, bool, error) { return clean, full, nil },
 	}
 }

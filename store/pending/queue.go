@@ -68,7 +68,7 @@ func (s *Store) Ack(_ context.Context, receipts []store.Receipt) error {
 			continue
 		}
 		if r.Ahead { // Clean fields may be older than the next place's.
-			e.full = false
+			e.full, e.had = false, true
 			e.forgetClean()
 		}
 		s.settle(e)
@@ -186,7 +186,8 @@ func (s *Store) Letters(_ context.Context, after ticket.ID, limit int) ([]ticket
 // Retry implements [store.DeadLetters].
 func (s *Store) Retry(_ context.Context, now time.Time, ids []ticket.ID) (int, error) {
 	return s.eachDead(ids, func(e *entry) {
-		e.letter, e.due = nil, now.UnixMicro()
+		e.revive()
+		e.due = now.UnixMicro()
 		s.settle(e)
 	}), nil
 }

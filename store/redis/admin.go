@@ -89,9 +89,10 @@ var (
 	discardScript = guarded(discardSource)
 )
 
-// Renew makes all tickets dirty and due, and returns how many were clean before. writable are the fields that the next place
-// takes, computed the fields that the next place fills in itself. Dead letters stay dead.
-func (a *Admin) Renew(ctx context.Context, now time.Time, writable, computed []string) (renewed int, err error) {
+// Renew makes all tickets dirty and due. renewed counts those that were clean before, parts those that Redis holds in part: a part
+// of a ticket makes no row. writable are the fields that the next place takes, computed the fields that the next place fills in
+// itself. Dead letters stay dead.
+func (a *Admin) Renew(ctx context.Context, now time.Time, writable, computed []string) (renewed, parts int, err error) {
 	first := []any{millis(now)}
 	for _, names := range [][]string{writable, computed} {
 		first = append(first, len(names))
@@ -100,11 +101,15 @@ func (a *Admin) Renew(ctx context.Context, now time.Time, writable, computed []s
 		}
 	}
 	err = a.TicketIDs(ctx, func(ids []ticket.ID) error {
-		n, err := a.countEach(ctx, renewScript, false, first, ids)
-		renewed += n
-		return link.Wrap("renew", err)
+		return link.Wrap("renew", a.runEach(ctx, renewScript, false, first, ids, func(reply *goredis.Cmd) error {
+			counts, err := reply.Int64Slice()
+			if err == nil {
+				renewed, parts = renewed+int(counts[0]), parts+int(counts[1])
+			}
+			return err
+		}))
 	})
-	return renewed, err
+	return renewed, parts, err
 }
 
 // Discard forgets all tickets. lost receives the pending changes before Discard drops the tickets; an error of lost ends Discard.

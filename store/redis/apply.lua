@@ -226,7 +226,7 @@ local function raise(ticket, id, graves, acknowledged, dated, due)
 		return false
 	end
 	local text = string.format('%.0f', acknowledged)
-	redis.call('HSET', ticket, '_rev', text, '_d:_rev', text, '_dirty', string.format('%.0f', math.floor(dated / 1000)))
+	redis.call('HSET', ticket, '_rev', text, '_d:_rev', text, '_had', '1', '_dirty', string.format('%.0f', math.floor(dated / 1000)))
 	redis.call('ZADD', dirty, 'LT', due, id)
 	return true
 end

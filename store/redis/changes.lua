@@ -2,8 +2,8 @@
 --
 -- KEYS  the tickets' hashes, at most 250
 --
--- Returns per ticket a list of names and values: first _clean, whose value is 1 where the hash holds other fields, too, and else
--- empty; then _rev, _dirty, _full, the marks (_d:{field}) and the marked fields. The list is empty where Redis does not hold the
+-- Returns per ticket a list of names and values: first _clean, whose value is 1 where the hash holds other fields, too, or has held
+-- such fields (_had), and else empty; then _rev, _dirty, _full, the marks (_d:{field}) and the marked fields. The list is empty where Redis does not hold the
 -- ticket. Where the key holds no hash, 0 stands for the list.
 
 local underscore = string.byte('_')
@@ -20,7 +20,7 @@ local function changes(ticket)
 	for _, name in ipairs(names) do
 		held[name] = true
 	end
-	local clean = ''
+	local clean = held._had and '1' or ''
 	for _, name in ipairs(names) do
 		if string.byte(name) ~= underscore then
 			if not held['_d:' .. name] then

@@ -51,6 +51,7 @@
 //	_line       the process that served the partition when a row completed the ticket while clean copies were in doubt
 //	_kept       the highest revision that a daemon has applied again in a filling without a floor, until raise.lua has been here
 //	_full       the hash holds the whole ticket: a field that is absent is NULL
+//	_had        the sink had the ticket, which clean fields or _full do not show any more: see [store.Claim].Confirmed
 //	_gone       the ticket was deleted
 //	_dead       why the sink refuses the ticket, as JSON
 //

@@ -57,7 +57,7 @@ func operations(s *redis.Store) map[string]func(context.Context) error {
 		"repair":    func(ctx context.Context) error { _, _, err := admin(s).Repair(ctx, ids); return err },
 		"forget":    func(ctx context.Context) error { return admin(s).Forget(ctx, ids, []ticket.Revision{1, 1}) },
 		"renew": func(ctx context.Context) error {
-			_, err := admin(s).Renew(ctx, now, []string{"status"}, nil)
+			_, _, err := admin(s).Renew(ctx, now, []string{"status"}, nil)
 			return err
 		},
 		"discard": func(ctx context.Context) error {

@@ -139,8 +139,8 @@ func (q *queue) Park(ctx context.Context, letters []ticket.Letter) error {
 		}
 		p := q.keys.partition(l.ID)
 		names := []string{q.keys.dirty(p), q.keys.dead(p), q.keys.ticket(l.ID)}
-		err = q.run(ctx, parkScript, p, names, int64(l.ID), int64(l.Revision), millis(l.At), string(text)).Err()
-		if err != nil {
+		args := []any{int64(l.ID), int64(l.Revision), millis(l.At), string(text), l.Code == ticket.RowVanished}
+		if err := q.run(ctx, parkScript, p, names, args...).Err(); err != nil {
 			return link.Wrap("park", err)
 		}
 	}

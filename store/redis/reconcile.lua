@@ -29,6 +29,7 @@ local function reconcile(ticket, id)
 		end
 	end
 	if #clean > 1 then
+		redis.pcall('HSET', ticket, '_had', '1') -- a Redis out of memory may refuse
 		redis.call('HDEL', unpack(clean))
 	end
 	if not held._dead then

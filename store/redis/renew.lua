@@ -11,7 +11,8 @@
 -- A field that the next place takes and that a whole ticket does not hold is NULL. Dead letters stay unchanged, and so do keys
 -- without a ticket.
 --
--- Returns how many of the tickets are dirty now that were clean.
+-- Returns how many of the tickets are dirty now that were clean, and how many are held in part and have become dirty: the
+-- next place had these tickets (_had), and Redis does not hold all of their fields.
 
 local at = 2
 local function names()
@@ -28,6 +29,8 @@ for _, name in ipairs(names()) do
 	computed[name] = true
 end
 
+local renewed, parts = 0, 0
+
 local function renew(ticket, id)
 	local hash = redis.pcall('HGETALL', ticket)
 	local held = {}
@@ -35,7 +38,7 @@ local function renew(ticket, id)
 		held[hash[f]] = hash[f + 1]
 	end
 	if not held._rev or held._dead then
-		return 0
+		return
 	end
 	local set = { ticket }
 	local function mark(name)
@@ -47,16 +50,22 @@ local function renew(ticket, id)
 	if held._gone then
 		mark('_gone')
 	end
+	local part = held._had
 	for name in pairs(held) do
 		if string.sub(name, 1, 1) ~= '_' and not computed[name] then
+			part = part or not held['_d:' .. name]
 			mark(name)
 		end
+	end
+	part = part and not held._full and not held._gone
+	if part and not held._had then
+		set[#set + 1], set[#set + 2] = '_had', '1'
 	end
 	for i = 1, held._full and #writable or 0 do
 		mark(writable[i])
 	end
 	if #set == 1 then
-		return 0
+		return
 	end
 	redis.call('ZADD', KEYS[1], 'LT', ARGV[1], id) -- first: a Redis out of memory refuses ZADD
 	if not held._dirty then
@@ -65,11 +74,10 @@ local function renew(ticket, id)
 	end
 	redis.call('HSET', unpack(set))
 	redis.call('PERSIST', ticket)
-	return held._dirty and 0 or 1
+	renewed, parts = renewed + (held._dirty and 0 or 1), parts + (part and 1 or 0)
 end
 
-local renewed = 0
 for i = 2, #KEYS do
-	renewed = renewed + renew(KEYS[i], ARGV[at + i - 2])
+	renew(KEYS[i], ARGV[at + i - 2])
 end
-return renewed
+return { renewed, parts }

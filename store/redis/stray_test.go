@@ -137,7 +137,10 @@ func TestStrayHashIsLeftAlone(t *testing.T) {
 		"retry":   func() error { _, err := s.Retry(t.Context(), time.Now(), ids(5)); return err },
 		"drop":    func() error { _, err := s.Drop(t.Context(), ids(5)); return err },
 		"claim":   func() error { _, err := s.ClaimIDs(t.Context(), time.Now(), ids(5), leaseTime); return err },
-		"renew":   func() error { _, err := admin(s).Renew(t.Context(), time.Now(), []string{"status"}, nil); return err },
+		"renew": func() error {
+			_, _, err := admin(s).Renew(t.Context(), time.Now(), []string{"status"}, nil)
+			return err
+		},
 		"discard": func() error {
 			_, err := admin(s).Discard(t.Context(), func([]store.Claim) error { return nil })
 			return err

@@ -11,6 +11,7 @@ var deadCases = cases{
 	"Letters/ShowWhatIsRefused": testLetters,
 	"Letters/PageByPage":        testLetterPages,
 	"Retry/DueNow":              testRetry,
+	"Retry/AVanishedRow":        testRetryVanished,
 	"Drop/ForgetsTheTicket":     testDrop,
 	"Drop/ChangedTicketStays":   testDropChanged,
 }
@@ -105,6 +106,32 @@ func testRetry(t *testing.T, b *bench) {
 	b.park(t, c)
 	if got := b.backlog(t); got.Dead != 1 {
 		t.Fatalf("backlog %+v, want what is refused again to be dead again", got)
+	}
+}
+
+// The row of a ticket has vanished, and the store holds none of the ticket's other fields: after a retry, or another change, the
+// claim still says that the next place had the ticket. Otherwise the next place would make a row of the changed fields alone.
+func testRetryVanished(t *testing.T, b *bench) {
+	for _, revive := range []func(){
+		func() {
+			if n, err := b.Store.Retry(t.Context(), b.now, []ticket.ID{1}); err != nil || n != 1 {
+				t.Fatalf("retried %d (%v)", n, err)
+			}
+		},
+		func() { b.set(t, 1, "status", "open"); b.advance(linger) },
+	} {
+		b.set(t, 1, "category", "billing")
+		b.advance(linger)
+		c := b.claimOne(t)
+		letter := ticket.Letter{ID: 1, Revision: c.Revision, Code: ticket.RowVanished, Reason: "The row has vanished", At: b.now}
+		if err := b.Store.Park(t.Context(), []ticket.Letter{letter}); err != nil {
+			t.Fatal(err)
+		}
+		revive()
+		if c := b.claimOne(t); !c.Follows() {
+			t.Fatalf("claim %+v, want it to follow a row", c)
+		}
+		b.ack(t, 1, b.get(t, 1).Revision)
 	}
 }
 

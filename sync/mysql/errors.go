@@ -5,6 +5,7 @@ import (
 
 	driver "github.com/go-sql-driver/mysql"
 
+	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/sync/flush"
 )
 
@@ -30,7 +31,7 @@ const (
 	errOutOfRange     = 1264
 	errPacketTooLarge = 1153
 	errNoDefault      = 1364
-	errVanished       = 1032
+	errVanished       = ticket.RowVanished
 )
 
 // verdicts by error number; https://dev.mysql.com/doc/mysql-errors/8.0/en/server-error-reference.html and, from 1900
