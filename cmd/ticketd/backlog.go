@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -54,6 +55,55 @@ func newStatus(o *options) *cobra.Command {
 	cmd.Flags().BoolVar(&watch, "watch", false, "show the status every second, until interrupted")
 	return cmd
 }
+
+// overview shows a line for each site.
+func (o *options) overview(ctx context.Context, format string) error {
+	names, err := o.siteNames(ctx)
+	if err != nil {
+		return err
+	}
+	return o.call(ctx, func(ctx context.Context, c *protocol.Client) error {
+		table := tabwriter.NewWriter(o.out, 0, 0, 2, ' ', 0)
+		if format == "table" {
+			fmt.Fprintln(table, "SITE\tSTORE\tMYSQL\tPENDING\tOLDEST\tDEAD\tJOURNAL\tSPOOL\tWARNINGS")
+		}
+		failed := 0
+		for _, name := range names {
+			c.Site = name
+			status, err := c.Status(ctx)
+			if err != nil {
+				failed++
+			}
+			if refused := (*protocol.Error)(nil); err != nil && !errors.As(err, &refused) {
+				return err // the connection is lost
+			}
+			if err := writeLine(o.out, table, format, name, &status, err); err != nil {
+				return err
+			}
+		}
+		if failed > 0 {
+			return errors.Join(table.Flush(), fmt.Errorf("%d of %d sites do not answer", failed, len(names)))
+		}
+		return table.Flush()
+	})
+}
+
+func writeLine(out, table io.Writer, format, name string, s *protocol.StatusResult, failed error) error {
+	switch {
+	case format == "json" && failed != nil:
+		return json.NewEncoder(out).Encode(map[string]any{"site": name, "error": failed.Error()})
+	case format == "json":
+		return json.NewEncoder(out).Encode(statusJSON(s))
+	case failed != nil:
+		_, err := fmt.Fprintf(table, "%s\t%s\n", name, oneLine(failed.Error()))
+		return err
+	}
+	_, err := fmt.Fprintf(table, "%s\t%s %s\t%s\t%d\t%v\t%d\t%d\t%d\t%d\n", name, s.Backend, s.Store.State, s.Sink.State, s.Dirty,
+		millis(s.OldestDirtyMS).Round(time.Second), s.Dead, s.Journal.Entries, s.Spool.Files, len(s.Warnings))
+	return err
+}
+
+func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
 
 func (o *options) status(ctx context.Context, write func(io.Writer, *protocol.StatusResult) error) error {
 	return o.call(ctx, func(ctx context.Context, c *protocol.Client) error {

@@ -2,44 +2,16 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"runtime"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
 
 	"github.com/ticketd/ticketd/internal/version"
-	"github.com/ticketd/ticketd/protocol"
 )
-
-// streams are where a command reads and writes.
-type streams struct {
-	in       *os.File
-	out, err *os.File
-}
-
-// usageError is a call that no daemon could make work: wrong flags or arguments.
-type usageError struct{ error }
-
-func (e *usageError) Unwrap() error { return e.error }
-
-// defaultSocket is where the packages' systemd socket listens.
-const defaultSocket = "/run/ticketd/ticketd.sock"
-
-// options are the flags that all client commands share.
-type options struct {
-	streams
-	socket  string
-	site    string
-	all     bool   // all sites of the configuration
-	config  string // that has the names of all sites; empty is the default
-	timeout time.Duration
-}
 
 // Run runs a command line and returns the error.
 func Run(ctx context.Context, args []string, std streams) error {
@@ -92,60 +64,6 @@ func wrongArgsAreUsage(parent *cobra.Command) {
 				return nil
 			}
 		}
-	}
-}
-
-func envOr(name, fallback string) string {
-	if v := os.Getenv(name); v != "" {
-		return v
-	}
-	return fallback
-}
-
-// call dials the daemon, runs f within the time-out, and closes the connection. Zero means no time-out.
-func (o *options) call(ctx context.Context, f func(context.Context, *protocol.Client) error) error {
-	if o.timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, o.timeout, fmt.Errorf("no answer within %v (--timeout)", o.timeout))
-		defer cancel()
-	}
-	client, err := protocol.Dial(ctx, o.socket)
-	if err != nil {
-		return o.explain(err)
-	}
-	defer func() { _ = client.Close() }()
-	client.Site = o.site
-	if err := f(ctx, client); err != nil {
-		if errors.Is(err, context.DeadlineExceeded) {
-			return context.Cause(ctx)
-		}
-		return err
-	}
-	return nil
-}
-
-// noteStale says which changes an answer may lack.
-func (o *options) noteStale(stale bool, locked []int64) {
-	switch {
-	case len(locked) > 0:
-		fmt.Fprintf(o.err, "rows are locked in MySQL: the latest changes of tickets %v are missing from this answer\n", locked)
-	case stale:
-		fmt.Fprintln(o.err, "Redis does not answer: changes pending in Redis may be missing from this answer")
-	}
-}
-
-// explain adds advice to a failed dial.
-func (o *options) explain(err error) error {
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("no daemon listens on %s: start it with 'systemctl start ticketd' or 'ticketd serve', "+
-			"or name the daemon's socket with --socket", o.socket)
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Errorf("no daemon listens on %s: start the daemon again and look at its log", o.socket)
-	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("you may not use %s: run the command as root, or as a member of the socket's group", o.socket)
-	default:
-		return err
 	}
 }
 

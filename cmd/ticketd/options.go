@@ -3,13 +3,12 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"io/fs"
+	"os"
 	"slices"
-	"strings"
-	"text/tabwriter"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,6 +16,84 @@ import (
 	"github.com/ticketd/ticketd/daemon/config"
 	"github.com/ticketd/ticketd/protocol"
 )
+
+// streams are where a command reads and writes.
+type streams struct {
+	in       *os.File
+	out, err *os.File
+}
+
+// usageError is a call that no daemon could make work: wrong flags or arguments.
+type usageError struct{ error }
+
+func (e *usageError) Unwrap() error { return e.error }
+
+// defaultSocket is where the packages' systemd socket listens.
+const defaultSocket = "/run/ticketd/ticketd.sock"
+
+// options are the flags that all client commands share.
+type options struct {
+	streams
+	socket  string
+	site    string
+	all     bool   // all sites of the configuration
+	config  string // that has the names of all sites; empty is the default
+	timeout time.Duration
+}
+
+func envOr(name, fallback string) string {
+	if v := os.Getenv(name); v != "" {
+		return v
+	}
+	return fallback
+}
+
+// call dials the daemon, runs f within the time-out, and closes the connection. Zero means no time-out.
+func (o *options) call(ctx context.Context, f func(context.Context, *protocol.Client) error) error {
+	if o.timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, o.timeout, fmt.Errorf("no answer within %v (--timeout)", o.timeout))
+		defer cancel()
+	}
+	client, err := protocol.Dial(ctx, o.socket)
+	if err != nil {
+		return o.explain(err)
+	}
+	defer func() { _ = client.Close() }()
+	client.Site = o.site
+	if err := f(ctx, client); err != nil {
+		if errors.Is(err, context.DeadlineExceeded) {
+			return context.Cause(ctx)
+		}
+		return err
+	}
+	return nil
+}
+
+// noteStale says which changes an answer may lack.
+func (o *options) noteStale(stale bool, locked []int64) {
+	switch {
+	case len(locked) > 0:
+		fmt.Fprintf(o.err, "rows are locked in MySQL: the latest changes of tickets %v are missing from this answer\n", locked)
+	case stale:
+		fmt.Fprintln(o.err, "Redis does not answer: changes pending in Redis may be missing from this answer")
+	}
+}
+
+// explain adds advice to a failed dial.
+func (o *options) explain(err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("no daemon listens on %s: start it with 'systemctl start ticketd' or 'ticketd serve', "+
+			"or name the daemon's socket with --socket", o.socket)
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("no daemon listens on %s: start the daemon again and look at its log", o.socket)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("you may not use %s: run the command as root, or as a member of the socket's group", o.socket)
+	default:
+		return err
+	}
+}
 
 // repeatable are the commands that --all runs for each site. Of the others, some show all sites themselves, and the rest are
 // about a ticket, or a decision that differs from site to site.
@@ -93,55 +170,6 @@ func (o *options) siteNames(ctx context.Context) ([]string, error) {
 	}
 	return c.SiteNames(), nil
 }
-
-// overview shows a line for each site.
-func (o *options) overview(ctx context.Context, format string) error {
-	names, err := o.siteNames(ctx)
-	if err != nil {
-		return err
-	}
-	return o.call(ctx, func(ctx context.Context, c *protocol.Client) error {
-		table := tabwriter.NewWriter(o.out, 0, 0, 2, ' ', 0)
-		if format == "table" {
-			fmt.Fprintln(table, "SITE\tSTORE\tMYSQL\tPENDING\tOLDEST\tDEAD\tJOURNAL\tSPOOL\tWARNINGS")
-		}
-		failed := 0
-		for _, name := range names {
-			c.Site = name
-			status, err := c.Status(ctx)
-			if err != nil {
-				failed++
-			}
-			if refused := (*protocol.Error)(nil); err != nil && !errors.As(err, &refused) {
-				return err // the connection is lost
-			}
-			if err := writeLine(o.out, table, format, name, &status, err); err != nil {
-				return err
-			}
-		}
-		if failed > 0 {
-			return errors.Join(table.Flush(), fmt.Errorf("%d of %d sites do not answer", failed, len(names)))
-		}
-		return table.Flush()
-	})
-}
-
-func writeLine(out, table io.Writer, format, name string, s *protocol.StatusResult, failed error) error {
-	switch {
-	case format == "json" && failed != nil:
-		return json.NewEncoder(out).Encode(map[string]any{"site": name, "error": failed.Error()})
-	case format == "json":
-		return json.NewEncoder(out).Encode(statusJSON(s))
-	case failed != nil:
-		_, err := fmt.Fprintf(table, "%s\t%s\n", name, oneLine(failed.Error()))
-		return err
-	}
-	_, err := fmt.Fprintf(table, "%s\t%s %s\t%s\t%d\t%v\t%d\t%d\t%d\t%d\n", name, s.Backend, s.Store.State, s.Sink.State, s.Dirty,
-		millis(s.OldestDirtyMS).Round(time.Second), s.Dead, s.Journal.Entries, s.Spool.Files, len(s.Warnings))
-	return err
-}
-
-func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
 
 // loadSite reads the configuration and returns the name of the site of --site, or of the only site.
 func (o *options) loadSite(ctx context.Context, f *configFlags) (c *config.Config, name string, err error) {
