@@ -3,6 +3,8 @@ package protocol
 import (
 	"bytes"
 	"encoding/binary"
+	"maps"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -183,4 +185,57 @@ func cut(s string, n int) string {
 		s = s[:n]
 	}
 	return strings.ToValidUTF8(s, "")
+}
+
+// mark writes a key with the value true, or nothing.
+func (e *Encoder) mark(key string, is bool) {
+	if is {
+		e.str(key)
+		e.bool(true)
+	}
+}
+
+// words writes a map of texts, in the order of its keys.
+func (e *Encoder) words(key string, words map[string]string) {
+	e.str(key)
+	e.mapLen(len(words))
+	for _, name := range slices.Sorted(maps.Keys(words)) {
+		e.pairStr(name, words[name])
+	}
+}
+
+func (e *Encoder) texts(key string, texts []string) {
+	e.str(key)
+	e.array(len(texts))
+	for _, text := range texts {
+		e.str(text)
+	}
+}
+
+// optional is a pair of a map that is left out if its value is empty.
+type optional struct {
+	key  string
+	text string
+	n    int64
+}
+
+func given(all []optional) (n int) {
+	for i := range all {
+		if all[i].text != "" || all[i].n != 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// optional writes the pairs that are given; the caller has written the head of the map.
+func (e *Encoder) optional(all []optional) {
+	for i := range all {
+		switch o := &all[i]; {
+		case o.text != "":
+			e.pairStr(o.key, o.text)
+		case o.n != 0:
+			e.pair(o.key, o.n)
+		}
+	}
 }

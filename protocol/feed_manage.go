@@ -107,9 +107,9 @@ func (p *FeedControlParams) Decode(raw Raw) error {
 	err := params(raw, &p.Target, &p.Timed, func(d *decoder, key string) (bool, *Error) {
 		switch key {
 		case "name":
-			return true, d.destination(&p.Name)
+			return true, readDestination(d, &p.Name)
 		case "action":
-			return true, d.action(&p.Action)
+			return true, p.Action.read(d)
 		case "to_us":
 			var us int64
 			err := d.revision("to_us", &us)
@@ -138,7 +138,7 @@ func requireName(name string) error {
 	return nil
 }
 
-func (d *decoder) destination(into *string) *Error {
+func readDestination(d *decoder, into *string) *Error {
 	s, ok := d.str()
 	if !ok || s == "" || len(s) > MaxName {
 		return Invalid("name", "name is the name of a destination")
@@ -147,9 +147,9 @@ func (d *decoder) destination(into *string) *Error {
 	return nil
 }
 
-func (d *decoder) action(into *FeedAction) *Error {
+func (a *FeedAction) read(d *decoder) *Error {
 	s, ok := d.str()
-	switch *into = FeedAction(s); *into {
+	switch *a = FeedAction(s); *a {
 	case FeedTest, FeedPause, FeedResume, FeedRewind, FeedSnapshot:
 	default:
 		ok = false
@@ -166,7 +166,7 @@ func (p *FeedDeadListParams) Decode(raw Raw) error {
 	err := params(raw, &p.Target, &p.Timed, func(d *decoder, key string) (bool, *Error) {
 		switch key {
 		case "name":
-			return true, d.destination(&p.Name)
+			return true, readDestination(d, &p.Name)
 		case "after":
 			return true, d.ticketID("after", &p.After)
 		case "limit":
@@ -187,7 +187,7 @@ func (p *FeedDeadParams) Decode(raw Raw) error {
 	err := params(raw, &p.Target, &p.Timed, func(d *decoder, key string) (bool, *Error) {
 		switch key {
 		case "name":
-			return true, d.destination(&p.Name)
+			return true, readDestination(d, &p.Name)
 		case "ids":
 			return true, d.ticketIDs(1, &p.IDs)
 		case "all":
@@ -295,21 +295,11 @@ func (r *FeedDeadListResult) Decode(raw Raw) error {
 		if key != "letters" {
 			return d.ignore()
 		}
-		n, ok := d.arrayLen()
-		if !ok || n > MaxTickets {
-			return false
-		}
-		r.Letters = make([]FeedLetter, n)
-		for i := range r.Letters {
-			if !d.feedLetter(&r.Letters[i]) {
-				return false
-			}
-		}
-		return true
+		return list(d, MaxTickets, &r.Letters, (*FeedLetter).read)
 	}, func() bool { return r.Letters != nil })
 }
 
-func (d *decoder) feedLetter(l *FeedLetter) bool {
+func (l *FeedLetter) read(d *decoder) bool {
 	err := d.object("letter", func(key string) bool {
 		switch key {
 		case "id":
@@ -394,7 +384,7 @@ func (r *FeedStatusResult) Decode(raw Raw) error {
 		case "backlog_bytes":
 			return d.count(&r.BacklogBytes)
 		case "destinations":
-			return d.destinations(&r.Destinations)
+			return list(d, MaxTickets, &r.Destinations, (*FeedDestination).read)
 		case "history":
 			return d.object("history", func(key string) bool {
 				switch key {
@@ -416,39 +406,27 @@ func (r *FeedStatusResult) Decode(raw Raw) error {
 	}, func() bool { return r.Destinations != nil })
 }
 
-func (d *decoder) destinations(into *[]FeedDestination) bool {
-	n, ok := d.arrayLen()
-	if !ok || n > MaxTickets {
-		return false
+func (s *FeedDestination) read(d *decoder) bool {
+	numbers := map[string]*int64{
+		"since_ms": &s.SinceMS, "lag_events": &s.LagEvents, "lag_ms": &s.LagMS, "letters": &s.Letters, "held": &s.Held,
+		"gaps": &s.Gaps, "lost": &s.Lost, "sent": &s.Sent, "rows": &s.Rows,
 	}
-	found := make([]FeedDestination, n)
-	for i := range found {
-		s := &found[i]
-		numbers := map[string]*int64{
-			"since_ms": &s.SinceMS, "lag_events": &s.LagEvents, "lag_ms": &s.LagMS, "letters": &s.Letters, "held": &s.Held,
-			"gaps": &s.Gaps, "lost": &s.Lost, "sent": &s.Sent, "rows": &s.Rows,
+	texts := map[string]*string{"name": &s.Name, "kind": &s.Kind, "state": &s.State, "reason": &s.Reason}
+	err := d.object("destination", func(key string) bool {
+		if number := numbers[key]; number != nil {
+			return d.count(number)
 		}
-		texts := map[string]*string{"name": &s.Name, "kind": &s.Kind, "state": &s.State, "reason": &s.Reason}
-		err := d.object("destination", func(key string) bool {
-			if number := numbers[key]; number != nil {
-				return d.count(number)
-			}
-			if text := texts[key]; text != nil {
-				return d.text(text)
-			}
-			switch key {
-			case "snapshot":
-				return d.flag(&s.Snapshot)
-			case "runner":
-				return d.flag(&s.Runner)
-			default:
-				return d.ignore()
-			}
-		})
-		if err != nil || s.Name == "" {
-			return false
+		if text := texts[key]; text != nil {
+			return d.text(text)
 		}
-	}
-	*into = found
-	return true
+		switch key {
+		case "snapshot":
+			return d.flag(&s.Snapshot)
+		case "runner":
+			return d.flag(&s.Runner)
+		default:
+			return d.ignore()
+		}
+	})
+	return err == nil && s.Name != ""
 }

@@ -84,7 +84,7 @@ func (p *FeedReadParams) Decode(raw Raw) error {
 	err := params(raw, &p.Target, &p.Timed, func(d *decoder, key string) (bool, *Error) {
 		switch key {
 		case "consumer":
-			return true, d.consumer(&p.Consumer)
+			return true, readConsumer(d, &p.Consumer)
 		case "token":
 			return true, d.origin(key, MaxName, &p.Token)
 		case "lease_ms":
@@ -94,7 +94,7 @@ func (p *FeedReadParams) Decode(raw Raw) error {
 		case "limit":
 			return true, d.limit(&p.Limit)
 		case "after":
-			return true, d.places(&p.After)
+			return true, readPlaces(d, &p.After)
 		case "since_us":
 			var us int64
 			err := d.revision(key, &us)
@@ -129,11 +129,11 @@ func (p *FeedAckParams) Decode(raw Raw) error {
 	err := params(raw, &p.Target, &p.Timed, func(d *decoder, key string) (bool, *Error) {
 		switch key {
 		case "consumer":
-			return true, d.consumer(&p.Consumer)
+			return true, readConsumer(d, &p.Consumer)
 		case "token":
 			return true, d.origin(key, MaxName, &p.Token)
 		case "cursor":
-			return true, d.feedPlace(key, &p.Cursor)
+			return true, readPlace(d, key, &p.Cursor)
 		case "refused":
 			s, ok := d.str()
 			if p.Refused = s; !ok || s == "" || len(s) > MaxRefused {
@@ -165,7 +165,7 @@ func (p *FeedAckParams) check() error {
 	return nil
 }
 
-func (d *decoder) consumer(into *string) *Error {
+func readConsumer(d *decoder, into *string) *Error {
 	s, ok := d.str()
 	ok = ok && s != "" && len(s) <= MaxConsumer
 	for i := 0; ok && i < len(s); i++ {
@@ -179,16 +179,7 @@ func (d *decoder) consumer(into *string) *Error {
 	return nil
 }
 
-func (d *decoder) millis(key string, most time.Duration, into *time.Duration) *Error {
-	n, ok := d.int()
-	if !ok || n < 1 || n > most.Milliseconds() {
-		return Invalid(key, "%s is an integer from 1 to %d", key, most.Milliseconds())
-	}
-	*into = time.Duration(n) * time.Millisecond
-	return nil
-}
-
-func (d *decoder) feedPlace(key string, into *string) *Error {
+func readPlace(d *decoder, key string, into *string) *Error {
 	s, ok := d.str()
 	if !ok || s == "" || len(s) > MaxPlace {
 		return Invalid(key, "a place in the feed is a text from an earlier answer")
@@ -197,53 +188,18 @@ func (d *decoder) feedPlace(key string, into *string) *Error {
 	return nil
 }
 
-func (d *decoder) places(into *[]string) *Error {
+func readPlaces(d *decoder, into *[]string) *Error {
 	n, ok := d.arrayLen()
 	if !ok || n > maxPlaces {
 		return Invalid("after", "after is the array next of the answer before")
 	}
 	*into = make([]string, n)
 	for i := range *into {
-		if err := d.feedPlace("after", &(*into)[i]); err != nil {
+		if err := readPlace(d, "after", &(*into)[i]); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// optional writes a map of the pairs whose values are not empty, behind the head with the other parameters.
-type optional struct {
-	key  string
-	text string
-	n    int64
-}
-
-func given(all []optional) (n int) {
-	for i := range all {
-		if all[i].text != "" || all[i].n != 0 {
-			n++
-		}
-	}
-	return n
-}
-
-func (e *Encoder) optional(all []optional) {
-	for i := range all {
-		switch o := &all[i]; {
-		case o.text != "":
-			e.pairStr(o.key, o.text)
-		case o.n != 0:
-			e.pair(o.key, o.n)
-		}
-	}
-}
-
-func (e *Encoder) texts(key string, texts []string) {
-	e.str(key)
-	e.array(len(texts))
-	for _, text := range texts {
-		e.str(text)
-	}
 }
 
 func micros(t time.Time) int64 {
@@ -358,7 +314,7 @@ func (r *FeedReadResult) Decode(raw Raw) error {
 	return result(raw, "feed_read", func(d *decoder, key string) bool {
 		switch key {
 		case "events":
-			return d.events(&r.Events)
+			return list(d, MaxTickets, &r.Events, (*FeedEvent).read)
 		case "busy":
 			return d.flag(&r.Busy)
 		case "next":
@@ -369,21 +325,7 @@ func (r *FeedReadResult) Decode(raw Raw) error {
 	}, func() bool { return r.Events != nil })
 }
 
-func (d *decoder) events(into *[]FeedEvent) bool {
-	n, ok := d.arrayLen()
-	if !ok || n > MaxTickets {
-		return false
-	}
-	*into = make([]FeedEvent, n)
-	for i := range *into {
-		if !d.event(&(*into)[i]) {
-			return false
-		}
-	}
-	return true
-}
-
-func (d *decoder) event(v *FeedEvent) bool {
+func (v *FeedEvent) read(d *decoder) bool {
 	numbers := map[string]*int64{
 		"ticket": &v.Ticket, "revision": &v.Revision, "previous": &v.Previous, "acknowledged": &v.Acknowledged, "from": &v.From,
 		"partition": &v.Partition, "number": &v.Number, "first": &v.First, "last": &v.Last, "lost": &v.Lost, "delivery": &v.Deliveries,

@@ -81,7 +81,7 @@ func (p *HistoryParams) Decode(raw Raw) error {
 		case "before":
 			return true, d.revision("before", &p.Before)
 		case "field":
-			return true, d.fieldName("field", &p.Field)
+			return true, readFieldName(d, "field", &p.Field)
 		case "limit":
 			return true, d.limit(&p.Limit)
 		default:
@@ -94,8 +94,8 @@ func (p *HistoryParams) Decode(raw Raw) error {
 	return err
 }
 
-// fieldName reads the name of a field.
-func (d *decoder) fieldName(param string, into *string) *Error {
+// readFieldName reads the name of a field.
+func readFieldName(d *decoder, param string, into *string) *Error {
 	s, ok := d.str()
 	if !ok || !ValidName(s) {
 		return Invalid(param, "%s is a field's name", param)
@@ -190,31 +190,13 @@ func (c *HistoryChange) encode(e *Encoder) {
 	e.mark("gap", c.Gap)
 }
 
-// mark writes a key with the value true, or nothing.
-func (e *Encoder) mark(key string, is bool) {
-	if is {
-		e.str(key)
-		e.bool(true)
-	}
-}
-
 // Decode implements [Result].
 func (r *HistoryResult) Decode(raw Raw) error {
 	*r = HistoryResult{}
 	return result(raw, "history", func(d *decoder, key string) bool {
 		switch key {
 		case "changes":
-			n, ok := d.arrayLen()
-			if !ok || n > MaxTickets {
-				return false
-			}
-			r.Changes = make([]HistoryChange, n)
-			for i := range r.Changes {
-				if !d.change(&r.Changes[i]) {
-					return false
-				}
-			}
-			return true
+			return list(d, MaxTickets, &r.Changes, (*HistoryChange).read)
 		case "next":
 			return d.null() || d.count(&r.Next)
 		case "stale":
@@ -225,7 +207,7 @@ func (r *HistoryResult) Decode(raw Raw) error {
 	}, func() bool { return r.Changes != nil })
 }
 
-func (d *decoder) change(c *HistoryChange) bool {
+func (c *HistoryChange) read(d *decoder) bool {
 	err := d.object("change", func(key string) bool {
 		switch key {
 		case "revision":
@@ -239,7 +221,7 @@ func (d *decoder) change(c *HistoryChange) bool {
 		case "via":
 			return d.text(&c.Via)
 		case "changes":
-			return d.fieldChanges(&c.Values)
+			return readFieldChanges(d, &c.Values)
 		case "erased":
 			return d.flag(&c.Erased)
 		case "gap":
@@ -251,15 +233,7 @@ func (d *decoder) change(c *HistoryChange) bool {
 	return err == nil && c.Revision > 0
 }
 
-// time reads a time in microseconds.
-func (d *decoder) time(into *time.Time) bool {
-	var us int64
-	ok := d.count(&us)
-	*into = time.UnixMicro(us)
-	return ok
-}
-
-func (d *decoder) fieldChanges(into *[]FieldChange) bool {
+func readFieldChanges(d *decoder, into *[]FieldChange) bool {
 	var found []FieldChange
 	err := d.object("changes", func(name string) bool {
 		const most = 2

@@ -3,6 +3,8 @@ package protocol
 import (
 	"errors"
 	"fmt"
+	"math"
+	"time"
 
 	"github.com/vmihailenco/msgpack/v5/msgpcode"
 )
@@ -147,6 +149,57 @@ func (d *decoder) text(into *string) (ok bool) {
 func (d *decoder) flag(into *bool) (ok bool) {
 	*into, ok = d.bool()
 	return ok
+}
+
+// time reads a time in microseconds.
+func (d *decoder) time(into *time.Time) bool {
+	var us int64
+	ok := d.count(&us)
+	*into = time.UnixMicro(us)
+	return ok
+}
+
+func (d *decoder) texts(into *[]string) bool {
+	return list(d, math.MaxInt, into, func(s *string, d *decoder) bool { return d.text(s) })
+}
+
+// words reads a map of texts.
+func (d *decoder) words(into *map[string]string) bool {
+	words := map[string]string{}
+	err := d.object("words", func(name string) bool {
+		text := ""
+		ok := d.text(&text)
+		words[name] = text
+		return ok
+	})
+	*into = words
+	return err == nil
+}
+
+// counts reads a map of counts; number says where each belongs, nil for a key that is not known.
+func (d *decoder) counts(what string, number func(key string) *int64) bool {
+	return d.object(what, func(key string) bool {
+		if n := number(key); n != nil {
+			return d.count(n)
+		}
+		return d.ignore()
+	}) == nil
+}
+
+// list reads an array of at most most elements, each with read. The result is not nil, even without elements.
+func list[T any](d *decoder, most int, into *[]T, read func(*T, *decoder) bool) bool {
+	n, ok := d.arrayLen()
+	if !ok || n > most {
+		return false
+	}
+	elements := make([]T, n)
+	for i := range elements {
+		if !read(&elements[i], d) {
+			return false
+		}
+	}
+	*into = elements
+	return true
 }
 
 func (d *decoder) ignore() bool {

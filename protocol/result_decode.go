@@ -71,21 +71,12 @@ func (r *SetManyResult) Decode(raw Raw) error {
 		if key != "results" {
 			return d.ignore()
 		}
-		n, ok := d.arrayLen()
-		if !ok || n > MaxTickets {
-			return false
-		}
-		r.Outcomes = make([]SetOutcome, n)
-		for i := range r.Outcomes {
-			if !d.outcome(&r.Outcomes[i]) {
-				return false
-			}
-		}
-		return true
+		return list(d, MaxTickets, &r.Outcomes, (*SetOutcome).read)
 	}, func() bool { return r.Outcomes != nil })
 }
 
-func (d *decoder) outcome(o *SetOutcome) bool {
+// read reads a revision or an error.
+func (o *SetOutcome) read(d *decoder) bool {
 	if isInt(d.code()) {
 		return d.count(&o.Revision)
 	}
@@ -101,22 +92,12 @@ func (r *CheckResult) Decode(raw Raw) error {
 		if key != "results" {
 			return d.ignore()
 		}
-		n, ok := d.arrayLen()
-		if !ok || n > MaxTickets {
-			return false
-		}
-		r.Outcomes = make([]CheckOutcome, n)
-		for i := range r.Outcomes {
-			if !d.judgement(&r.Outcomes[i]) {
-				return false
-			}
-		}
-		return true
+		return list(d, MaxTickets, &r.Outcomes, (*CheckOutcome).read)
 	}, func() bool { return r.Outcomes != nil })
 }
 
-// judgement reads an outcome of check: [ticket id or nil, revision, names], or an error.
-func (d *decoder) judgement(o *CheckOutcome) bool {
+// read reads [ticket id or nil, revision, names], or an error.
+func (o *CheckOutcome) read(d *decoder) bool {
 	parts, ok := d.arrayLen()
 	if !ok {
 		var err error
@@ -131,10 +112,10 @@ func (t *Ticket) Decode(raw Raw) error {
 	*t = Ticket{}
 	d := openDecoder(raw)
 	defer d.close()
-	return d.ticket(t)
+	return t.read(d)
 }
 
-func (d *decoder) ticket(t *Ticket) error {
+func (t *Ticket) read(d *decoder) error {
 	err := d.object("ticket", func(key string) bool {
 		switch key {
 		case "id":
@@ -201,7 +182,7 @@ func (r *GetManyResult) Decode(raw Raw) error {
 	return result(raw, "get_many", func(d *decoder, key string) bool {
 		switch key {
 		case "tickets":
-			return d.ticketsOrNone(&r.Tickets)
+			return list(d, MaxTickets, &r.Tickets, readTicketOrNil)
 		case "stale":
 			return d.flag(&r.Stale)
 		default:
@@ -210,24 +191,13 @@ func (r *GetManyResult) Decode(raw Raw) error {
 	}, func() bool { return r.Tickets != nil })
 }
 
-// ticketsOrNone reads an array of tickets, with nil for a ticket that does not exist.
-func (d *decoder) ticketsOrNone(into *[]*Ticket) bool {
-	n, ok := d.arrayLen()
-	if !ok || n > MaxTickets {
-		return false
+// readTicketOrNil leaves *t nil for a ticket that does not exist.
+func readTicketOrNil(t **Ticket, d *decoder) bool {
+	if d.null() {
+		return true
 	}
-	tickets := make([]*Ticket, n)
-	for i := range tickets {
-		if d.null() {
-			continue
-		}
-		tickets[i] = &Ticket{}
-		if d.ticket(tickets[i]) != nil {
-			return false
-		}
-	}
-	*into = tickets
-	return true
+	*t = &Ticket{}
+	return (*t).read(d) == nil
 }
 
 // Decode implements [Result].
@@ -257,11 +227,11 @@ func (r *StatusResult) Decode(raw Raw) error {
 		}
 		switch key {
 		case "connections":
-			return d.connections(&r.DaemonStatus)
+			return r.readConnections(d)
 		case "store":
-			return d.place(&r.Store)
+			return r.Store.read(d)
 		case "sink":
-			return d.place(&r.Sink)
+			return r.Sink.read(d)
 		case "journal":
 			return d.counts("journal", r.Journal.number)
 		case "spool":
@@ -316,16 +286,6 @@ func (r *StatusResult) text(key string) *string {
 	}
 }
 
-// counts reads a map of counts; number says where each belongs, nil for a key that is not known.
-func (d *decoder) counts(what string, number func(key string) *int64) bool {
-	return d.object(what, func(key string) bool {
-		if n := number(key); n != nil {
-			return d.count(n)
-		}
-		return d.ignore()
-	}) == nil
-}
-
 func (j *JournalStatus) number(key string) *int64 {
 	switch key {
 	case "entries":
@@ -362,7 +322,7 @@ func (s *SpoolStatus) number(key string) *int64 {
 	}
 }
 
-func (d *decoder) connections(s *DaemonStatus) bool {
+func (s *DaemonStatus) readConnections(d *decoder) bool {
 	return d.counts("connections", func(key string) *int64 {
 		switch key {
 		case "open":
@@ -375,7 +335,7 @@ func (d *decoder) connections(s *DaemonStatus) bool {
 	})
 }
 
-func (d *decoder) place(p *Place) bool {
+func (p *Place) read(d *decoder) bool {
 	return d.object("place", func(key string) bool {
 		switch key {
 		case "state":
@@ -388,19 +348,4 @@ func (d *decoder) place(p *Place) bool {
 			return d.ignore()
 		}
 	}) == nil
-}
-
-func (d *decoder) texts(into *[]string) bool {
-	n, ok := d.arrayLen()
-	if !ok {
-		return false
-	}
-	texts := make([]string, n)
-	for i := range texts {
-		if !d.text(&texts[i]) {
-			return false
-		}
-	}
-	*into = texts
-	return true
 }

@@ -39,33 +39,29 @@ func (r *ListResult) Decode(raw Raw) error {
 	return result(raw, "list", func(d *decoder, key string) bool {
 		switch key {
 		case "tickets":
-			return d.page(&r.Tickets)
+			return list(d, MaxTickets, &r.Tickets, readTicket)
 		case "next":
 			return d.null() || d.text(&r.Next)
 		case "stale":
 			return d.flag(&r.Stale)
 		case "locked":
-			return d.locked(&r.Locked)
+			return readLocked(d, &r.Locked)
 		default:
 			return d.ignore()
 		}
 	}, func() bool { return r.Tickets != nil })
 }
 
-func (d *decoder) page(into *[]*Ticket) bool {
-	n, ok := d.arrayLen()
-	if !ok || n > MaxTickets {
-		return false
-	}
-	tickets := make([]*Ticket, n)
-	for i := range tickets {
-		tickets[i] = &Ticket{}
-		if d.ticket(tickets[i]) != nil {
-			return false
-		}
-	}
-	*into = tickets
-	return true
+func readTicket(t **Ticket, d *decoder) bool {
+	*t = &Ticket{}
+	return (*t).read(d) == nil
+}
+
+func readLocked(d *decoder, into *[]int64) bool {
+	return list(d, MaxLocked, into, func(id *int64, d *decoder) (ok bool) {
+		*id, ok = d.int()
+		return ok
+	})
 }
 
 // Decode implements [Result].
@@ -78,49 +74,24 @@ func (r *CountResult) Decode(raw Raw) error {
 			found = d.count(&r.Count)
 			return found
 		case "groups":
-			return d.groups(&r.Groups)
+			return list(d, MaxGroups, &r.Groups, readGroup)
 		case "stale":
 			return d.flag(&r.Stale)
 		case "locked":
-			return d.locked(&r.Locked)
+			return readLocked(d, &r.Locked)
 		default:
 			return d.ignore()
 		}
 	}, func() bool { return found })
 }
 
-func (d *decoder) locked(into *[]int64) bool {
-	n, ok := d.arrayLen()
-	if !ok || n > MaxLocked {
+// readGroup reads [value, count].
+func readGroup(g *Group, d *decoder) (ok bool) {
+	if pair, ok := d.arrayLen(); !ok || pair != 2 {
 		return false
 	}
-	ids := make([]int64, n)
-	for i := range ids {
-		if ids[i], ok = d.int(); !ok {
-			return false
-		}
-	}
-	*into = ids
-	return true
-}
-
-func (d *decoder) groups(into *[]Group) bool {
-	n, ok := d.arrayLen()
-	if !ok || n > MaxGroups {
-		return false
-	}
-	groups := make([]Group, n)
-	for i := range groups {
-		if pair, ok := d.arrayLen(); !ok || pair != 2 {
-			return false
-		}
-		var valid bool
-		if groups[i].Value, valid = d.fieldValue(); !valid || !d.count(&groups[i].Count) {
-			return false
-		}
-	}
-	*into = groups
-	return true
+	g.Value, ok = d.fieldValue()
+	return ok && d.count(&g.Count)
 }
 
 func (r *ListResult) encode(e *Encoder) {
@@ -176,21 +147,11 @@ func (r *DeadListResult) Decode(raw Raw) error {
 		if key != "letters" {
 			return d.ignore()
 		}
-		n, ok := d.arrayLen()
-		if !ok || n > MaxTickets {
-			return false
-		}
-		r.Letters = make([]Letter, n)
-		for i := range r.Letters {
-			if !d.letter(&r.Letters[i]) {
-				return false
-			}
-		}
-		return true
+		return list(d, MaxTickets, &r.Letters, (*Letter).read)
 	}, func() bool { return r.Letters != nil })
 }
 
-func (d *decoder) letter(l *Letter) bool {
+func (l *Letter) read(d *decoder) bool {
 	err := d.object("letter", func(key string) bool {
 		switch key {
 		case "id":

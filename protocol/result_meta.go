@@ -1,8 +1,6 @@
 package protocol
 
 import (
-	"maps"
-	"slices"
 	"time"
 )
 
@@ -108,9 +106,9 @@ func (r *DescribeResult) Decode(raw Raw) error {
 		case "types":
 			return d.words(&r.Types)
 		case "adds":
-			return d.chosen(addsBehind, &r.AddsBehind)
+			return isWord(d, addsBehind, &r.AddsBehind)
 		case "queries":
-			return d.chosen(queriesStale, &r.StaleQueries)
+			return isWord(d, queriesStale, &r.StaleQueries)
 		case "query_wait_ms":
 			ms := int64(0)
 			ok := d.count(&ms)
@@ -124,33 +122,12 @@ func (r *DescribeResult) Decode(raw Raw) error {
 	}, func() bool { return r.Kind != "" })
 }
 
-// chosen reads whether a text is the given word.
-func (d *decoder) chosen(word string, into *bool) bool {
+// isWord reads whether a text is the given word.
+func isWord(d *decoder, word string, into *bool) bool {
 	text := ""
 	ok := d.text(&text)
 	*into = text == word
 	return ok
-}
-
-// words writes a map of texts, in the order of its keys.
-func (e *Encoder) words(key string, words map[string]string) {
-	e.str(key)
-	e.mapLen(len(words))
-	for _, name := range slices.Sorted(maps.Keys(words)) {
-		e.pairStr(name, words[name])
-	}
-}
-
-func (d *decoder) words(into *map[string]string) bool {
-	words := map[string]string{}
-	err := d.object("words", func(name string) bool {
-		text := ""
-		ok := d.text(&text)
-		words[name] = text
-		return ok
-	})
-	*into = words
-	return err == nil
 }
 
 func (r *WaitingResult) encode(e *Encoder) {
@@ -185,7 +162,7 @@ func (r *WaitingResult) Decode(raw Raw) error {
 	return result(raw, "waiting", func(d *decoder, key string) bool {
 		switch key {
 		case "tickets":
-			return d.waiting(&r.Tickets)
+			return list(d, MaxTickets, &r.Tickets, readWaiting)
 		case "stale":
 			return d.flag(&r.Stale)
 		default:
@@ -194,34 +171,24 @@ func (r *WaitingResult) Decode(raw Raw) error {
 	}, func() bool { return r.Tickets != nil })
 }
 
-func (d *decoder) waiting(into *[]*WaitingTicket) bool {
-	n, ok := d.arrayLen()
-	if !ok || n > MaxTickets {
-		return false
+// readWaiting leaves *into nil for a ticket without pending changes.
+func readWaiting(into **WaitingTicket, d *decoder) bool {
+	if d.null() {
+		return true
 	}
-	tickets := make([]*WaitingTicket, n)
-	for i := range tickets {
-		if d.null() {
-			continue
+	t := &WaitingTicket{}
+	*into = t
+	err := d.object("ticket", func(key string) bool {
+		switch key {
+		case "revision":
+			return d.count(&t.Revision)
+		case "fields":
+			return d.ticketFields(&t.Fields)
+		case "deleted":
+			return d.flag(&t.Deleted)
+		default:
+			return d.ignore()
 		}
-		t := &WaitingTicket{}
-		err := d.object("ticket", func(key string) bool {
-			switch key {
-			case "revision":
-				return d.count(&t.Revision)
-			case "fields":
-				return d.ticketFields(&t.Fields)
-			case "deleted":
-				return d.flag(&t.Deleted)
-			default:
-				return d.ignore()
-			}
-		})
-		if err != nil || t.Revision < 1 {
-			return false
-		}
-		tickets[i] = t
-	}
-	*into = tickets
-	return true
+	})
+	return err == nil && t.Revision > 0
 }
