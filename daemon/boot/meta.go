@@ -3,15 +3,12 @@ package boot
 import (
 	"context"
 	"errors"
-	"maps"
 	"time"
 
 	"github.com/ticketd/ticketd/daemon/config"
 	"github.com/ticketd/ticketd/daemon/site"
 	"github.com/ticketd/ticketd/internal/ticket"
-	"github.com/ticketd/ticketd/protocol"
 	"github.com/ticketd/ticketd/sync/flush"
-	"github.com/ticketd/ticketd/sync/ids"
 	"github.com/ticketd/ticketd/sync/mysql"
 	"github.com/ticketd/ticketd/sync/postmeta"
 )
@@ -64,27 +61,6 @@ func ticketsOf(c *config.Site, db *mysql.DB) tickets {
 	return db
 }
 
-func sinkOf(c *config.Site, db *mysql.DB) sink {
-	if c.IsMeta() {
-		return postmeta.NewSink(db, metaOf(c))
-	}
-	return mysql.NewSink(db)
-}
-
-// allocatorOf returns the ids for a site's new tickets. The posts of a site with meta are WordPress' own.
-func (d *Daemon) allocatorOf(s *runningSite, c *config.Site) allocator {
-	if c.IsMeta() {
-		return noIDs{}
-	}
-	a := ids.New(mysql.NewSequence(s.database).Lease, s.database.Taken, c.IDBlock)
-	if dir := d.config.Daemon.StateDir; dir != "" {
-		a.Keep(ids.KeepOptions{
-			Dir: dir, Name: idsFile(s.name), Owner: s.custody.known, Numbering: s.database.Numbering, Log: s.log,
-		})
-	}
-	return a
-}
-
 // noIDs is the allocator of a site without creates.
 type noIDs struct{}
 
@@ -105,17 +81,4 @@ func cleanTTL(c *config.Site) time.Duration {
 		return min(c.CleanTTL, maxCleanTTL)
 	}
 	return c.CleanTTL
-}
-
-// describe returns the site's answer to describe, without the fields' types.
-func describe(c *config.Site, db *mysql.DB) protocol.DescribeResult {
-	if !c.IsMeta() {
-		return protocol.DescribeResult{Kind: protocol.KindTable, Table: db.Name(), AddsBehind: true}
-	}
-	return protocol.DescribeResult{
-		Kind: protocol.Kind(c.Kind), Table: db.Name(), PostTypes: c.MetaPostTypes(),
-		Keys: maps.Clone(c.MetaKeys()), Posts: maps.Clone(c.MetaPosts()),
-		AddsBehind: c.Adds == config.AddsBehind, StaleQueries: c.Queries == config.QueriesStale, QueryWait: c.QueryWait,
-		MaxValue: postmeta.MaxValue,
-	}
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/ticketd/ticketd/daemon"
-	"github.com/ticketd/ticketd/daemon/config"
 	"github.com/ticketd/ticketd/daemon/metrics"
 	"github.com/ticketd/ticketd/daemon/watchdog"
 	"github.com/ticketd/ticketd/internal/version"
@@ -182,24 +181,6 @@ func (d *Daemon) Watch(timeout time.Duration, alive func()) {
 		}
 		return parts
 	}, timeout, alive, d.log)
-}
-
-// watched are the loops of a site that must make progress. The time for a step is more than twice the sum of the timeouts, as a
-// step may try a broken connection first.
-func (s *runningSite) watched(c *config.Redis) []watchdog.Part {
-	calls := c.DialTimeout + c.WriteTimeout + c.ReadTimeout
-	parts := []watchdog.Part{{
-		Name: "flusher of " + s.name, Within: flushLongestPoll + 3*(s.database.Patience()+calls),
-		Moved: watchdog.Counter(func() int64 { return s.Flusher.Stats().Turns() + s.Statements() }),
-	}}
-	if s.backend.redis != nil && s.backend.Journal() != nil {
-		tried := watchdog.Counter(func() int64 { return s.backend.Journal().Tries })
-		parts = append(parts, watchdog.Part{
-			Name: "journal of " + s.name, Within: flushMaxPause + 3*calls,
-			Moved: func(ctx context.Context) bool { return tried(ctx) || s.backend.Journal().Entries == 0 },
-		})
-	}
-	return parts
 }
 
 // SetLevel sets the level of all loggers; an unknown name counts as info.

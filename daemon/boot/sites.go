@@ -160,9 +160,6 @@ func databaseOf(c config.Site) (mysql.Config, error) {
 	}, nil
 }
 
-// idsFile is the name of the file in the state folder that keeps a site's leased ids.
-func idsFile(site string) string { return site + ".ids.json" }
-
 // ForgetIDs removes the ids that the site's daemon, running or not, has kept: the sequence was raised, and new tickets get the
 // ids after the raised number.
 func ForgetIDs(stateDir, site string) error {
@@ -185,25 +182,6 @@ func strategy(c *config.Site) site.Strategy {
 		due = policy.OnClose(c.CloseField, c.CloseStatuses, c.MaxAge)
 	}
 	return site.Strategy{Name: c.Strategy, Due: policy.AtMost(due, c.MaxAge)}
-}
-
-func (s *runningSite) warnings() []string {
-	found := slices.Concat(s.backend.warnings(), s.custody.warnings(), movedTexts(s.moves, time.Now()), s.strays.warnings(s.prefix),
-		s.otherKeys.warnings())
-	if s.couriers != nil {
-		found = append(found, s.couriers.Warnings(time.Now())...)
-	}
-	for _, odd := range []string{s.database.OddRevisions(), s.database.NoTickets()} {
-		if odd != "" {
-			found = append(found, odd)
-		}
-	}
-	for _, alarm := range []*atomic.Pointer[string]{&s.emptied, &s.foreign, &s.odd, &s.twin, &s.vanished} {
-		if text := alarm.Load(); text != nil {
-			found = append(found, *text)
-		}
-	}
-	return found
 }
 
 // serves returns the site's table, as clients call the table, and a function that tells how well a client's table fits the site.

@@ -6,14 +6,44 @@ import (
 	"io/fs"
 	"os"
 	"os/user"
+	"path/filepath"
 	"strconv"
 	"syscall"
 	"time"
+
+	"github.com/ticketd/ticketd/daemon"
+	"github.com/ticketd/ticketd/daemon/moves"
+	"github.com/ticketd/ticketd/daemon/site"
 
 	"github.com/ticketd/ticketd/daemon/config"
 	"github.com/ticketd/ticketd/daemon/spool"
 	"github.com/ticketd/ticketd/store"
 )
+
+// openSpool opens the spool, if configured, and puts the spool before the requests.
+func (d *Daemon) openSpool(dispatcher *daemon.Dispatcher) {
+	c := &d.config.Daemon
+	if c.SpoolDir == "" {
+		return
+	}
+	d.spoolUsers.Store(d.prepareSpool(d.config))
+	d.spool = spool.New(spool.Options{
+		Path: c.SpoolDir, State: filepath.Join(c.StateDir, "spool-folder"), GID: c.SpoolGID(), Sites: d.table,
+		Timeout: c.RequestTimeout, LookEvery: time.Millisecond, Log: d.log, Moves: d.movesOf,
+		Users: func() []uint32 { return *d.spoolUsers.Load() },
+	})
+	dispatcher.UseSpool(d.spool)
+}
+
+// movesOf returns the register of a site's creates that got a new id.
+func (d *Daemon) movesOf(of daemon.Site) *moves.Register {
+	for _, s := range d.sites() {
+		if daemon.Site(site.Gate{Site: s.Site}) == of { // as access hands it out
+			return s.moves
+		}
+	}
+	return moves.New(moves.Options{})
+}
 
 // setAside puts a site's acknowledged change that is older than the ticket with the same id into the spool's bad/.
 func (d *Daemon) setAside(s *runningSite, m *store.Mutation, at time.Time) error {
