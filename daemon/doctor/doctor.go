@@ -2,8 +2,11 @@ package doctor
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -11,6 +14,7 @@ import (
 
 	"github.com/ticketd/ticketd/daemon/config"
 	"github.com/ticketd/ticketd/daemon/unit"
+	"github.com/ticketd/ticketd/protocol"
 )
 
 // Verdict is the result of a check.
@@ -77,17 +81,17 @@ func Run(ctx context.Context, o Options) []Finding {
 	}
 	e.ok("config", "keys", "", "every key is known and within its bounds")
 	e.findUser(ctx)
-	e.files()
-	e.sandbox(ctx)
-	e.socket(ctx)
-	e.redis(ctx)
+	checkFiles(e)
+	checkSandbox(ctx, e)
+	checkSocket(ctx, e)
+	checkRedis(ctx, e)
 	for _, name := range o.Config.SiteNames() {
-		e.mysql(ctx, name)
-		e.identity(ctx, name)
-		e.feed(ctx, name)
+		checkMySQL(ctx, e, name)
+		checkIdentity(ctx, e, name)
+		checkFeed(ctx, e, name)
 	}
-	e.folders()
-	e.php()
+	checkFolders(e)
+	checkPHP(e)
 	return e.found
 }
 
@@ -161,6 +165,32 @@ func (e *exam) findUser(ctx context.Context) {
 	}
 }
 
+// ask queries the running daemon for a site's status.
+func (e *exam) ask(ctx context.Context, site string) (protocol.StatusResult, error) {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	client, err := protocol.Dial(ctx, e.Config.Daemon.Socket)
+	if err != nil {
+		return protocol.StatusResult{}, err
+	}
+	defer func() { _ = client.Close() }()
+	client.Site = site
+	return client.Status(ctx)
+}
+
+// fresh says that no daemon has been started with this configuration yet: neither its socket nor its files are on the disk.
+func (e *exam) fresh() bool {
+	c := &e.Config.Daemon
+	if c.StateDir == "" {
+		return false
+	}
+	if _, err := os.Stat(c.Socket); !errors.Is(err, fs.ErrNotExist) {
+		return false
+	}
+	files, err := os.ReadDir(c.StateDir)
+	return len(files) == 0 && (err == nil || errors.Is(err, fs.ErrNotExist))
+}
+
 // groupsOf returns the groups of a process, which may be more than its user's groups: a unit can add groups.
 func groupsOf(pid int64) []string {
 	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid)) // empty if the process has just ended
@@ -170,4 +200,28 @@ func groupsOf(pid int64) []string {
 		}
 	}
 	return nil
+}
+
+// remedy is what an error of a server asks the operator to do: the check that fails, what the error means, and the commands. An
+// empty meaning leaves the server's own words alone.
+type remedy struct{ check, meaning, fix string }
+
+// certificateRemedy finds the remedy of a certificate that this host does not trust. ca and host name where the operator corrects
+// the two.
+func certificateRemedy(err error, ca, host string) (remedy, bool) {
+	r := remedy{check: "tls"}
+	_, strange := errors.AsType[x509.UnknownAuthorityError](err)
+	_, other := errors.AsType[x509.HostnameError](err)
+	_, refused := errors.AsType[*tls.CertificateVerificationError](err)
+	switch {
+	case strange:
+		r.fix = "name or install " + ca + " (update-ca-certificates)"
+	case other:
+		r.fix = "correct " + host + ": the certificate is for another name"
+	case refused:
+		r.fix = "renew the server's certificate, or set this host's clock"
+	default:
+		return remedy{}, false
+	}
+	return r, true
 }

@@ -385,7 +385,7 @@ func TestFilesThatTheDaemonCannotRead(t *testing.T) {
 	}
 	const nobody = 65534
 	e := &exam{Options: Options{Config: c, Path: in("t.toml")}, uid: nobody}
-	e.files()
+	checkFiles(e)
 	reasons := make([]string, len(e.found))
 	for i, f := range e.found {
 		reasons[i], _, _ = strings.Cut(strings.TrimPrefix(f.Reason, "nobody may not read "+dir+"/"), ":")
@@ -397,7 +397,7 @@ func TestFilesThatTheDaemonCannotRead(t *testing.T) {
 		t.Errorf("%q", reasons)
 	}
 	root := &exam{Options: Options{Config: c, Path: in("t.toml")}}
-	root.files()
+	checkFiles(root)
 	if len(root.found) > 0 {
 		t.Errorf("root may not read %+v", root.found)
 	}
@@ -408,15 +408,15 @@ func TestWhatIsNotReadIsNotOK(t *testing.T) {
 	t.Parallel()
 	e := &exam{}
 	nothing := map[string]string{}
-	e.redisServer(nothing)
-	e.memory(nothing)
-	e.persistence(nothing)
-	e.setAside(os.DevNull)
-	e.space("state", "/no/such/folder")
+	checkRedisServer(e, nothing)
+	checkMemory(e, nothing)
+	checkPersistence(e, nothing)
+	checkSetAside(e, os.DevNull)
+	checkSpace(e, "state", "/no/such/folder")
 	if len(e.found) < 6 {
 		t.Errorf("%d findings of what is not read: %+v", len(e.found), e.found)
 	}
-	e.mysqlServer("main", &mysql.Facts{SQLMode: "STRICT_ALL_TABLES", Packet: goodPacket})
+	checkMySQLServer(e, "main", &mysql.Facts{SQLMode: "STRICT_ALL_TABLES", Packet: goodPacket})
 	for _, f := range e.found {
 		if f.Verdict == OK && f.Check != "sql_mode" && f.Check != "packet" {
 			t.Errorf("%+v", f)

@@ -16,11 +16,11 @@ import (
 	"github.com/ticketd/ticketd/sync/mysql"
 )
 
-// feed checks the history's table and the destinations of a site's changes. A probe sends no event.
-func (e *exam) feed(ctx context.Context, site string) {
+// checkFeed checks the history's table and the destinations of a site's changes. A probe sends no event.
+func checkFeed(ctx context.Context, e *exam, site string) {
 	c := e.Config.Sites[site]
 	if c.History.Enabled {
-		e.history(ctx, site, c)
+		checkHistory(ctx, e, site, c)
 	}
 	if c.Feed.Enabled && !c.History.Enabled && len(c.Feeds) == 0 {
 		e.ok("feed", "switch", site, "the feed is on without a destination: clients and readers of the store follow it")
@@ -30,11 +30,11 @@ func (e *exam) feed(ctx context.Context, site string) {
 		if d.Kind == config.KindPull {
 			continue
 		}
-		e.destination(ctx, site, name, &d)
+		checkDestination(ctx, e, site, name, &d)
 	}
 }
 
-func (e *exam) history(ctx context.Context, site string, c config.Site) {
+func checkHistory(ctx context.Context, e *exam, site string, c config.Site) {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	db, err := boot.OpenDatabase(c)
@@ -51,8 +51,8 @@ func (e *exam) history(ctx context.Context, site string, c config.Site) {
 	}
 }
 
-// destination asks whether a destination answers.
-func (e *exam) destination(ctx context.Context, site, name string, d *config.Destination) {
+// checkDestination asks whether a destination answers.
+func checkDestination(ctx context.Context, e *exam, site, name string, d *config.Destination) {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	if file := secretFile(d); file != "" {

@@ -19,8 +19,8 @@ import (
 // leastSpace is the free space that a disk should have, in bytes.
 const leastSpace = 256 << 20
 
-// files checks that the daemon may read what it reads at its start: root, who runs the doctor, may read everything.
-func (e *exam) files() {
+// checkFiles checks that the daemon may read what it reads at its start: root, who runs the doctor, may read everything.
+func checkFiles(e *exam) {
 	const read = 4
 	for _, path := range e.Config.Files(e.Path) {
 		info, err := os.Stat(path)
@@ -32,12 +32,12 @@ func (e *exam) files() {
 		}
 		e.fail("config", "readable", "",
 			fmt.Sprintf("%s may not read %s: a reload fails, and the daemon would not start", userName(e.uid), path),
-			fmt.Sprintf("chgrp %s %s && chmod 0640 %[2]s; the user must also be able to enter the folders above", e.group(), path))
+			fmt.Sprintf("chgrp %s %s && chmod 0640 %[2]s; the user must also be able to enter the folders above", ownGroup(e), path))
 	}
 }
 
-// group is the name of the group of the daemon's user.
-func (e *exam) group() string {
+// ownGroup is the name of the group of the daemon's user.
+func ownGroup(e *exam) string {
 	if u, err := user.LookupId(strconv.FormatUint(uint64(e.uid), 10)); err == nil {
 		if g, err := user.LookupGroupId(u.Gid); err == nil {
 			return g.Name
@@ -46,15 +46,15 @@ func (e *exam) group() string {
 	return userName(e.uid)
 }
 
-// folders checks the daemon's folders on this host's disk.
-func (e *exam) folders() {
+// checkFolders checks the daemon's folders on this host's disk.
+func checkFolders(e *exam) {
 	c := e.Config
 	if dir := c.Daemon.StateDir; dir != "" {
-		e.folder("state", dir, 0o077)
+		checkFolder(e, "state", dir, 0o077)
 	}
 	for _, name := range c.SiteNames() {
 		if dir := c.JournalDir(name); dir != "" {
-			e.journal(name, dir)
+			checkJournal(e, name, dir)
 		}
 	}
 	if c.JournalDir("any") == "" {
@@ -65,15 +65,15 @@ func (e *exam) folders() {
 		e.warn("spool", "there", "", "no spool: while the daemon is unreachable changes fail", "set daemon.spool_dir")
 		return
 	}
-	e.spool(c.Daemon.SpoolDir)
+	checkSpool(e, c.Daemon.SpoolDir)
 }
 
-// folder checks a folder of the daemon. The result is whether the content of the folder can be checked.
-func (e *exam) folder(area, dir string, forbidden fs.FileMode) bool {
+// checkFolder checks a folder of the daemon. The result is whether the content of the folder can be checked.
+func checkFolder(e *exam, area, dir string, forbidden fs.FileMode) bool {
 	info, err := os.Stat(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return e.missing(area, dir)
+		return checkMissing(e, area, dir)
 	case errors.Is(err, fs.ErrPermission):
 		e.warn(area, "folder", "", "this user may not read "+dir, "run this as root")
 		return false
@@ -97,12 +97,12 @@ func (e *exam) folder(area, dir string, forbidden fs.FileMode) bool {
 	} else {
 		e.ok(area, "folder", "", dir+" is the daemon's own")
 	}
-	e.space(area, dir)
+	checkSpace(e, area, dir)
 	return true
 }
 
-// missing judges a missing folder: the daemon makes the folder at its start, if permitted.
-func (e *exam) missing(area, dir string) bool {
+// checkMissing judges a missing folder: the daemon makes the folder at its start, if permitted.
+func checkMissing(e *exam, area, dir string) bool {
 	above := filepath.Dir(dir)
 	info, err := os.Stat(above)
 	for ; errors.Is(err, fs.ErrNotExist); info, err = os.Stat(above) {
@@ -127,7 +127,7 @@ func packaged(dir string) bool {
 	return dir == spool || dir == state || strings.HasPrefix(dir, state+"/")
 }
 
-func (e *exam) space(area, dir string) {
+func checkSpace(e *exam, area, dir string) {
 	var disk unix.Statfs_t
 	if err := unix.Statfs(dir, &disk); err != nil {
 		e.warn(area, "space", "", "cannot read the free space of the disk of "+dir+": "+short(err), "run this as root")
@@ -150,9 +150,9 @@ func (e *exam) space(area, dir string) {
 	}
 }
 
-// journal checks a site's log.
-func (e *exam) journal(site, dir string) {
-	if !e.folder("journal", dir, 0o077) {
+// checkJournal checks a site's log.
+func checkJournal(e *exam, site, dir string) {
+	if !checkFolder(e, "journal", dir, 0o077) {
 		return
 	}
 	err := wal.Check(dir)
@@ -175,16 +175,16 @@ func (e *exam) journal(site, dir string) {
 // prepareSpool is the command that makes and corrects users' folders.
 const prepareSpool = "ticketd spool prepare (as root)"
 
-// spool checks the spool's base and the users' folders.
-func (e *exam) spool(dir string) {
-	if !e.folder("spool", dir, 0o006) {
+// checkSpool checks the spool's base and the users' folders.
+func checkSpool(e *exam, dir string) {
+	if !checkFolder(e, "spool", dir, 0o006) {
 		return
 	}
 	info, err := os.Stat(dir)
 	if err != nil {
 		return // removed meanwhile: the next run reports the folder
 	}
-	e.setAside(dir)
+	checkSetAside(e, dir)
 	if mode := info.Mode(); mode.Perm()&0o020 != 0 {
 		fix := "when the plugins of all sites are upgraded: chmod 0711 " + dir
 		if mode&fs.ModeSticky == 0 {
@@ -198,13 +198,13 @@ func (e *exam) spool(dir string) {
 	folders, _ := filepath.Glob(filepath.Join(dir, "[0-9]*")) // the pattern is valid
 	for _, folder := range folders {
 		if uid, err := strconv.ParseUint(filepath.Base(folder), 10, 32); err == nil {
-			e.userFolder(folder, uint32(uid))
+			checkUserFolder(e, folder, uint32(uid))
 		}
 	}
 }
 
-// userFolder checks a user's folder.
-func (e *exam) userFolder(dir string, uid uint32) {
+// checkUserFolder checks a user's folder.
+func checkUserFolder(e *exam, dir string, uid uint32) {
 	info, err := os.Lstat(dir)
 	if err != nil {
 		return // removed meanwhile: the next run reports the folder
@@ -225,11 +225,11 @@ func (e *exam) userFolder(dir string, uid uint32) {
 	default:
 		e.ok("spool", "user", "", fmt.Sprintf("%s is %s's own", dir, userName(uid)))
 	}
-	e.setAside(dir)
+	checkSetAside(e, dir)
 	strangers := 0
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		e.unread(err)
+		reportUnread(e, err)
 	}
 	for _, entry := range entries {
 		if info, err := entry.Info(); err == nil && entry.Name() != "bad" && ownerOf(info) != uid {
@@ -242,16 +242,16 @@ func (e *exam) userFolder(dir string, uid uint32) {
 	}
 }
 
-// unread reports an unreadable folder of the spool.
-func (e *exam) unread(err error) {
+// reportUnread reports an unreadable folder of the spool.
+func reportUnread(e *exam, err error) {
 	e.warn("spool", "unread", "", "cannot read the folder: "+short(err), "run this as root")
 }
 
-// setAside counts the unusable files.
-func (e *exam) setAside(dir string) {
+// checkSetAside counts the unusable files.
+func checkSetAside(e *exam, dir string) {
 	entries, err := os.ReadDir(filepath.Join(dir, "bad"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		e.unread(err)
+		reportUnread(e, err)
 	}
 	bad := 0
 	for _, entry := range entries {

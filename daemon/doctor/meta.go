@@ -13,8 +13,8 @@ import (
 // maxDoubles bounds the doubled keys that a finding names.
 const maxDoubles = 5
 
-// meta checks the tables of a site whose values are WordPress' meta.
-func (e *exam) meta(ctx context.Context, site string, c *config.Site, db *mysql.DB) {
+// checkMeta checks the tables of a site whose values are WordPress' meta.
+func checkMeta(ctx context.Context, e *exam, site string, c *config.Site, db *mysql.DB) {
 	tables := boot.MetaOf(c, db)
 	names := tables.Names()
 	engines, err := db.Engines(ctx, names...)

@@ -19,8 +19,8 @@ const (
 	goodPacket  = 4 << 20
 )
 
-// mysql checks the database and the table of a site.
-func (e *exam) mysql(ctx context.Context, site string) {
+// checkMySQL checks the database and the table of a site.
+func checkMySQL(ctx context.Context, e *exam, site string) {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	c := e.Config.Sites[site]
@@ -31,39 +31,39 @@ func (e *exam) mysql(ctx context.Context, site string) {
 	}
 	defer func() { _ = db.Close() }()
 	if err := db.Ping(ctx); err != nil {
-		e.noMySQL(site, err)
+		reportNoMySQL(e, site, err)
 		return
 	}
 	_, definition := db.LoadDefinition(ctx)
 	facts, err := db.Examine(ctx)
 	if err != nil {
-		e.noMySQL(site, err)
+		reportNoMySQL(e, site, err)
 		return
 	}
-	e.mysqlServer(site, facts)
-	e.connections(site, db.Address(), facts)
-	e.skew("mysql", site, "MySQL", facts.Ahead)
+	checkMySQLServer(e, site, facts)
+	checkConnections(e, site, db.Address(), facts)
+	checkSkew(e, "mysql", site, "MySQL", facts.Ahead)
 	if facts.Engine == "" {
 		e.fail("mysql", "table", site, "no table "+db.Name()+", or none that this user may read", "ticketd migrate --site "+site+
 			"; if its user may not CREATE, an administrator runs what 'ticketd migrate --dry-run' prints")
 		return
 	}
-	e.table(ctx, site, db, facts, definition)
+	checkTable(ctx, e, site, db, facts, definition)
 	if definition == nil {
 		if c.IsMeta() {
-			e.meta(ctx, site, &c, db)
+			checkMeta(ctx, e, site, &c, db)
 		} else {
-			e.ids(ctx, site, db)
+			checkIDs(ctx, e, site, db)
 		}
-		e.revisions(ctx, site, db)
+		checkRevisions(ctx, e, site, db)
 		if odd := db.NoTickets(); odd != "" {
 			e.warn("mysql", "rows", site, odd, "give these rows another id, if they are tickets")
 		}
 	}
 }
 
-// revisions checks that every row has a possible revision; only another program writes others.
-func (e *exam) revisions(ctx context.Context, site string, db *mysql.DB) {
+// checkRevisions checks that every row has a possible revision; only another program writes others.
+func checkRevisions(ctx context.Context, e *exam, site string, db *mysql.DB) {
 	switch n, first, err := db.FindOddRevision(ctx); {
 	case err != nil:
 		e.warn("mysql", "revisions", site, "cannot read the revisions: "+short(err), "read MySQL's log")
@@ -76,14 +76,14 @@ func (e *exam) revisions(ctx context.Context, site string, db *mysql.DB) {
 	}
 }
 
-// ids checks that no other program can give the ids of new tickets.
-func (e *exam) ids(ctx context.Context, site string, db *mysql.DB) {
+// checkIDs checks that no other program can give the ids of new tickets.
+func checkIDs(ctx context.Context, e *exam, site string, db *mysql.DB) {
 	counts, err := db.TryFence(ctx)
 	unfenced, is := errors.AsType[*mysql.UnfencedError](err)
 	switch {
 	case is:
 		e.fail("mysql", "ids", site, "creates fail: "+unfenced.Error(),
-			"correct the table and test with INSERT INTO "+e.tableName(site)+" () VALUES () with sql_mode = '', then ROLLBACK")
+			"correct the table and test with INSERT INTO "+tableName(e, site)+" () VALUES () with sql_mode = '', then ROLLBACK")
 	case err != nil:
 		e.warn("mysql", "ids", site, "cannot check that ticketd's ids differ from the table's: "+short(err), "read MySQL's log")
 	case counts:
@@ -93,13 +93,66 @@ func (e *exam) ids(ctx context.Context, site string, db *mysql.DB) {
 	}
 }
 
-// noMySQL reports why the connection failed.
-func (e *exam) noMySQL(site string, err error) {
+// reportNoMySQL reports why the connection failed.
+func reportNoMySQL(e *exam, site string, err error) {
 	r := mysqlRemedy(err)
 	e.fail("mysql", r.check, site, r.meaning+short(err), r.fix)
 }
 
-func (e *exam) mysqlServer(site string, f *mysql.Facts) {
+// mysqlRemedies by error number, of a connection or of its first statements.
+var mysqlRemedies = map[uint16]remedy{
+	1040: {"connections", "", "raise the server's max_connections above the sum of pm.max_children of PHP's pools and of each " +
+		"ticketd's mysql.max_connections; docs/sites.md"},
+	1044: {"login", "", "GRANT SELECT, INSERT, UPDATE, DELETE ON DATABASE.* TO ticketd's user"},
+	1045: {"login", "", "correct user and password in the site's dsn: wp-config.php has WordPress' own"},
+	1049: {"login", "", "correct the database in the site's dsn: DB_NAME in wp-config.php"},
+	1129: {"login", "", "FLUSH HOSTS (mysqladmin flush-hosts), then look for what breaks connections off"},
+	1130: {"login", "", "CREATE USER with this host's name, or connect through the server's socket: " +
+		"unix(/run/mysqld/mysqld.sock) in the site's dsn"},
+	1142: {"grants", "", "GRANT SELECT, INSERT, UPDATE, DELETE ON DATABASE.* TO the user of the site's dsn"},
+	1143: {"grants", "", "GRANT SELECT, INSERT, UPDATE, DELETE ON DATABASE.* TO the user of the site's dsn"},
+	1203: {"connections", "", "lower mysql.max_connections, or ALTER USER … WITH MAX_USER_CONNECTIONS 0; docs/sites.md"},
+	1226: {"limits", "", "ALTER USER … WITH MAX_QUERIES_PER_HOUR 0 MAX_UPDATES_PER_HOUR 0 MAX_CONNECTIONS_PER_HOUR 0, then FLUSH " +
+		"USER_RESOURCES: a daemon needs a user without limits per hour"},
+	1820: expired,
+	1862: expired,
+	3118: locked,
+	3159: {"tls", "", "add ?tls=true to the site's dsn: the server takes only encrypted connections of this user"},
+	4151: locked,
+}
+
+var (
+	expired = remedy{
+		"login", "the password has expired: ",
+		"ALTER USER … IDENTIFIED BY the password of the site's dsn, and PASSWORD EXPIRE NEVER for a user that no person uses",
+	}
+	locked = remedy{"login", "the account is locked: ", "ALTER USER … ACCOUNT UNLOCK"}
+)
+
+// mysqlRemedy finds the remedy of an error of a connection to MySQL.
+func mysqlRemedy(err error) remedy {
+	if refused, is := errors.AsType[*driver.MySQLError](err); is {
+		if r, known := mysqlRemedies[refused.Number]; known {
+			return r
+		}
+	}
+	switch {
+	case errors.Is(err, driver.ErrNoTLS):
+		return remedy{
+			"tls", "the site's dsn asks for TLS, which this server does not speak: ",
+			"remove tls=… from the site's dsn, or give the server ssl_cert and ssl_key",
+		}
+	case errors.Is(err, mysql.ErrSession):
+		return remedy{"session", "", "permit ticketd's user to set the variable: see the server's init_connect and maximum-… " +
+			"options, and the options of the site's dsn"}
+	}
+	if r, is := certificateRemedy(err, "the CA of MySQL's certificate", "the host in the site's dsn"); is {
+		return r
+	}
+	return remedy{"reach", "", "start MySQL (systemctl start mariadb), or correct the address in the site's dsn"}
+}
+
+func checkMySQLServer(e *exam, site string, f *mysql.Facts) {
 	least := []int{8, 0}
 	if strings.Contains(f.Version, "MariaDB") {
 		least = []int{10, 11}
@@ -134,8 +187,8 @@ func (e *exam) mysqlServer(site string, f *mysql.Facts) {
 	}
 }
 
-// connections checks, once for each server and user, that ticketd's connections leave WordPress most of the server's.
-func (e *exam) connections(site, address string, f *mysql.Facts) {
+// checkConnections checks, once for each server and user, that ticketd's connections leave WordPress most of the server's.
+func checkConnections(e *exam, site, address string, f *mysql.Facts) {
 	const check, half = "connections", 2
 	of := fmt.Sprintf("%s, %d for the user", address, f.MaxUserConnections)
 	if e.servers[of] {
@@ -161,9 +214,9 @@ func (e *exam) connections(site, address string, f *mysql.Facts) {
 	}
 }
 
-func (e *exam) table(ctx context.Context, site string, db *mysql.DB, f *mysql.Facts, definition error) {
+func checkTable(ctx context.Context, e *exam, site string, db *mysql.DB, f *mysql.Facts, definition error) {
 	if refused, is := errors.AsType[*driver.MySQLError](definition); is && mysqlRemedies[refused.Number].check == "grants" {
-		e.noMySQL(site, definition)
+		reportNoMySQL(e, site, definition)
 		return
 	}
 	if definition != nil {
@@ -172,7 +225,7 @@ func (e *exam) table(ctx context.Context, site string, db *mysql.DB, f *mysql.Fa
 	}
 	if !strings.EqualFold(f.Engine, "InnoDB") {
 		e.fail("mysql", "engine", site, f.Engine+" loses committed rows in a crash and locks the whole table for each write",
-			"ALTER TABLE "+e.tableName(site)+" ENGINE = InnoDB")
+			"ALTER TABLE "+tableName(e, site)+" ENGINE = InnoDB")
 	}
 	switch {
 	case len(f.Denied) > 0:
@@ -202,13 +255,13 @@ func (e *exam) table(ctx context.Context, site string, db *mysql.DB, f *mysql.Fa
 	}
 }
 
-func (e *exam) tableName(site string) string {
+func tableName(e *exam, site string) string {
 	c := e.Config.Sites[site]
 	return c.TableName()
 }
 
-// identity checks that all places of a site belong to its table.
-func (e *exam) identity(ctx context.Context, site string) {
+// checkIdentity checks that all places of a site belong to its table.
+func checkIdentity(ctx context.Context, e *exam, site string) {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	w, err := boot.FindWhereabouts(ctx, e.Config, site)

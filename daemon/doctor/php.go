@@ -12,8 +12,8 @@ import (
 	"github.com/ticketd/ticketd/daemon/config"
 )
 
-// php checks that PHP can reach the socket and the spool.
-func (e *exam) php() {
+// checkPHP checks that PHP can reach the socket and the spool.
+func checkPHP(e *exam) {
 	for _, site := range e.Config.SiteNames() {
 		may := e.Config.Sites[site]
 		if len(may.AllowUsers)+len(may.AllowGroups) == 0 {
@@ -22,30 +22,30 @@ func (e *exam) php() {
 		}
 		for _, name := range may.AllowUsers {
 			if uid, err := config.UserID(name); err == nil { // an unknown user is a mistake in the configuration
-				e.reach(site, name, uid)
+				checkReach(e, site, name, uid)
 			}
 		}
 	}
-	e.extension()
+	checkExtension(e)
 }
 
 // spoolOf returns the path of a user's folder in the spool; empty without a spool.
-func (e *exam) spoolOf(uid uint32) string {
+func spoolOf(e *exam, uid uint32) string {
 	if e.Config.Daemon.SpoolDir == "" {
 		return ""
 	}
 	return filepath.Join(e.Config.Daemon.SpoolDir, strconv.FormatUint(uint64(uid), 10))
 }
 
-// reach checks that a user may open the socket and put files into the spool.
-func (e *exam) reach(site, name string, uid uint32) {
+// checkReach checks that a user may open the socket and put files into the spool.
+func checkReach(e *exam, site, name string, uid uint32) {
 	for _, place := range []struct {
 		path string
 		bits os.FileMode
 		what string
 	}{
 		{e.Config.Daemon.Socket, 2, "open the socket"},
-		{e.spoolOf(uid), 3, "put changes into the spool"},
+		{spoolOf(e, uid), 3, "put changes into the spool"},
 	} {
 		info, err := os.Stat(place.path)
 		if place.what == "put changes into the spool" && errors.Is(err, fs.ErrNotExist) && place.path != "" {
@@ -67,13 +67,13 @@ func (e *exam) reach(site, name string, uid uint32) {
 		e.fail("php", "group", site, fmt.Sprintf("%s may not %s: no access to %s or to a folder above (mode %04o, group %s)",
 			name, place.what, place.path,
 			info.Mode().Perm(), group),
-			e.letIn(name, uid, place.path))
+			letIn(e, name, uid, place.path))
 	}
 }
 
 // letIn is the remedy for a user who may not use a place: the place gets a group of the user, and the user gets no group, as
 // other files may have the same group.
-func (e *exam) letIn(name string, uid uint32, path string) string {
+func letIn(e *exam, name string, uid uint32, path string) string {
 	if path != e.Config.Daemon.Socket {
 		return prepareSpool
 	}
@@ -87,8 +87,8 @@ func (e *exam) letIn(name string, uid uint32, path string) string {
 		"then systemctl restart ticketd.socket ticketd.service", group, group)
 }
 
-// extension checks that PHP-FPM has msgpack, by the files of Debian's packages. On other systems Site Health asks PHP itself.
-func (e *exam) extension() {
+// checkExtension checks that PHP-FPM has msgpack, by the files of Debian's packages. On other systems Site Health asks PHP itself.
+func checkExtension(e *exam) {
 	pools, _ := filepath.Glob(e.Root + "/etc/php/*/fpm/conf.d") // the pattern is valid
 	for _, dir := range pools {
 		version := filepath.Base(filepath.Dir(filepath.Dir(dir)))

@@ -30,7 +30,7 @@ const (
 	skewedBy = 2 * time.Second
 )
 
-func (e *exam) redis(ctx context.Context) {
+func checkRedis(ctx context.Context, e *exam) {
 	if !e.Config.HasRedis() {
 		e.ok("redis", "reach", "", "no Redis is configured: this host's journal keeps pending changes")
 		return
@@ -43,13 +43,13 @@ func (e *exam) redis(ctx context.Context) {
 		return
 	}
 	defer func() { _ = client.Close() }()
-	e.redisSocket()
+	checkRedisSocket(e)
 	if err := client.Ping(ctx).Err(); err != nil {
-		e.unreachable(ctx, err)
+		reportUnreachable(ctx, e, err)
 		return
 	}
-	e.latency(ctx, client)
-	e.rights(ctx, client)
+	checkLatency(ctx, e, client)
+	checkRights(ctx, e, client)
 	if nameless, err := link.Nameless(ctx, client); err == nil && nameless != "" {
 		e.warn("redis", "fail-over", "", nameless, "ACL SETUSER NAME +info; if INFO is renamed, restore the name")
 	} else if err == nil {
@@ -62,19 +62,19 @@ func (e *exam) redis(ctx context.Context) {
 		return
 	}
 	e.ok("redis", "reach", "", "Redis "+info["redis_version"]+" answers")
-	e.redisServer(info)
-	e.memory(info)
-	e.persistence(info)
+	checkRedisServer(e, info)
+	checkMemory(e, info)
+	checkPersistence(e, info)
 	if info["cluster_enabled"] == "1" {
-		e.slots(ctx, client)
+		checkSlots(ctx, e, client)
 	}
 	for _, name := range e.Config.SiteNames() {
-		e.strays(ctx, name)
+		checkStrays(ctx, e, name)
 	}
 }
 
-// strays counts the hashes of other programs under a site's names.
-func (e *exam) strays(ctx context.Context, name string) {
+// checkStrays counts the hashes of other programs under a site's names.
+func checkStrays(ctx context.Context, e *exam, name string) {
 	site := e.Config.Sites[name]
 	places, err := boot.OpenPlaces(e.Config, site)
 	if err != nil {
@@ -99,8 +99,8 @@ func (e *exam) strays(ctx context.Context, name string) {
 	}
 }
 
-// redisSocket checks that the daemon's user may open Redis' socket; root always may.
-func (e *exam) redisSocket() {
+// checkRedisSocket checks that the daemon's user may open Redis' socket; root always may.
+func checkRedisSocket(e *exam) {
 	network, path := e.Config.Redis.Network()
 	if network != "unix" {
 		return
@@ -127,13 +127,13 @@ func joinRedis(group, user string) string {
 		" && systemctl restart ticketd"
 }
 
-// unreachable reports why the connection failed.
-func (e *exam) unreachable(ctx context.Context, err error) {
-	r, err := e.redisRemedy(ctx, err)
+// reportUnreachable reports why the connection failed.
+func reportUnreachable(ctx context.Context, e *exam, err error) {
+	r, err := redisRemedy(ctx, e, err)
 	e.fail("redis", r.check, "", r.meaning+short(err), r.fix)
 }
 
-func (e *exam) latency(ctx context.Context, client goredis.UniversalClient) {
+func checkLatency(ctx context.Context, e *exam, client goredis.UniversalClient) {
 	took := make([]time.Duration, 0, pings)
 	for range pings {
 		start := time.Now()
@@ -151,12 +151,12 @@ func (e *exam) latency(ctx context.Context, client goredis.UniversalClient) {
 	}
 	e.ok("redis", "latency", "", fmt.Sprintf("a PING takes %v", median))
 	if now, err := client.Time(ctx).Result(); err == nil {
-		e.skew("redis", "", "Redis", time.Until(now))
+		checkSkew(e, "redis", "", "Redis", time.Until(now))
 	}
 }
 
-// skew judges the clock of a server by its lead over this host's clock.
-func (e *exam) skew(area, site, server string, by time.Duration) {
+// checkSkew judges the clock of a server by its lead over this host's clock.
+func checkSkew(e *exam, area, site, server string, by time.Duration) {
 	if by.Abs() > skewedBy {
 		e.warn(area, "clock", site, fmt.Sprintf("the clock of %s differs from this host's by %v", server, by.Round(time.Millisecond)),
 			"set the two clocks by NTP (systemctl enable --now systemd-timesyncd): after a fail-over clocks decide which change is newer")
@@ -165,8 +165,8 @@ func (e *exam) skew(area, site, server string, by time.Duration) {
 	e.ok(area, "clock", site, "the clocks of this host and "+server+" agree")
 }
 
-// rights tries every command of the daemon's scripts.
-func (e *exam) rights(ctx context.Context, client goredis.UniversalClient) {
+// checkRights tries every command of the daemon's scripts.
+func checkRights(ctx context.Context, e *exam, client goredis.UniversalClient) {
 	err := link.Probe(ctx, client, len(e.Config.Redis.Cluster) > 0, boot.Prefixes(e.Config)...)
 	switch {
 	case err == nil:
@@ -185,15 +185,15 @@ func (e *exam) rights(ctx context.Context, client goredis.UniversalClient) {
 	}
 }
 
-func (e *exam) redisServer(info map[string]string) {
+func checkRedisServer(e *exam, info map[string]string) {
 	v := info["redis_version"]
 	if below, known := versionBelow(v, link.LeastMajor, link.LeastMinor); !known {
-		e.unsaid("version", "redis_version")
+		reportUnsaid(e, "version", "redis_version")
 	} else if below {
 		e.fail("redis", "version", "", "Redis "+v+" lacks commands that ticketd uses", "install "+link.Least+" or later, or Valkey")
 	}
 	if role := info["role"]; role == "" {
-		e.unsaid("role", "role")
+		reportUnsaid(e, "role", "role")
 	} else if role != "master" {
 		e.fail("redis", "role", "", "this Redis is a "+role+", which refuses or loses writes", "set redis.addr to the master's")
 	} else {
@@ -204,17 +204,17 @@ func (e *exam) redisServer(info map[string]string) {
 	}
 }
 
-// unsaid reports a fact that is missing from INFO, as on some managed servers.
-func (e *exam) unsaid(check, fact string) {
+// reportUnsaid reports a fact that is missing from INFO, as on some managed servers.
+func reportUnsaid(e *exam, check, fact string) {
 	e.warn("redis", check, "", "cannot check: Redis' INFO has no "+fact,
 		"ask the operator of this Redis, or read its configuration")
 }
 
-func (e *exam) memory(info map[string]string) {
+func checkMemory(e *exam, info map[string]string) {
 	policy := info["maxmemory_policy"]
 	switch {
 	case policy == "":
-		e.unsaid("maxmemory-policy", "maxmemory_policy")
+		reportUnsaid(e, "maxmemory-policy", "maxmemory_policy")
 	case strings.HasPrefix(policy, "allkeys-"):
 		e.fail("redis", "maxmemory-policy", "", policy+" lets Redis evict tickets that MySQL does not have yet",
 			"redis-cli CONFIG SET maxmemory-policy volatile-lru, and the same in redis.conf")
@@ -224,7 +224,7 @@ func (e *exam) memory(info map[string]string) {
 	used, noUse := strconv.ParseFloat(info["used_memory"], 64)
 	limit, noLimit := strconv.ParseFloat(info["maxmemory"], 64)
 	if noUse != nil || noLimit != nil {
-		e.unsaid("memory", "used_memory and maxmemory")
+		reportUnsaid(e, "memory", "used_memory and maxmemory")
 		return
 	}
 	switch share := used / limit; {
@@ -241,10 +241,10 @@ func (e *exam) memory(info map[string]string) {
 	}
 }
 
-func (e *exam) persistence(info map[string]string) {
+func checkPersistence(e *exam, info map[string]string) {
 	switch {
 	case info["aof_enabled"] == "":
-		e.unsaid("persistence", "aof_enabled")
+		reportUnsaid(e, "persistence", "aof_enabled")
 	case info["aof_enabled"] == "1" && info["aof_last_write_status"] == "err":
 		e.fail("redis", "persistence", "", "Redis cannot write its append-only file", "check Redis' log and disk")
 	case info["aof_enabled"] == "1":
@@ -258,7 +258,7 @@ func (e *exam) persistence(info map[string]string) {
 	}
 }
 
-func (e *exam) slots(ctx context.Context, client goredis.UniversalClient) {
+func checkSlots(ctx context.Context, e *exam, client goredis.UniversalClient) {
 	text, err := client.ClusterInfo(ctx).Result()
 	if err != nil {
 		e.warn("redis", "cluster", "", "CLUSTER INFO is refused: "+short(err), "ACL SETUSER for ticketd's user: +cluster")
@@ -284,11 +284,11 @@ func (e *exam) slots(ctx context.Context, client goredis.UniversalClient) {
 
 // redisRemedy finds the remedy of an error of a connection to Redis. Redis closes a connection that it does not want, often
 // before the client has read why, so redisRemedy asks again for Redis' own words.
-func (e *exam) redisRemedy(ctx context.Context, err error) (remedy, error) {
+func redisRemedy(ctx context.Context, e *exam, err error) (remedy, error) {
 	network, address := e.Config.Redis.Network()
 	secure := e.Config.Redis.TLS
 	if address != "" { // otherwise the sentinels or the cluster's nodes name it
-		if _, again := e.pingAgain(ctx, secure); again != nil && !strings.Contains(err.Error(), again.Error()) {
+		if _, again := pingAgain(ctx, e, secure); again != nil && !strings.Contains(err.Error(), again.Error()) {
 			err = errors.Join(err, again)
 		}
 	}
@@ -302,7 +302,7 @@ func (e *exam) redisRemedy(ctx context.Context, err error) (remedy, error) {
 		return r, err
 	}
 	switch {
-	case secure && e.speaksPlainly(ctx):
+	case secure && speaksPlainly(ctx, e):
 		return remedy{
 			"tls", "redis.tls is true, and this port does not speak TLS: ",
 			"give redis.addr the port that redis.conf calls tls-port, or remove redis.tls",
@@ -319,7 +319,7 @@ func (e *exam) redisRemedy(ctx context.Context, err error) (remedy, error) {
 
 // pingAgain connects anew and sends a PING, over TLS if secure. err is what Redis answers instead of a PONG, or why it does not
 // answer; answered tells the two apart.
-func (e *exam) pingAgain(ctx context.Context, secure bool) (answered bool, err error) {
+func pingAgain(ctx context.Context, e *exam, secure bool) (answered bool, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), againTimeout)
 	defer cancel()
 	network, address := e.Config.Redis.Network()
@@ -329,7 +329,7 @@ func (e *exam) pingAgain(ctx context.Context, secure bool) (answered bool, err e
 	}
 	defer func() { _ = conn.Close() }()
 	if secure {
-		if conn, err = e.encrypt(ctx, conn, address); err != nil {
+		if conn, err = encrypt(ctx, e, conn, address); err != nil {
 			return false, err
 		}
 	}
@@ -351,7 +351,7 @@ func (e *exam) pingAgain(ctx context.Context, secure bool) (answered bool, err e
 }
 
 // encrypt makes the TLS handshake with the configured certificates.
-func (e *exam) encrypt(ctx context.Context, conn net.Conn, address string) (net.Conn, error) {
+func encrypt(ctx context.Context, e *exam, conn net.Conn, address string) (net.Conn, error) {
 	settings, err := e.Config.Redis.TLSConfig()
 	if err != nil {
 		return conn, err
@@ -367,7 +367,57 @@ func (e *exam) encrypt(ctx context.Context, conn net.Conn, address string) (net.
 const againTimeout = time.Second
 
 // speaksPlainly says that Redis answers without TLS.
-func (e *exam) speaksPlainly(ctx context.Context) bool {
-	answered, _ := e.pingAgain(ctx, false)
+func speaksPlainly(ctx context.Context, e *exam) bool {
+	answered, _ := pingAgain(ctx, e, false)
 	return answered
+}
+
+// redisRemedies by a part of Redis' answer to the first commands of a connection; the first that fits.
+var redisRemedies = []struct {
+	part string
+	remedy
+}{
+	{"NOAUTH", remedy{
+		"password", "Redis requires a password: ", "set redis.password_file, and redis.username if Redis has ACL users",
+	}},
+	{"WRONGPASS", remedy{
+		"password", "Redis rejects the user or the password: ",
+		"correct redis.username or redis.password_file; ACL LIST in redis-cli shows the users",
+	}},
+	{"protected mode", remedy{
+		"protected-mode", "Redis takes no connections from other hosts, because it has no password: ",
+		"requirepass in redis.conf and redis.password_file here; where Redis is on this host, connect to 127.0.0.1 or its socket",
+	}},
+	{"DB index is out of range", remedy{
+		"database", "", "lower redis.db, or raise databases in redis.conf",
+	}},
+	{"SELECT is not allowed in cluster mode", remedy{
+		"database", "a Redis Cluster has no numbered databases: ", "remove redis.db, and name the nodes in redis.cluster",
+	}},
+	{"'select'", remedy{ // NOPERM, or an unknown command
+		"database", "Redis refuses the numbered database redis.db: ",
+		"remove redis.db and tell sites apart by key_prefix, or ACL SETUSER for ticketd's user: +select",
+	}},
+	{"max number of clients", remedy{
+		"clients", "", "raise maxclients in redis.conf; CLIENT LIST shows who holds the connections",
+	}},
+	{"LOADING", remedy{
+		"loading", "Redis reads its data from the disk: ", "wait until it has; Redis' log shows how far it is",
+	}},
+	{"certificate required", remedy{
+		"tls", "Redis wants a certificate of its clients: ",
+		"set redis.tls_cert and redis.tls_key, or tls-auth-clients no in redis.conf",
+	}},
+}
+
+// speaksTLS says that a server answers a TLS handshake. Nothing is sent over the connection, so any certificate will do.
+func speaksTLS(ctx context.Context, address string) bool {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), againTimeout)
+	defer cancel()
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = conn.Close() }()
+	return tls.Client(conn, &tls.Config{InsecureSkipVerify: true}).HandshakeContext(ctx) == nil //nolint:gosec // see above
 }

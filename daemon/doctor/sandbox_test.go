@@ -16,7 +16,7 @@ func TestWhatTheServiceDoesNotSee(t *testing.T) {
 	c.Sites = map[string]config.Site{"main": {DSN: "u:p@unix(/tmp/mysql.sock)/d"}, "other": {DSN: "u:p@tcp(db:3306)/d"}}
 	view := unit.Parse("LoadState=loaded\nPrivateTmp=yes\nProtectHome=yes\n")
 	e := &exam{Options: Options{Config: &c, Unit: &view}}
-	e.sandbox(t.Context())
+	checkSandbox(t.Context(), e)
 	if len(e.found) != 3 || e.found[1].Site != "main" || e.found[2].Verdict != Warn || e.found[2].Check != "tls" ||
 		!strings.Contains(e.found[0].Fix, "BindPaths=/home/shop") ||
 		!strings.Contains(e.found[1].Fix, "PrivateTmp=no") {

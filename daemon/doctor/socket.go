@@ -29,21 +29,8 @@ func groupOf(info fs.FileInfo) uint32 {
 	return stat.Gid
 }
 
-// ask queries the running daemon for a site's status.
-func (e *exam) ask(ctx context.Context, site string) (protocol.StatusResult, error) {
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
-	defer cancel()
-	client, err := protocol.Dial(ctx, e.Config.Daemon.Socket)
-	if err != nil {
-		return protocol.StatusResult{}, err
-	}
-	defer func() { _ = client.Close() }()
-	client.Site = site
-	return client.Status(ctx)
-}
-
-// socket checks that the daemon answers, and reports the daemon's own warnings.
-func (e *exam) socket(ctx context.Context) {
+// checkSocket checks that the daemon answers, and reports the daemon's own warnings.
+func checkSocket(ctx context.Context, e *exam) {
 	path := e.Config.Daemon.Socket
 	const start = "systemctl start ticketd, and journalctl -u ticketd if the daemon does not stay up"
 	for i, site := range e.Config.SiteNames() {
@@ -71,9 +58,9 @@ func (e *exam) socket(ctx context.Context) {
 			return
 		}
 		if i == 0 {
-			e.daemon(&status)
+			checkDaemon(e, &status)
 		}
-		e.site(site, &status)
+		checkSite(e, site, &status)
 	}
 	if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o007 != 0 {
 		e.warn("socket", "mode", "", fmt.Sprintf("every user of this host may connect to %s (%04o)", path, info.Mode().Perm()),
@@ -81,21 +68,8 @@ func (e *exam) socket(ctx context.Context) {
 	}
 }
 
-// fresh says that no daemon has been started with this configuration yet: neither its socket nor its files are on the disk.
-func (e *exam) fresh() bool {
-	c := &e.Config.Daemon
-	if c.StateDir == "" {
-		return false
-	}
-	if _, err := os.Stat(c.Socket); !errors.Is(err, fs.ErrNotExist) {
-		return false
-	}
-	files, err := os.ReadDir(c.StateDir)
-	return len(files) == 0 && (err == nil || errors.Is(err, fs.ErrNotExist))
-}
-
-// daemon judges the status of the whole daemon.
-func (e *exam) daemon(s *protocol.StatusResult) {
+// checkDaemon judges the status of the whole daemon.
+func checkDaemon(e *exam, s *protocol.StatusResult) {
 	if s.Version != e.Version {
 		e.warn("socket", "daemon", "", fmt.Sprintf("the running daemon is %s, this program is %s", s.Version, e.Version),
 			"systemctl restart ticketd")
@@ -108,8 +82,8 @@ func (e *exam) daemon(s *protocol.StatusResult) {
 	}
 }
 
-// site judges the status of a site.
-func (e *exam) site(name string, s *protocol.StatusResult) {
+// checkSite judges the status of a site.
+func checkSite(e *exam, name string, s *protocol.StatusResult) {
 	for _, place := range []struct {
 		name string
 		protocol.Place
@@ -186,9 +160,9 @@ func groupName(gid uint32) string {
 // short returns an error as a single line.
 func short(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
 
-// sandbox checks that the service's unit hides no socket of the configuration from the daemon, as this command sees them all,
+// checkSandbox checks that the service's unit hides no socket of the configuration from the daemon, as this command sees them all,
 // and that no password crosses a network without TLS.
-func (e *exam) sandbox(ctx context.Context) {
+func checkSandbox(ctx context.Context, e *exam) {
 	view := e.Unit
 	if view == nil {
 		read := unit.Read(ctx)
