@@ -354,3 +354,6 @@ func (s *Site) TableName() string {
 		return s.TablePrefix + "support_tickets"
 	}
 }
+
+// metaTable is the name of the meta table without the prefix.
+func (s *Site) metaTable() string { return s.Kind }

@@ -258,3 +258,19 @@ func suggest(key string, names []string) string {
 	}
 	return ""
 }
+
+// anyBlog stands in the name of a section for the number of a blog of a multisite.
+const anyBlog = "*"
+
+// separate takes the sections for all blogs of a multisite out of the sites.
+func (c *Config) separate() {
+	for name, site := range c.Sites {
+		if strings.Contains(name, anyBlog) {
+			if c.templates == nil {
+				c.templates = make(map[string]Site)
+			}
+			c.templates[name] = site
+			delete(c.Sites, name)
+		}
+	}
+}

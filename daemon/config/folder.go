@@ -82,22 +82,6 @@ func (c *Config) Files(path string) []string {
 	return slices.Sorted(maps.Keys(found))
 }
 
-// anyBlog stands in the name of a section for the number of a blog of a multisite.
-const anyBlog = "*"
-
-// separate takes the sections for all blogs of a multisite out of the sites.
-func (c *Config) separate() {
-	for name, site := range c.Sites {
-		if strings.Contains(name, anyBlog) {
-			if c.templates == nil {
-				c.templates = make(map[string]Site)
-			}
-			c.templates[name] = site
-			delete(c.Sites, name)
-		}
-	}
-}
-
 // Multisites returns the names of the sections for all blogs of a multisite, such as shop-*, in order.
 func (c *Config) Multisites() []string {
 	names := make([]string, 0, len(c.templates))

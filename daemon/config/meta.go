@@ -79,9 +79,6 @@ func (s *Site) MetaPostTypes() []string {
 // MetaPosts are the columns of wp_posts by field.
 func (s *Site) MetaPosts() map[string]string { return s.Posts }
 
-// metaTable is the name of the meta table without the prefix.
-func (s *Site) metaTable() string { return s.Kind }
-
 const (
 	maxMetaFields = 128 // of a ticket in a request
 	maxMetaKey    = 255 // characters of the column

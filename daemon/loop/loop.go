@@ -548,3 +548,5 @@ func (l *Loop[G]) relieve(state uint64) {
 	l.leaders++ // the old leader has not ended: its round was under way
 	go l.lead()
 }
+
+func tokenIn(e *unix.EpollEvent) token { return token(uint32(e.Pad))<<32 | token(uint32(e.Fd)) } //nolint:gosec // likewise

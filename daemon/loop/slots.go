@@ -48,6 +48,10 @@ func (s *slots[G]) put(fd int, guest G) *client[G] {
 	return c
 }
 
+func tokenOf(slot int, generation uint32) token {
+	return token(generation)<<32 | token(uint32(slot)) //nolint:gosec // slots are few
+}
+
 // get returns the client of a token; nil if the client has gone.
 func (s *slots[G]) get(t token) *client[G] {
 	at := t.slot()

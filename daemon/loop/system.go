@@ -135,15 +135,9 @@ const (
 	tokenWoken
 )
 
-func tokenOf(slot int, generation uint32) token {
-	return token(generation)<<32 | token(uint32(slot)) //nolint:gosec // slots are few
-}
-
 func (t token) slot() int          { return int(uint32(t)) } //nolint:gosec // tokenOf put the slot in
 func (t token) generation() uint32 { return uint32(t >> 32) }
 
 func (t token) put(e *unix.EpollEvent) {
 	e.Fd, e.Pad = int32(uint32(t)), int32(uint32(t>>32)) //nolint:gosec // the kernel's 64 bits, in the package's two fields
 }
-
-func tokenIn(e *unix.EpollEvent) token { return token(uint32(e.Pad))<<32 | token(uint32(e.Fd)) } //nolint:gosec // likewise

@@ -1,13 +1,10 @@
 package setup
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"os/user"
 	"runtime"
-	"strconv"
 	"strings"
 	"syscall"
 	"unsafe"
@@ -21,31 +18,6 @@ import (
 // eyes see the files of this machine as a user does, if root runs the command: a configuration is written by its site's owner,
 // and may name files that only root may read.
 type eyes struct{ user *syscall.Credential }
-
-// eyesOf returns the eyes of a user by number; the present user's for everybody but root.
-func eyesOf(uid uint32) (eyes, error) {
-	if os.Geteuid() != 0 || uid == 0 {
-		return eyes{}, nil
-	}
-	found, err := user.LookupId(strconv.FormatUint(uint64(uid), 10))
-	if errors.As(err, new(user.UnknownUserIdError)) {
-		return eyes{&syscall.Credential{Uid: uid, Gid: uid}}, nil // the files of a user of another machine
-	}
-	if err != nil {
-		return eyes{}, err
-	}
-	c := &syscall.Credential{Uid: uid}
-	groups, err := found.GroupIds()
-	for _, text := range append([]string{found.Gid}, groups...) {
-		gid, wrong := strconv.ParseUint(text, 10, 32)
-		if wrong != nil {
-			return eyes{}, wrong
-		}
-		c.Groups = append(c.Groups, uint32(gid))
-	}
-	c.Gid = c.Groups[0]
-	return eyes{c}, err
-}
 
 // Read returns a regular file of bounded size.
 func (e eyes) Read(path string) (text []byte, err error) {

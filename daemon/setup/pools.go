@@ -6,10 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"os/user"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/ticketd/ticketd/daemon/config"
 )
@@ -139,4 +142,54 @@ func groupOf(name string) string {
 		return ""
 	}
 	return group.Name
+}
+
+// webUsers are PHP-FPM's users in the distributions.
+var webUsers = []string{"www-data", "apache", "nginx", "http", "wwwrun"}
+
+// webUser returns the first of webUsers on this machine, or an empty string.
+func webUser() string {
+	at := slices.IndexFunc(webUsers, func(name string) bool { _, err := config.UserID(name); return err == nil })
+	if at < 0 {
+		return ""
+	}
+	return webUsers[at]
+}
+
+func ownerOf(info fs.FileInfo) uint32 {
+	stat, _ := info.Sys().(*syscall.Stat_t) // always this type on Linux
+	return stat.Uid
+}
+
+func userName(uid uint32) string {
+	text := strconv.FormatUint(uint64(uid), 10)
+	if found, err := user.LookupId(text); err == nil {
+		return found.Username
+	}
+	return text
+}
+
+// eyesOf returns the eyes of a user by number; the present user's for everybody but root.
+func eyesOf(uid uint32) (eyes, error) {
+	if os.Geteuid() != 0 || uid == 0 {
+		return eyes{}, nil
+	}
+	found, err := user.LookupId(strconv.FormatUint(uint64(uid), 10))
+	if errors.As(err, new(user.UnknownUserIdError)) {
+		return eyes{&syscall.Credential{Uid: uid, Gid: uid}}, nil // the files of a user of another machine
+	}
+	if err != nil {
+		return eyes{}, err
+	}
+	c := &syscall.Credential{Uid: uid}
+	groups, err := found.GroupIds()
+	for _, text := range append([]string{found.Gid}, groups...) {
+		gid, wrong := strconv.ParseUint(text, 10, 32)
+		if wrong != nil {
+			return eyes{}, wrong
+		}
+		c.Groups = append(c.Groups, uint32(gid))
+	}
+	c.Gid = c.Groups[0]
+	return eyes{c}, err
 }

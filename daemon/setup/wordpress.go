@@ -8,13 +8,10 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/user"
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
-	"syscall"
 
 	driver "github.com/go-sql-driver/mysql"
 
@@ -299,31 +296,6 @@ func wpConfig(path string) string {
 		return filepath.Join(above, wpConfigName)
 	}
 	return inside
-}
-
-// webUsers are PHP-FPM's users in the distributions.
-var webUsers = []string{"www-data", "apache", "nginx", "http", "wwwrun"}
-
-// webUser returns the first of webUsers on this machine, or an empty string.
-func webUser() string {
-	at := slices.IndexFunc(webUsers, func(name string) bool { _, err := config.UserID(name); return err == nil })
-	if at < 0 {
-		return ""
-	}
-	return webUsers[at]
-}
-
-func ownerOf(info fs.FileInfo) uint32 {
-	stat, _ := info.Sys().(*syscall.Stat_t) // always this type on Linux
-	return stat.Uid
-}
-
-func userName(uid uint32) string {
-	text := strconv.FormatUint(uint64(uid), 10)
-	if found, err := user.LookupId(text); err == nil {
-		return found.Username
-	}
-	return text
 }
 
 // dsnOf converts the login in wp-config.php to a DSN. "localhost" stands for the first existing socket.

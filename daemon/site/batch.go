@@ -3,6 +3,9 @@ package site
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -396,4 +399,29 @@ func judgeDeleted(refusal error, r *store.Record, exists bool, unseen error) err
 // looksFailed says that the store has answered, and that MySQL or the table is unavailable.
 func looksFailed(err error) bool {
 	return errors.Is(err, flush.ErrSinkDown) || errors.Is(err, flush.ErrSinkPaused)
+}
+
+// digestBytes is the number of bytes kept of the SHA-256: enough that two requests do not have the same digest by chance. A
+// client gains no advantage by forging a digest.
+const digestBytes = 8
+
+// digest returns the text that identifies the request in the stores; empty without a request id.
+func (a asked) digest(requestID string) string {
+	if requestID == "" {
+		return ""
+	}
+	fields := slices.Clone(a.fields)
+	slices.SortStableFunc(fields, func(x, y protocol.Field) int { return cmp.Compare(x.Name, y.Name) })
+	b := binary.AppendVarint([]byte(string(a.method)+"\x00"), a.id)
+	b = binary.AppendVarint(b, a.ifRevision)
+	for _, f := range fields {
+		b = appendText(b, f.Name)
+		if f.Value.IsNull() {
+			b = append(b, 0)
+		} else {
+			b = appendText(append(b, 1), f.Value.Text())
+		}
+	}
+	sum := sha256.Sum256(b)
+	return base64.RawURLEncoding.EncodeToString(sum[:digestBytes])
 }

@@ -3,8 +3,6 @@ package site
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/base64"
 	"encoding/binary"
 	"errors"
 	"slices"
@@ -131,31 +129,6 @@ func askedCreate(p *protocol.CreateParams) asked {
 
 func askedSet(p *protocol.SetParams) asked {
 	return asked{method: protocol.MethodSet, id: cmp.Or(p.Named, p.ID), fields: p.Fields, ifRevision: p.IfRevision}
-}
-
-// digestBytes is the number of bytes kept of the SHA-256: enough that two requests do not have the same digest by chance. A
-// client gains no advantage by forging a digest.
-const digestBytes = 8
-
-// digest returns the text that identifies the request in the stores; empty without a request id.
-func (a asked) digest(requestID string) string {
-	if requestID == "" {
-		return ""
-	}
-	fields := slices.Clone(a.fields)
-	slices.SortStableFunc(fields, func(x, y protocol.Field) int { return cmp.Compare(x.Name, y.Name) })
-	b := binary.AppendVarint([]byte(string(a.method)+"\x00"), a.id)
-	b = binary.AppendVarint(b, a.ifRevision)
-	for _, f := range fields {
-		b = appendText(b, f.Name)
-		if f.Value.IsNull() {
-			b = append(b, 0)
-		} else {
-			b = appendText(append(b, 1), f.Value.Text())
-		}
-	}
-	sum := sha256.Sum256(b)
-	return base64.RawURLEncoding.EncodeToString(sum[:digestBytes])
 }
 
 func appendText(b []byte, s string) []byte {

@@ -293,13 +293,6 @@ func (s *Site) lookUpInHalf(ctx context.Context, id ticket.ID) (store.Record, er
 	return s.lookUp(ctx, id)
 }
 
-// wholeInHalf is whole in half of the remaining time: a MySQL that hangs must not make the answer late.
-func (s *Site) wholeInHalf(ctx context.Context, d *table.Definition, ids []ticket.ID) ([]store.Record, error) {
-	ctx, cancel := half(ctx)
-	defer cancel()
-	return s.whole(ctx, d, ids)
-}
-
 // half is ctx with half of the remaining time.
 func half(ctx context.Context) (context.Context, context.CancelFunc) {
 	if deadline, bounded := ctx.Deadline(); bounded {
@@ -506,4 +499,11 @@ func (s *Site) waitingOf(records []store.Record) *protocol.WaitingResult {
 		result.Tickets[i] = &protocol.WaitingTicket{Revision: int64(r.Revision), Fields: fields, Deleted: deleted}
 	}
 	return result
+}
+
+// wholeInHalf is whole in half of the remaining time: a MySQL that hangs must not make the answer late.
+func (s *Site) wholeInHalf(ctx context.Context, d *table.Definition, ids []ticket.ID) ([]store.Record, error) {
+	ctx, cancel := half(ctx)
+	defer cancel()
+	return s.whole(ctx, d, ids)
 }

@@ -16,7 +16,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/ticketd/ticketd/daemon"
 	"github.com/ticketd/ticketd/protocol"
 )
 
@@ -407,19 +406,6 @@ func (b *badFolder) writeReason(target, name string, why *protocol.Error) error 
 
 // maxReason bounds the text of a reason in bytes that predates reads.
 const maxReason = 4096
-
-// predates returns whether put has set aside a file of this name because of [daemon.ErrPredates], so that an operator must
-// have moved the file back. No other refusal of a set or a deletion has that code.
-func (b *badFolder) predates(name string) bool {
-	fd, err := unix.Openat(b.fd(), name+reasonSuffix, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return false
-	}
-	file := os.NewFile(uintptr(fd), name+reasonSuffix)
-	defer func() { _ = file.Close() }()
-	text, err := io.ReadAll(io.LimitReader(file, maxReason))
-	return err == nil && strings.Contains(string(text), "\ncode: "+string(daemon.ErrPredates.Code)+"\n")
-}
 
 // roomOf returns a file's use of disk in bytes, at most its size: a sparse file of a terabyte does not fill bad/.
 func roomOf(at int, name string) int64 {

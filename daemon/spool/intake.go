@@ -5,11 +5,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
+	"golang.org/x/sys/unix"
 
 	"github.com/ticketd/ticketd/daemon"
 	"github.com/ticketd/ticketd/daemon/moves"
@@ -437,4 +441,17 @@ func (s *Spool) finish(in *intake, queue []queued) (done bool) {
 		}
 	}
 	return !in.held()
+}
+
+// predates returns whether put has set aside a file of this name because of [daemon.ErrPredates], so that an operator must
+// have moved the file back. No other refusal of a set or a deletion has that code.
+func (b *badFolder) predates(name string) bool {
+	fd, err := unix.Openat(b.fd(), name+reasonSuffix, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	file := os.NewFile(uintptr(fd), name+reasonSuffix)
+	defer func() { _ = file.Close() }()
+	text, err := io.ReadAll(io.LimitReader(file, maxReason))
+	return err == nil && strings.Contains(string(text), "\ncode: "+string(daemon.ErrPredates.Code)+"\n")
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -69,20 +68,6 @@ var conventional = strings.Fields(`WORDPRESS_DB_NAME WORDPRESS_DB_USER WORDPRESS
 	MARIADB_PORT
 	WP_REDIS_HOST WP_REDIS_PORT WP_REDIS_PATH WP_REDIS_PASSWORD WP_REDIS_DATABASE WP_REDIS_SCHEME REDIS_HOST REDIS_PORT
 	REDIS_PASSWORD REDIS_DATABASE`)
-
-func (s *Source) permits(variable string) bool {
-	return slices.Contains(conventional, strings.TrimSuffix(variable, "_FILE")) || slices.Contains(s.Permitted, variable)
-}
-
-// relative returns where PHP finds a file of a relative path: in the folder of the page, which is WordPress', or beside the
-// file that includes it.
-func (s *Source) relative(path, from string) string {
-	in := filepath.Join(s.Root, path)
-	if strings.HasPrefix(path, ".") || s.Files.Exists(in) {
-		return in
-	}
-	return filepath.Join(filepath.Dir(from), path)
-}
 
 // looked are the settings that are looked at, with the dollar sign of the variable.
 var looked = []string{

@@ -2,6 +2,7 @@ package wpconfig
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -490,4 +491,8 @@ func (i *isset) eval(m *machine) value {
 		}
 	}
 	return true
+}
+
+func (s *Source) permits(variable string) bool {
+	return slices.Contains(conventional, strings.TrimSuffix(variable, "_FILE")) || slices.Contains(s.Permitted, variable)
 }

@@ -418,3 +418,13 @@ func (m *machine) runFile(path string, src []byte) value {
 	}
 	return int64(1)
 }
+
+// relative returns where PHP finds a file of a relative path: in the folder of the page, which is WordPress', or beside the
+// file that includes it.
+func (s *Source) relative(path, from string) string {
+	in := filepath.Join(s.Root, path)
+	if strings.HasPrefix(path, ".") || s.Files.Exists(in) {
+		return in
+	}
+	return filepath.Join(filepath.Dir(from), path)
+}

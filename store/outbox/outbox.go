@@ -3,6 +3,8 @@ package outbox
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -15,6 +17,7 @@ import (
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/store/wal"
+	"github.com/ticketd/ticketd/store/wal/record"
 )
 
 // Next is the store behind the outbox.
@@ -360,4 +363,33 @@ func (s *Store) Journal() *store.Journal {
 		Entries: int64(s.count), Requests: int64(s.recent.requests.Len()), Bytes: stats.Bytes, Segments: int64(len(stats.Segments)),
 		Oldest: s.oldestAt(), Replayed: s.replayed, Tries: s.tries, Full: s.full, Gone: s.journal.Gone(),
 	}
+}
+
+// decodeConfirmed reads a confirmation's record.
+func decodeConfirmed(b []byte) (confirmed, error) {
+	r := record.NewReader(b)
+	kind, upTo := r.Byte(), r.Int()
+	partitions, partition, last := int64(1), int64(0), upTo
+	if r.Left() > 0 {
+		if partitions, partition, last = r.Int(), r.Int(), r.Int(); partitions == 1 {
+			r.Fail() // encode leaves these numbers out for a single partition
+		}
+	}
+	if !r.Done() || kind != recordConfirmed || upTo < 0 || last < upTo || partition < 0 || partition >= partitions {
+		return confirmed{}, fmt.Errorf("%w: kind %#x, confirmation of %d of %d in partition %d of %d",
+			errRecord, kind, upTo, last, partition, partitions)
+	}
+	return confirmed{upTo: uint64(upTo), partitions: int(partitions), partition: int(partition), last: uint64(last)}, nil
+}
+
+// decodeReplaced reads a replacement's record.
+func decodeReplaced(b []byte) (replaced, error) {
+	r := record.NewReader(b)
+	kind, from, to, upTo, count, at := r.Byte(), r.ID(), r.ID(), r.Int(), r.Int(), r.Time()
+	possible := upTo > 0 && count > 0 && count <= math.MaxInt32 && upTo < math.MaxInt64-count
+	if !r.Done() || kind != recordReplaced || !possible {
+		return replaced{}, fmt.Errorf("%w: kind %#x, %d entries of %d replaced up to %d under %d",
+			errRecord, kind, count, from, upTo, to)
+	}
+	return replaced{from: from, to: to, upTo: uint64(upTo), count: int(count), at: at}, nil //nolint:gosec // positive
 }

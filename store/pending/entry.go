@@ -83,21 +83,6 @@ func (e *entry) values(which func(*field) bool) ticket.Fields {
 	return values
 }
 
-// changedFirst returns all fields, by name, those with a pending change first, and the number of these.
-func (e *entry) changedFirst() (fields ticket.Fields, changed int) {
-	fields = e.values((*field).dirty)
-	changed = len(fields)
-	if changed == len(e.fields) {
-		return fields, changed
-	}
-	for i := range e.fields {
-		if f := &e.fields[i]; f.clean() {
-			fields = append(fields, ticket.Field{Name: f.name, Value: f.value})
-		}
-	}
-	return fields, changed
-}
-
 func (e *entry) claim() store.Claim {
 	if e.deleted != 0 { // an earlier version kept the changes from before the deletion
 		e.fields = slices.DeleteFunc(e.fields, func(f field) bool { return f.changed < e.deleted })

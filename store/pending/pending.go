@@ -244,3 +244,18 @@ const (
 	letterWeight  = 40
 	requestWeight = 46
 )
+
+// changedFirst returns all fields, by name, those with a pending change first, and the number of these.
+func (e *entry) changedFirst() (fields ticket.Fields, changed int) {
+	fields = e.values((*field).dirty)
+	changed = len(fields)
+	if changed == len(e.fields) {
+		return fields, changed
+	}
+	for i := range e.fields {
+		if f := &e.fields[i]; f.clean() {
+			fields = append(fields, ticket.Field{Name: f.name, Value: f.value})
+		}
+	}
+	return fields, changed
+}

@@ -213,3 +213,23 @@ func (s *Store) Lift(from, floor ticket.Revision) []State {
 	}
 	return lifted
 }
+
+// oldestGraves returns up to limit buckets whose tombstones a segment is needed for.
+func (s *Store) oldestGraves(segment uint64, limit int) []Grave {
+	var buckets []Grave
+	for g := s.bySegment.first; g != nil && g.pin == segment && len(buckets) < limit; g = g.links.after {
+		buckets = append(buckets, Grave{g.number, s.graves.Bitmap(g.number)})
+	}
+	return buckets
+}
+
+// movedGraves records that the buckets that oldestGraves returned are in a later segment.
+func (s *Store) movedGraves(buckets []Grave, segment uint64) {
+	for i := range buckets {
+		if g := s.engraved[buckets[i].Number]; g != nil {
+			s.bySegment.remove(g)
+			g.pin = segment
+			s.bySegment.push(g)
+		}
+	}
+}

@@ -45,22 +45,6 @@ type Options struct {
 	Unneeded func() bool
 }
 
-func (o Options) withDefaults() (Options, error) {
-	o.Sync = cmp.Or(o.Sync, Always)
-	o.Interval = cmp.Or(o.Interval, 100*time.Millisecond)
-	o.SegmentBytes = cmp.Or(o.SegmentBytes, SegmentBytes(o.MaxBytes))
-	if o.OpenFile == nil {
-		o.OpenFile = OpenFile
-	}
-	switch {
-	case !slices.Contains([]Sync{Always, Interval, Never}, o.Sync):
-		return o, fmt.Errorf("sync is %q, want %q, %q or %q", o.Sync, Always, Interval, Never)
-	case o.Interval < 0 || o.SegmentBytes < 0 || o.MaxBytes < 0:
-		return o, errors.New("interval, segment bytes and max bytes cannot be below 0")
-	}
-	return o, nil
-}
-
 // SegmentBytes is the size of segments in a log of at most maxBytes (0: no bound): 16 MiB, or less in a small log, as space is
 // freed a segment at a time.
 func SegmentBytes(maxBytes int64) int64 {

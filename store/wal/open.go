@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -8,7 +9,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"time"
 )
 
 // Report is the result of Open or Salvage.
@@ -231,4 +234,20 @@ func loadID(dir string) (id journalID, err error) {
 		return id, noRoom(err)
 	}
 	return id, f.Close()
+}
+
+func (o Options) withDefaults() (Options, error) {
+	o.Sync = cmp.Or(o.Sync, Always)
+	o.Interval = cmp.Or(o.Interval, 100*time.Millisecond)
+	o.SegmentBytes = cmp.Or(o.SegmentBytes, SegmentBytes(o.MaxBytes))
+	if o.OpenFile == nil {
+		o.OpenFile = OpenFile
+	}
+	switch {
+	case !slices.Contains([]Sync{Always, Interval, Never}, o.Sync):
+		return o, fmt.Errorf("sync is %q, want %q, %q or %q", o.Sync, Always, Interval, Never)
+	case o.Interval < 0 || o.SegmentBytes < 0 || o.MaxBytes < 0:
+		return o, errors.New("interval, segment bytes and max bytes cannot be below 0")
+	}
+	return o, nil
 }

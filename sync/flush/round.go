@@ -269,19 +269,6 @@ func (l *locked) remove(id ticket.ID) {
 // errPausing is the reason for rows whose pause is not over.
 var errPausing = errors.New("locked at the last try; the next try follows soon")
 
-// any says whether a row is known to be locked.
-func (l *locked) any(now time.Time) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for id, p := range l.rows {
-		if now.Before(p.until.Add(forgetLocked)) {
-			return true
-		}
-		delete(l.rows, id)
-	}
-	return false
-}
-
 // divide sorts claims: fresh are not known to be locked, again were locked and are tried again, early are locked tickets whose
 // pause is not over; these become due at its end.
 func (l *locked) divide(now time.Time, claims []store.Claim) (fresh, again, early []store.Claim) {

@@ -180,3 +180,16 @@ func (h *condition) news(state SinkState, server *health.Server) (said SinkState
 	h.said = state
 	return said, true
 }
+
+// any says whether a row is known to be locked.
+func (l *locked) any(now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for id, p := range l.rows {
+		if now.Before(p.until.Add(forgetLocked)) {
+			return true
+		}
+		delete(l.rows, id)
+	}
+	return false
+}

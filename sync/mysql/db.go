@@ -408,49 +408,6 @@ func (db *DB) FindOddRevision(ctx context.Context) (n int64, first ticket.ID, er
 	return n, first, db.failure("look for odd revisions", err)
 }
 
-// maxOdd bounds the ids in a warning.
-const maxOdd = 16
-
-// oddRows are the tickets whose last read found a number that is no revision.
-type oddRows struct {
-	some atomic.Bool
-	mu   sync.Mutex
-	rows map[ticket.ID]string
-}
-
-func (o *oddRows) saw(id ticket.ID, r *revision) {
-	if r.odd == "" && !o.some.Load() {
-		return
-	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if r.odd == "" {
-		delete(o.rows, id)
-	} else if len(o.rows) < maxOdd {
-		if o.rows == nil {
-			o.rows = map[ticket.ID]string{}
-		}
-		o.rows[id] = r.odd
-	}
-	o.some.Store(len(o.rows) > 0)
-}
-
-// OddRevisions describes the rows whose last read found a number that is no revision; empty without such a row.
-func (db *DB) OddRevisions() string {
-	if !db.odd.some.Load() {
-		return ""
-	}
-	db.odd.mu.Lock()
-	defer db.odd.mu.Unlock()
-	found := make([]string, 0, len(db.odd.rows))
-	for _, id := range slices.Sorted(maps.Keys(db.odd.rows)) {
-		found = append(found, fmt.Sprintf("ticket %d: %.40s", int64(id), db.odd.rows[id]))
-	}
-	return "rows of " + db.config.Table + " have a number that is no revision, written by another program: no revision is above " +
-		ticket.Ceiling.String() + " (" + strings.Join(found, ", ") + "): the number counts as 0, and changes of these tickets become " +
-		"dead letters, whose reason gives the correction"
-}
-
 // Watch makes db report to the state of its server, which the sites of the server share, and obey that state: while the server is
 // down, db makes no connection but for the trials that the server allows. db calls doubt after each statement that failed while
 // the server may be up: the site is to find out whether its table can be read. db calls used with each [DB.Definition]: the
@@ -493,4 +450,94 @@ func (db *DB) heard(err error) {
 	if db.doubt != nil {
 		db.doubt()
 	}
+}
+
+// Known returns the definition, and reads the definition first if it is not known or no longer valid.
+func (db *DB) Known(ctx context.Context) (*table.Definition, error) { return db.known(ctx) }
+
+// Query runs a query outside of a transaction. The caller passes an error on by [DB.Failure].
+func (db *DB) Query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	return db.pool.QueryContext(ctx, query, args...)
+}
+
+// Failure wraps an error that concerns no single ticket, for the flusher; nil for nil.
+func (db *DB) Failure(operation string, err error) error { return db.failure(operation, err) }
+
+// Engines returns the engine of each of the given tables that exists.
+func (db *DB) Engines(ctx context.Context, tables ...string) (map[string]string, error) {
+	engines := map[string]string{}
+	for _, name := range tables {
+		var engine string
+		err := db.pool.QueryRowContext(ctx, "SELECT COALESCE(engine, '') FROM information_schema.tables WHERE table_schema = "+
+			"DATABASE() AND table_name = ?", name).Scan(&engine)
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+		case err != nil:
+			return nil, db.failure("look for engines", err)
+		default:
+			engines[name] = engine
+		}
+	}
+	return engines, nil
+}
+
+// LogsStatements says that the server's binary log has statements alone, which rules out transactions that lock no gaps.
+func (db *DB) LogsStatements(ctx context.Context) (bool, error) {
+	rows, err := db.pool.QueryContext(ctx, "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('log_bin','binlog_format')")
+	if err != nil {
+		return false, db.failure("read binlog_format", err)
+	}
+	defer rows.Close()
+	values := map[string]string{}
+	for rows.Next() {
+		var name, value string
+		if err := rows.Scan(&name, &value); err != nil {
+			return false, db.failure("read binlog_format", err)
+		}
+		values[name] = value
+	}
+	return values["log_bin"] == "ON" && values["binlog_format"] == "STATEMENT", db.failure("read binlog_format", rows.Err())
+}
+
+// maxOdd bounds the ids in a warning.
+const maxOdd = 16
+
+// oddRows are the tickets whose last read found a number that is no revision.
+type oddRows struct {
+	some atomic.Bool
+	mu   sync.Mutex
+	rows map[ticket.ID]string
+}
+
+func (o *oddRows) saw(id ticket.ID, r *revision) {
+	if r.odd == "" && !o.some.Load() {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if r.odd == "" {
+		delete(o.rows, id)
+	} else if len(o.rows) < maxOdd {
+		if o.rows == nil {
+			o.rows = map[ticket.ID]string{}
+		}
+		o.rows[id] = r.odd
+	}
+	o.some.Store(len(o.rows) > 0)
+}
+
+// OddRevisions describes the rows whose last read found a number that is no revision; empty without such a row.
+func (db *DB) OddRevisions() string {
+	if !db.odd.some.Load() {
+		return ""
+	}
+	db.odd.mu.Lock()
+	defer db.odd.mu.Unlock()
+	found := make([]string, 0, len(db.odd.rows))
+	for _, id := range slices.Sorted(maps.Keys(db.odd.rows)) {
+		found = append(found, fmt.Sprintf("ticket %d: %.40s", int64(id), db.odd.rows[id]))
+	}
+	return "rows of " + db.config.Table + " have a number that is no revision, written by another program: no revision is above " +
+		ticket.Ceiling.String() + " (" + strings.Join(found, ", ") + "): the number counts as 0, and changes of these tickets become " +
+		"dead letters, whose reason gives the correction"
 }

@@ -66,6 +66,51 @@ func (db *DB) LoadDefinition(ctx context.Context) (*table.Definition, error) {
 	return d, nil
 }
 
+// loadLayout is LoadDefinition of a layout.
+func (db *DB) loadLayout(ctx context.Context, l *Layout) (*table.Definition, error) {
+	const operation = "read the tables' definition"
+	f, err := db.flavour(ctx)
+	if err != nil {
+		return nil, db.failure(operation, err)
+	}
+	all := make([]TableColumns, len(l.Needs))
+	for i, name := range l.Needs {
+		columns, err := db.describeTable(ctx, name)
+		if err == nil {
+			err = db.learnCharacters(ctx, columns)
+		}
+		if err != nil {
+			return nil, db.failure(operation, err)
+		}
+		if len(columns) == 0 {
+			return nil, fmt.Errorf("mysql: table %s: %w: no such table; correct table_prefix, or the database in the dsn", name,
+				flush.ErrSinkPaused)
+		}
+		all[i] = TableColumns{}
+		for c := range columns {
+			all[i][columns[c].name] = columns[c].column(columns[c].name, f, false)
+		}
+	}
+	side, err := db.tableExists(ctx, l.Side)
+	if err != nil {
+		return nil, db.failure(operation, err)
+	}
+	if !side {
+		return nil, fmt.Errorf("mysql: table %s: %w: no such table; run ticketd migrate", l.Side, flush.ErrSinkPaused)
+	}
+	d, err := l.Assemble(all)
+	if err == nil {
+		d.Table, d.Key, d.Side, d.Revision = db.config.Table, db.config.Key, l.Side, sideRevisionColumn
+		err = d.Prepare()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("mysql: table %s: %w: %w", db.config.Table, flush.ErrSinkPaused, err)
+	}
+	db.definition.Store(d)
+	db.altered.Store(false)
+	return d, nil
+}
+
 // facts are what the database says of the tickets table.
 type facts struct {
 	flavour     flavour
@@ -448,4 +493,12 @@ func (s *seldom) do(ctx context.Context, f func()) {
 		close(running)
 	}()
 	f()
+}
+
+// sideKey is the side table's column of the ticket's id.
+func (db *DB) sideKey() string {
+	if db.config.Layout != nil {
+		return db.config.Key
+	}
+	return sideKeyColumn
 }

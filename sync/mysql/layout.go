@@ -3,8 +3,6 @@ package mysql
 import (
 	"context"
 	"database/sql"
-	"errors"
-	"fmt"
 	"sync/atomic"
 
 	"github.com/ticketd/ticketd/internal/ticket"
@@ -26,125 +24,6 @@ type Layout struct {
 
 // TableColumns are the columns of a table, by name; nil for a missing table.
 type TableColumns map[string]table.Column
-
-// loadLayout is LoadDefinition of a layout.
-func (db *DB) loadLayout(ctx context.Context, l *Layout) (*table.Definition, error) {
-	const operation = "read the tables' definition"
-	f, err := db.flavour(ctx)
-	if err != nil {
-		return nil, db.failure(operation, err)
-	}
-	all := make([]TableColumns, len(l.Needs))
-	for i, name := range l.Needs {
-		columns, err := db.describeTable(ctx, name)
-		if err == nil {
-			err = db.learnCharacters(ctx, columns)
-		}
-		if err != nil {
-			return nil, db.failure(operation, err)
-		}
-		if len(columns) == 0 {
-			return nil, fmt.Errorf("mysql: table %s: %w: no such table; correct table_prefix, or the database in the dsn", name,
-				flush.ErrSinkPaused)
-		}
-		all[i] = TableColumns{}
-		for c := range columns {
-			all[i][columns[c].name] = columns[c].column(columns[c].name, f, false)
-		}
-	}
-	side, err := db.tableExists(ctx, l.Side)
-	if err != nil {
-		return nil, db.failure(operation, err)
-	}
-	if !side {
-		return nil, fmt.Errorf("mysql: table %s: %w: no such table; run ticketd migrate", l.Side, flush.ErrSinkPaused)
-	}
-	d, err := l.Assemble(all)
-	if err == nil {
-		d.Table, d.Key, d.Side, d.Revision = db.config.Table, db.config.Key, l.Side, sideRevisionColumn
-		err = d.Prepare()
-	}
-	if err != nil {
-		return nil, fmt.Errorf("mysql: table %s: %w: %w", db.config.Table, flush.ErrSinkPaused, err)
-	}
-	db.definition.Store(d)
-	db.altered.Store(false)
-	return d, nil
-}
-
-// layout makes the side table of a layout.
-func (m *migration) layout(ctx context.Context) error {
-	l := m.config.Layout
-	for _, name := range l.Needs {
-		there, err := m.exists(ctx, name)
-		if err != nil {
-			return err
-		}
-		if !there {
-			return fmt.Errorf("there is no table %s: correct table_prefix, or the database in the dsn", name)
-		}
-	}
-	there, err := m.exists(ctx, l.Side)
-	if err != nil || there {
-		return err
-	}
-	return m.run(ctx, l.Create)
-}
-
-// sideKey is the side table's column of the ticket's id.
-func (db *DB) sideKey() string {
-	if db.config.Layout != nil {
-		return db.config.Key
-	}
-	return sideKeyColumn
-}
-
-// Known returns the definition, and reads the definition first if it is not known or no longer valid.
-func (db *DB) Known(ctx context.Context) (*table.Definition, error) { return db.known(ctx) }
-
-// Query runs a query outside of a transaction. The caller passes an error on by [DB.Failure].
-func (db *DB) Query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	return db.pool.QueryContext(ctx, query, args...)
-}
-
-// Failure wraps an error that concerns no single ticket, for the flusher; nil for nil.
-func (db *DB) Failure(operation string, err error) error { return db.failure(operation, err) }
-
-// Engines returns the engine of each of the given tables that exists.
-func (db *DB) Engines(ctx context.Context, tables ...string) (map[string]string, error) {
-	engines := map[string]string{}
-	for _, name := range tables {
-		var engine string
-		err := db.pool.QueryRowContext(ctx, "SELECT COALESCE(engine, '') FROM information_schema.tables WHERE table_schema = "+
-			"DATABASE() AND table_name = ?", name).Scan(&engine)
-		switch {
-		case errors.Is(err, sql.ErrNoRows):
-		case err != nil:
-			return nil, db.failure("look for engines", err)
-		default:
-			engines[name] = engine
-		}
-	}
-	return engines, nil
-}
-
-// LogsStatements says that the server's binary log has statements alone, which rules out transactions that lock no gaps.
-func (db *DB) LogsStatements(ctx context.Context) (bool, error) {
-	rows, err := db.pool.QueryContext(ctx, "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('log_bin','binlog_format')")
-	if err != nil {
-		return false, db.failure("read binlog_format", err)
-	}
-	defer rows.Close()
-	values := map[string]string{}
-	for rows.Next() {
-		var name, value string
-		if err := rows.Scan(&name, &value); err != nil {
-			return false, db.failure("read binlog_format", err)
-		}
-		values[name] = value
-	}
-	return values["log_bin"] == "ON" && values["binlog_format"] == "STATEMENT", db.failure("read binlog_format", rows.Err())
-}
 
 // Quote writes an identifier for SQL.
 func Quote(name string) string { return quote(name) }

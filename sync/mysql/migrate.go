@@ -559,3 +559,22 @@ func (m *migration) dropColumn(ctx context.Context) error {
 	}
 	return m.alter(ctx, "DROP INDEX "+quote(addedIndex)+", DROP COLUMN "+quote(m.config.Revision), inPlace)
 }
+
+// layout makes the side table of a layout.
+func (m *migration) layout(ctx context.Context) error {
+	l := m.config.Layout
+	for _, name := range l.Needs {
+		there, err := m.exists(ctx, name)
+		if err != nil {
+			return err
+		}
+		if !there {
+			return fmt.Errorf("there is no table %s: correct table_prefix, or the database in the dsn", name)
+		}
+	}
+	there, err := m.exists(ctx, l.Side)
+	if err != nil || there {
+		return err
+	}
+	return m.run(ctx, l.Create)
+}

@@ -295,3 +295,47 @@ func (w *write) refuseOdd(r *row, odd string) {
 		"ticketd has written, as no revision is above %d: UPDATE %s SET %s = 0 WHERE %s = %d, then retry the dead letter",
 		odd, int64(ticket.Ceiling), quote(table), quote(column), quote(key), int64(r.id))})
 }
+
+// upsertUnburied is the upsert for a table whose deletes remove rows. A ticket with a tombstone is updated if its row exists,
+// and never inserted. The look-up also locks the places of missing tombstones, so that a concurrent delete waits for this
+// commit; upsert and delete take the tombstones first and then the rows.
+func (w *write) upsertUnburied(ctx context.Context, s *statements, head, tail string, rows []row) error {
+	var open []*row
+	err := w.db.transact(ctx, func(tx *sql.Tx) error {
+		buried, err := readRevisions(ctx, tx,
+			"SELECT ticket_id, revision FROM "+w.db.tombstones()+" WHERE ticket_id IN ", " LOCK IN SHARE MODE", pointers(rows))
+		if err != nil {
+			return err
+		}
+		alive, dead := make([]row, 0, len(rows)), []*row(nil)
+		for i := range rows {
+			grave, is := buried[rows[i].id]
+			switch rows[i].buried = is; {
+			case is && grave.Revision < rows[i].floor:
+				w.stranger(&rows[i], true)
+				continue
+			case is:
+				dead = append(dead, &rows[i])
+				continue
+			}
+			alive = append(alive, rows[i])
+		}
+		switch {
+		case len(alive) == 0:
+		case s.group.insertable:
+			open, err = w.upsert(ctx, tx, s, head, tail, alive)
+		default:
+			open, err = w.updateEach(ctx, tx, s, pointers(alive))
+		}
+		if err != nil {
+			return err
+		}
+		more, err := w.updateEach(ctx, tx, s, dead)
+		open = append(open, more...)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return w.verify(ctx, s, open, len(rows) == 1)
+}
