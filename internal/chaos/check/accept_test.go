@@ -259,6 +259,17 @@ var good = map[string]func(s *script){
 		s.row(1, 20, "subject=a")
 		s.aside(1)
 	},
+	"one of two deletions is set aside as a clock was wrong": func(s *script) {
+		s.create(1, "subject=a", rev(20))
+		s.to(1)
+		s.remove(1)
+		s.Faults = append(s.Faults,
+			history.Fault{Kind: "clock-skew", Target: "clock 1 by -112 s", From: s.now, To: s.now + time.Second})
+		s.now += time.Millisecond
+		s.remove(1)
+		s.gone(1)
+		s.aside(2)
+	},
 	"what a daemon kept of two changes is set aside at once": func(s *script) {
 		s.cutOff()
 		s.set(1, "status=a category=a", rev(10))

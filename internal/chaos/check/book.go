@@ -295,6 +295,12 @@ func (b *book) setAside() {
 			b.unasked = append(b.unasked, entry)
 			continue
 		}
+		older := func(op *history.Op) bool {
+			return isOf(entry, op) && (op.Outcome != history.Done || p.mayPredate(b, op))
+		}
+		if entry.Kind == history.Delete && slices.ContainsFunc(p.changes, older) {
+			is = older // deletions without a request cannot be told apart: the others were made
+		}
 		for _, op := range p.changes {
 			if is(op) {
 				p.aside = append(p.aside, op)

@@ -387,6 +387,14 @@ var bad = map[string]badHistory{
 		s.row(1, 10, "subject=a")
 		s.aside(1)
 	}},
+	"two deletions of their ticket, of which one is set aside": {RuleLate, func(s *script) {
+		s.create(1, "subject=a", rev(10))
+		s.to(1)
+		s.remove(1)
+		s.remove(1)
+		s.gone(1)
+		s.aside(2)
+	}},
 	"a change of its ticket that is set aside before a clock is wrong": {RuleLate, func(s *script) {
 		s.create(1, "subject=a", rev(10))
 		s.to(1)
