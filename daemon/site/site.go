@@ -173,8 +173,9 @@ func (s *Site) Rebury() {
 	}
 }
 
-// buryAll passes the table's deleted tickets to the store, at the start and whenever [Site.Rebury] asks. Until a run has
-// finished, the store treats a deleted ticket that the store has forgotten as a ticket that the store does not hold.
+// buryAll tells the store what the table knows and the store may have forgotten, at the start and whenever [Site.Rebury] asks: the
+// deleted tickets, and the dead letters that were settled. Until a run has finished, the store treats a deleted ticket that the
+// store has forgotten as a ticket that the store does not hold.
 func (s *Site) buryAll(ctx context.Context) {
 	s.Rebury()
 	timer := time.NewTimer(0)
@@ -189,6 +190,9 @@ func (s *Site) buryAll(ctx context.Context) {
 		case <-timer.C:
 		}
 		buried, err := s.bury(ctx)
+		if err == nil {
+			err = s.supersede(ctx)
+		}
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -213,4 +217,43 @@ func (s *Site) bury(ctx context.Context) (buried int, err error) {
 		}
 	}
 	return buried, err
+}
+
+// supersede forgets the changes of dead letters that are not above the table's revision of their ticket: an older copy of the
+// store brings a letter back that was written, replaced or deleted since. The next change of the ticket would carry the letter's
+// values over the row.
+func (s *Site) supersede(ctx context.Context) error {
+	const page = 500
+	for after := ticket.ID(0); ; {
+		letters, err := s.Store.Letters(ctx, after, page)
+		if err != nil || len(letters) == 0 {
+			return err
+		}
+		after = letters[len(letters)-1].ID
+		ids := make([]ticket.ID, len(letters))
+		for i := range letters {
+			ids[i] = letters[i].ID
+		}
+		rows, err := s.Database.Rows(ctx, ids)
+		if err != nil {
+			return err
+		}
+		at := make(map[ticket.ID]ticket.Revision, len(rows))
+		for i := range rows {
+			at[rows[i].ID] = rows[i].Revision
+		}
+		var settled []store.Receipt
+		for i := range letters {
+			if l := &letters[i]; l.Oldest != 0 && at[l.ID] >= l.Oldest {
+				s.Log.Warn().Int64("ticket", int64(l.ID)).Int64("revision", int64(l.Revision)).Int64("row", int64(at[l.ID])).
+					Msg("a dead letter is older than the ticket's row: its changes were written or replaced before, and are forgotten")
+				settled = append(settled, store.Receipt{ID: l.ID, Revision: at[l.ID], Ahead: true})
+			}
+		}
+		if len(settled) > 0 {
+			if err := s.Store.Ack(ctx, settled); err != nil {
+				return err
+			}
+		}
+	}
 }

@@ -11,6 +11,9 @@ type Letter struct {
 	ID ID
 	// Revision is that of the refused state.
 	Revision Revision
+	// Oldest is the revision of the oldest of the changes; zero for a new ticket, whose id may be another ticket's in the database.
+	// [store.DeadLetters].Letters fills it in.
+	Oldest Revision
 	// Code is the database's error number, e.g. MySQL's 1406, and Reason the error text.
 	Code   int
 	Reason string

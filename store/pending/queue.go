@@ -99,9 +99,11 @@ func (e *entry) arrived(revision ticket.Revision) {
 	if e.created <= revision {
 		e.created = 0
 	}
-	e.letter = nil
 	if oldest != 0 {
 		e.since = sinceOf(oldest)
+	}
+	if !e.dirty() {
+		e.letter = nil
 	}
 }
 
@@ -177,10 +179,24 @@ func (s *Store) Letters(_ context.Context, after ticket.ID, limit int) ([]ticket
 		}
 		e := s.dead[id]
 		l := *e.letter
-		l.Fields, l.Deleted = e.values((*field).dirty), e.deleted != 0
+		l.Fields, l.Deleted, l.Oldest = e.values((*field).dirty), e.deleted != 0, e.oldest()
 		letters = append(letters, l)
 	}
 	return letters, nil
+}
+
+// oldest is the revision of the oldest pending change; zero while the next place does not have the ticket's create.
+func (e *entry) oldest() ticket.Revision {
+	if e.created != 0 {
+		return 0
+	}
+	oldest := e.deleted
+	for i := range e.fields {
+		if f := &e.fields[i]; f.dirty() && (oldest == 0 || f.changed < oldest) {
+			oldest = f.changed
+		}
+	}
+	return oldest
 }
 
 // Retry implements [store.DeadLetters].

@@ -74,10 +74,14 @@ func readLetter(id ticket.ID, hash map[string]string) (ticket.Letter, bool) {
 		l.Reason = "the reason cannot be read: " + err.Error() // it is dead all the same, and can be retried or dropped
 	}
 	c := claim(id, hash, 0)
-	return ticket.Letter{
-		ID: id, Revision: c.Revision, Code: l.Code, Reason: l.Reason, At: l.At,
+	of := ticket.Letter{
+		ID: id, Revision: c.Revision, Oldest: oldestChange(hash), Code: l.Code, Reason: l.Reason, At: l.At,
 		Fields: c.Fields, Deleted: c.Deleted,
-	}, true
+	}
+	if c.Created != 0 {
+		of.Oldest = 0
+	}
+	return of, true
 }
 
 // Retry implements [store.DeadLetters].

@@ -11,6 +11,7 @@ var deadCases = cases{
 	"Letters/ShowWhatIsRefused": testLetters,
 	"Letters/PageByPage":        testLetterPages,
 	"Retry/DueNow":              testRetry,
+	"Letters/OlderThanTheRow":   testOldLetter,
 	"Retry/AVanishedRow":        testRetryVanished,
 	"Drop/ForgetsTheTicket":     testDrop,
 	"Drop/ChangedTicketStays":   testDropChanged,
@@ -106,6 +107,33 @@ func testRetry(t *testing.T, b *bench) {
 	b.park(t, c)
 	if got := b.backlog(t); got.Dead != 1 {
 		t.Fatalf("backlog %+v, want what is refused again to be dead again", got)
+	}
+}
+
+// The next place is ahead of a letter's older change: the later change alone is left of the letter; then of both: none is left.
+func testOldLetter(t *testing.T, b *bench) {
+	older := b.set(t, 1, "status", "bad")
+	later := b.set(t, 1, "category", "worse")
+	b.advance(linger)
+	b.park(t, b.claimOne(t))
+	if l := b.letters(t, 0, 10); len(l) != 1 || l[0].Oldest != older || l[0].Revision != later {
+		t.Fatalf("letters %+v, want changes from %d to %d", l, older, later)
+	}
+	ack := func(revision ticket.Revision) {
+		if err := b.Store.Ack(t.Context(), []store.Receipt{{ID: 1, Revision: revision, Ahead: true}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ack(older)
+	l := b.letters(t, 0, 10)
+	if len(l) != 1 || l[0].Oldest != later {
+		t.Fatalf("letters %+v, want the later change", l)
+	}
+	wantFields(t, l[0].Fields, "category", "worse")
+	ack(later)
+	r := b.get(t, 1)
+	if got := b.backlog(t); got.Dead != 0 || got.Dirty != 0 || r.Held() {
+		t.Fatalf("backlog %+v, ticket %+v", got, r)
 	}
 }
 
