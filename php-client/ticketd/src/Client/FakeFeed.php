@@ -148,10 +148,10 @@ final class FakeFeed {
 	 */
 	public function read( string $consumer, string $token, array $args, int $now ): array {
 		$state = $this->consumers[ $consumer ] ?? array(
-			'position' => count( $this->events ),
-			'token'    => '',
-			'until'    => 0,
-			'delivery' => 0,
+			'position'   => count( $this->events ),
+			'token'      => '',
+			'until'      => 0,
+			'delivery'   => 0,
 			'letters'    => array(),
 			'is_stopped' => false,
 		);

@@ -83,7 +83,10 @@ final class History {
 			+ ( 0 === $before ? array() : array( 'before' => $before ) )
 			+ ( '' === $field ? array() : array( 'field' => $field ) );
 		$page   = $this->api->history( $this->ticket['id'], $args );
-		printf( '<section id="%s" class="ticketd-history" aria-labelledby="ticketd-history-title">', self::ANCHOR );
+		printf(
+			'<section id="%s" class="ticketd-history" aria-labelledby="ticketd-history-title">',
+			esc_attr( self::ANCHOR )
+		);
 		printf( '<h2 id="ticketd-history-title">%s</h2>', esc_html__( 'History', 'ticketd' ) );
 		if ( is_wp_error( $page ) ) {
 			printf( '<p>%s</p>', esc_html( Explain::failure( $page ) ) );
@@ -269,14 +272,11 @@ final class History {
 			$text    = esc_textarea( $this->shown( $name, $value ) );
 			$shown[] = sprintf( '<span class="ticketd-value">%s</span>', $text );
 		}
-		// phpcs:ignore WordPress.Security.EscapeOutput.OutputNotEscaped -- Escaped above.
-		echo implode(
-			sprintf(
-				' <span aria-hidden="true">→</span><span class="screen-reader-text">%s</span> ',
-				esc_html__( 'changed to', 'ticketd' )
-			),
-			$shown
+		$arrow = sprintf(
+			' <span aria-hidden="true">→</span><span class="screen-reader-text">%s</span> ',
+			esc_html__( 'changed to', 'ticketd' )
 		);
+		echo implode( $arrow, $shown ); // phpcs:ignore WordPress.Security.EscapeOutput.OutputNotEscaped -- Escaped above.
 	}
 
 	/**

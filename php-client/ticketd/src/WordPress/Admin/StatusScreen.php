@@ -233,7 +233,7 @@ final class StatusScreen {
 		$is_stopped = 'stopped' === $destination['state'];
 		$actions    = array(
 			/* translators: %s: name of a destination */
-			'test'                              => array( __( 'Test', 'ticketd' ), __( 'Test %s', 'ticketd' ) ),
+			'test'                           => array( __( 'Test', 'ticketd' ), __( 'Test %s', 'ticketd' ) ),
 			$is_stopped ? 'resume' : 'pause' => $is_stopped
 				/* translators: %s: name of a destination */
 				? array( __( 'Resume', 'ticketd' ), __( 'Resume %s', 'ticketd' ) )

@@ -240,8 +240,8 @@ final class Daemon {
 	/**
 	 * Adds the changes that are known in this process and in this host's spool.
 	 *
-	 * @param int[]              $ids     Ids of objects.
-	 * @param array<int, array>  $pending What the daemon answered.
+	 * @param int[]             $ids     Ids of objects.
+	 * @param array<int, array> $pending What the daemon answered.
 	 * @return array<int, array> Pending values by id and key.
 	 */
 	private function with_known( array $ids, array $pending ): array {

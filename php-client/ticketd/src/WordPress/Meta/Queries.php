@@ -219,11 +219,11 @@ final class Queries {
 	/**
 	 * The objects of a list that may have such metadata.
 	 *
-	 * @param string $list Ids, separated by commas.
+	 * @param string $found Ids, separated by commas.
 	 * @return int[]|null Ids of objects; empty: too many; null: none.
 	 */
-	private function among( string $list ): ?array {
-		$ids = array_unique( array_map( 'intval', explode( ',', $list ) ) );
+	private function among( string $found ): ?array {
+		$ids = array_unique( array_map( 'intval', explode( ',', $found ) ) );
 		$ids = array_values( array_filter( $ids, array( $this->keys, 'may_have' ) ) );
 		if ( array() === $ids ) {
 			return null;
