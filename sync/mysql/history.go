@@ -192,7 +192,7 @@ type HistoryQuery struct {
 }
 
 // Read returns changes of a ticket, newest first, and whether there are older ones. Old values that the events lack are those
-// of the change before, unless changes are missing between.
+// of the change before, unless changes are missing between. Without the table, which the first change makes, there are none.
 func (h *History) Read(ctx context.Context, q HistoryQuery) (changes []Change, more bool, err error) {
 	where, args := "ticket_id = ?", []any{int64(q.Ticket)}
 	if q.Before != 0 {
@@ -203,6 +203,9 @@ func (h *History) Read(ctx context.Context, q HistoryQuery) (changes []Change, m
 		args = append(args, ","+q.Field+",", `$."`+q.Field+`"`)
 	}
 	changes, err = h.rows(ctx, where+" ORDER BY revision DESC LIMIT ?", append(args, q.Limit+1)...)
+	if missing(err) {
+		return nil, false, nil
+	}
 	if err != nil {
 		return nil, false, err
 	}
@@ -343,10 +346,13 @@ func (h *History) oldValue(
 	return values[len(values)-1], true, nil
 }
 
-// Purge removes up to limit rows from before a time, the oldest first, and returns their number.
+// Purge removes up to limit rows from before a time, the oldest first, and returns their number; zero without the table.
 func (h *History) Purge(ctx context.Context, before time.Time, limit int) (int64, error) {
 	result, err := h.db.pool.ExecContext(ctx, "DELETE FROM "+h.table()+" WHERE changed_at < ? ORDER BY changed_at LIMIT ?",
 		before.UTC().Format("2006-01-02 15:04:05.000000"), limit)
+	if missing(err) {
+		return 0, nil
+	}
 	if err != nil {
 		return 0, h.failure("purge the history", err)
 	}
@@ -354,7 +360,7 @@ func (h *History) Purge(ctx context.Context, before time.Time, limit int) (int64
 }
 
 // Erase removes the values of tickets' changes up to a revision, and returns the number of the changes. Who changed the
-// ticket, and when, stays.
+// ticket, and when, stays. Without the table there are none.
 func (h *History) Erase(ctx context.Context, ids []ticket.ID, upTo ticket.Revision) (int64, error) {
 	var sum int64
 	for part := range slices.Chunk(ids, h.db.config.MaxRows) {
@@ -364,6 +370,9 @@ func (h *History) Erase(ctx context.Context, ids []ticket.ID, upTo ticket.Revisi
 		}
 		result, err := h.db.pool.ExecContext(ctx, "UPDATE "+h.table()+" SET changes = NULL WHERE ticket_id IN (?"+
 			strings.Repeat(",?", len(part)-1)+") AND revision <= ? AND changes IS NOT NULL", append(args, int64(upTo))...)
+		if missing(err) {
+			return 0, nil
+		}
 		if err != nil {
 			return sum, h.failure("erase values in the history", err)
 		}

@@ -430,6 +430,21 @@ final class FeedTest extends SiteTestCase {
 	}
 
 	/**
+	 * A command ends with an error.
+	 *
+	 * @param string   $text    Its text.
+	 * @param callable $command The command.
+	 */
+	private function assert_fails( string $text, callable $command ): void {
+		try {
+			$command();
+			$this->fail( "no error: $text" );
+		} catch ( \WP_CLI\ExitException $end ) {
+			$this->assertSame( $text, $end->getMessage() );
+		}
+	}
+
+	/**
 	 * The letters: what the client sends and reads, and what the commands print.
 	 */
 	public function test_letters(): void {
@@ -460,6 +475,9 @@ final class FeedTest extends SiteTestCase {
 		);
 		$this->change( 2 );
 		$this->runner()->run( false );
+		$this->assert_fails( 'No such destination: nosuch', fn() => $command->list_( array( 'nosuch' ), array() ) );
+		$this->assert_fails( 'No such letter: 99', fn() => $command->retry( array( 'wordpress', '99' ), array() ) );
+		$this->assert_fails( 'No such letter: 98, 99', fn() => $command->drop( array( 'wordpress', '98', '99' ), array( 'yes' => true ) ) );
 		$this->assertSame( 1, $this->fake->feed_dead_drop( 'wordpress', array( 1 ) ) );
 		$this->assertSame( 1, $this->fake->feed_dead_retry( 'wordpress', null ) );
 		$this->assertSame( array(), $this->fake->feed_dead_list( 'wordpress' ) );

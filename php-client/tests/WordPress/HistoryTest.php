@@ -273,7 +273,7 @@ final class HistoryTest extends SiteTestCase {
 		$GLOBALS['wpdb']->insert( 'wp_support_tickets', array( 'ticket_id' => 1, 'revision' => 1, 'subject' => '', 'extra' => '{"customer_email":"ann@example.org"}' ) );
 		Site::$user = 3;
 		ticketd_create_ticket( array( 'customer_email' => 'ann@example.org', 'status' => 'open', 'note' => 'rude' ) );
-		ticketd_set_ticket( 1, array( 'status' => 'pending', 'message' => 'my secret' ) );
+		ticketd_set_ticket( 1, array( 'status' => 'pending', 'message' => 'my secret: a<b, <bob@example.org>' ) );
 		add_filter( 'ticketd_exported_fields', static fn( array $fields ): array => array_diff_key( $fields, array( 'note' => 1 ) ) );
 		$privacy = new Privacy( Plugin::instance()->api(), new Settings() );
 		$data    = $privacy->export( 'ann@example.org' )['data'];
@@ -281,11 +281,13 @@ final class HistoryTest extends SiteTestCase {
 		$this->assertSame( array( 'ticketd-tickets', 'ticketd-history' ), array_column( $data, 'group_id' ) );
 		$this->assertSame(
 			array(
-				array( 'name' => '2026-11-18 11:06:40', 'value' => 'status: open → pending; message: NULL → my secret' ),
+				array( 'name' => '2026-11-18 11:06:40', 'value' => 'status: open → pending; message: NULL → my secret: a&lt;b, &lt;bob@example.org&gt;' ),
 				array( 'name' => '2026-11-18 11:06:40', 'value' => 'customer_email: ann@example.org; status: open' ),
 			),
 			$data[1]['data']
 		);
+		// WordPress' report takes values for HTML.
+		$this->assertContains( array( 'name' => 'message', 'value' => 'my secret: a&lt;b, &lt;bob@example.org&gt;' ), $data[0]['data'] );
 		// The daemon goes away between the erasing of the ticket and that of its history.
 		$this->fake->fail_next( 'unavailable', 1, 'erase_history' );
 		$this->assertInstanceOf( \WP_Error::class, $privacy->erase( 'ann@example.org' ) );

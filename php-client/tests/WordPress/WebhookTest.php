@@ -183,6 +183,9 @@ final class WebhookTest extends SiteTestCase {
 		foreach ( array( '', '[]', '"x"', '[7]', '{"specversion":"1.0","id":"1","type":"com.example.other","data":{}}' ) as $body ) {
 			$this->assertSame( 400, $this->post( $body )->get_status(), $body );
 		}
+		$odd = '{"specversion":"1.0","id":"1-7","type":"com.github.ticketd.ticket.updated","authid":[1],"time":"tomorrow","data":{"ticket":"1","via":["x"]}}';
+		$this->assertSame( 204, $this->post( $odd )->get_status() );
+		$this->assertSame( array( '', '', 0 ), array( $this->heard[0]['by'], $this->heard[0]['via'], $this->heard[0]['at_us'] ) );
 		add_action(
 			'ticketd_feed_event',
 			static function (): void {

@@ -165,6 +165,19 @@ func TestGapsAreShownAndNotFilledOver(t *testing.T) {
 	want(t, shown(t, db, mysql.HistoryQuery{Ticket: 2}), "7 updated priority:high GAP", "1 updated status:open")
 }
 
+// The first change makes the table. Before that, a ticket has no changes, and nothing is to be erased or removed.
+func TestBeforeTheFirstChange(t *testing.T) {
+	t.Parallel()
+	db := database(t)
+	want(t, shown(t, db, mysql.HistoryQuery{Ticket: 1, Limit: 10}))
+	if n, err := db.Erase(t.Context(), []ticket.ID{1}, ticket.Ceiling); n != 0 || err != nil {
+		t.Errorf("erasing: %d, %v", n, err)
+	}
+	if n, err := db.Purge(t.Context(), time.Now(), 10); n != 0 || err != nil {
+		t.Errorf("removing old changes: %d, %v", n, err)
+	}
+}
+
 func TestManyFieldsAndLargeValues(t *testing.T) {
 	t.Parallel()
 	db := database(t)

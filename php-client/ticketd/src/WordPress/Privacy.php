@@ -138,7 +138,7 @@ final class Privacy {
 				if ( null !== $value && '' !== $value ) {
 					$values[] = array(
 						'name'  => (string) $name,
-						'value' => (string) $value,
+						'value' => self::html( (string) $value ),
 					);
 				}
 			}
@@ -184,7 +184,7 @@ final class Privacy {
 				if ( array() !== $changes ) {
 					$pairs[] = array(
 						'name'  => gmdate( 'Y-m-d H:i:s', intdiv( $change['at_us'], 1000000 ) ),
-						'value' => Format::changes( $changes ),
+						'value' => self::html( Format::changes( $changes ) ),
 					);
 				}
 			}
@@ -194,6 +194,15 @@ final class Privacy {
 			$args['before'] = $page['next'];
 		}
 		return $pairs;
+	}
+
+	/**
+	 * A text as HTML. WordPress' report takes values for HTML and would leave out `<bob@example.org>`.
+	 *
+	 * @param string $text The text.
+	 */
+	private static function html( string $text ): string {
+		return htmlspecialchars( $text, ENT_NOQUOTES | ENT_SUBSTITUTE, 'UTF-8' );
 	}
 
 	/**

@@ -26,29 +26,51 @@ final class RestQuery {
 	);
 
 	/**
-	 * Makes a route refuse parameters that it does not have. WordPress passes them over, so that a misspelled condition
-	 * would be none.
+	 * Makes a route refuse parameters that it does not have, and those that contradict the address. WordPress passes
+	 * the former over, so that a misspelled condition would be none; the latter win over the address, so that
+	 * `DELETE /tickets/3?id=2` would delete ticket 2.
 	 *
 	 * @param callable $serve Serves the request.
 	 */
 	public static function strict( callable $serve ): callable {
 		return static function ( \WP_REST_Request $request ) use ( $serve ) {
 			$unknown = self::unknown( $request );
-			if ( array() === $unknown ) {
-				return $serve( $request );
+			if ( array() !== $unknown ) {
+				/* translators: %s: names of parameters */
+				$text = sprintf( __( 'There is no such parameter: %s', 'ticketd' ), implode( ', ', $unknown ) );
+				return self::invalid( $text, $unknown, __( 'There is no such parameter.', 'ticketd' ) );
 			}
-			/* translators: %s: names of parameters */
-			$text = sprintf( __( 'There is no such parameter: %s', 'ticketd' ), implode( ', ', $unknown ) );
-			$each = array_fill_keys( $unknown, __( 'There is no such parameter.', 'ticketd' ) );
-			return new \WP_Error(
-				'rest_invalid_param',
-				$text,
-				array(
-					'status' => 400,
-					'params' => $each,
-				)
-			);
+			$moved = array();
+			foreach ( $request->get_url_params() as $name => $value ) {
+				if ( ! is_scalar( $request[ $name ] ) || (string) $request[ $name ] !== (string) $value ) {
+					$moved[] = $name;
+				}
+			}
+			if ( array() !== $moved ) {
+				/* translators: %s: names of parameters */
+				$text = sprintf( __( 'The address has another value: %s', 'ticketd' ), implode( ', ', $moved ) );
+				return self::invalid( $text, $moved, __( 'The address has another value.', 'ticketd' ) );
+			}
+			return $serve( $request );
 		};
+	}
+
+	/**
+	 * Refuses parameters, in the form that WordPress has for them.
+	 *
+	 * @param string   $text  What is wrong.
+	 * @param string[] $names The parameters.
+	 * @param string   $each  What is wrong with each.
+	 */
+	private static function invalid( string $text, array $names, string $each ): \WP_Error {
+		return new \WP_Error(
+			'rest_invalid_param',
+			$text,
+			array(
+				'status' => 400,
+				'params' => array_fill_keys( $names, $each ),
+			)
+		);
 	}
 
 	/**

@@ -104,6 +104,9 @@ final class FeedDeadCommand {
 				) + $letter;
 			}
 		} while ( array() !== $letters ); // A page may be short, where its letters are long.
+		if ( array() === $rows ) {
+			$this->fail_without( $args[0] );
+		}
 		Output::rows( $rows, $assoc_args, self::COLUMNS );
 	}
 
@@ -129,8 +132,10 @@ final class FeedDeadCommand {
 	 * @param array    $assoc_args Options.
 	 */
 	public function retry( array $args, array $assoc_args ): void {
-		$count = $this->api->feed_dead_retry( array_shift( $args ), self::ids( $args, $assoc_args ) );
-		Output::fail_on_error( $count );
+		$name  = array_shift( $args );
+		$ids   = self::ids( $args, $assoc_args );
+		$count = $this->api->feed_dead_retry( $name, $ids );
+		$this->fail_without_letters( $name, $ids, $count );
 		/* translators: %d: number of events */
 		$text = _n( '%d event is sent again.', '%d events are sent again.', $count, 'ticketd' );
 		\WP_CLI::success( sprintf( $text, $count ) );
@@ -165,10 +170,43 @@ final class FeedDeadCommand {
 		$ids  = self::ids( $args, $assoc_args );
 		\WP_CLI::confirm( __( 'Drop these events for good?', 'ticketd' ), $assoc_args );
 		$count = $this->api->feed_dead_drop( $name, $ids );
-		Output::fail_on_error( $count );
+		$this->fail_without_letters( $name, $ids, $count );
 		/* translators: %d: number of events */
 		$text = _n( '%d event is dropped.', '%d events are dropped.', $count, 'ticketd' );
 		\WP_CLI::success( sprintf( $text, $count ) );
+	}
+
+	/**
+	 * Ends the command where the daemon refused it, or found none of what was meant.
+	 *
+	 * @param string        $name  The destination's name.
+	 * @param int[]|null    $ids   The letters that were meant; null: all.
+	 * @param int|\WP_Error $count How many the daemon found.
+	 */
+	private function fail_without_letters( string $name, ?array $ids, $count ): void {
+		Output::fail_on_error( $count );
+		if ( 0 !== $count ) {
+			return;
+		}
+		$this->fail_without( $name );
+		if ( null !== $ids ) {
+			/* translators: %s: ids of letters */
+			\WP_CLI::error( sprintf( __( 'No such letter: %s', 'ticketd' ), implode( ', ', $ids ) ) );
+		}
+	}
+
+	/**
+	 * Ends the command where the feed has no such destination.
+	 *
+	 * @param string $name The destination's name.
+	 */
+	private function fail_without( string $name ): void {
+		$feed = $this->api->feed_status();
+		Output::fail_on_error( $feed );
+		if ( ! in_array( $name, array_column( $feed['destinations'], 'name' ), true ) ) {
+			/* translators: %s: name of a destination */
+			\WP_CLI::error( sprintf( __( 'No such destination: %s', 'ticketd' ), $name ) );
+		}
 	}
 
 	/**

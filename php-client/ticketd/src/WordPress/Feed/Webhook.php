@@ -176,12 +176,21 @@ final class Webhook {
 			'fields'      => (array) ( $data['fields'] ?? array() ),
 			'was'         => (array) ( $data['was'] ?? array() ),
 			'omitted'     => (array) ( $data['omitted'] ?? array() ),
-			'by'          => (string) ( $sent['authid'] ?? '' ),
-			'via'         => (string) ( $data['via'] ?? '' ),
+			'by'          => self::text( $sent['authid'] ?? '' ),
+			'via'         => self::text( $data['via'] ?? '' ),
 			'at_us'       => $at,
 			'recorded_us' => isset( $sent['recordedtime'] ) ? self::micros( $sent['recordedtime'] ) : $at,
 			'delivery'    => 1,
 		) + $data;
+	}
+
+	/**
+	 * A text, or an empty one where the value is none.
+	 *
+	 * @param mixed $value The value.
+	 */
+	private static function text( $value ): string {
+		return is_string( $value ) ? $value : '';
 	}
 
 	/**
@@ -191,7 +200,9 @@ final class Webhook {
 	 * @return int Microseconds since 1970; 0 where it is none.
 	 */
 	private static function micros( $text ): int {
-		$time = is_string( $text ) ? date_create_immutable( $text ) : false;
+		// Without its first digits, date_create_immutable() takes "" and "tomorrow", too.
+		$is_date = is_string( $text ) && 1 === preg_match( '/^\d{4}-\d\d-\d\dT/', $text );
+		$time    = $is_date ? date_create_immutable( $text ) : false;
 		return false === $time ? 0 : $time->getTimestamp() * 1000000 + (int) $time->format( 'u' );
 	}
 }
