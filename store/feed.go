@@ -83,6 +83,7 @@ type FeedLetters interface {
 type FeedKeeper interface {
 	// Switch turns the feed on with its bounds, or off. The switch is in the store, so it holds for all daemons of the site. A
 	// daemon switches at its start, and whenever its configuration changes. Turning the feed off keeps events, cursors and letters.
+	// A feed that had events and is turned on again has an [ticket.EventReset] next, as changes may be missing.
 	Switch(ctx context.Context, to FeedSwitch) error
 	// Append adds events that are not changes ([ticket.EventErased], [ticket.EventReset] …) to the partitions of their tickets, and
 	// an event without a ticket to every partition. Append does nothing while the feed is off. The store sets Partition, Number,
@@ -185,6 +186,13 @@ func ResetEvent(partition int, now time.Time) *ticket.Event {
 		Kind: ticket.EventReset, Partition: partition, At: now, Recorded: now,
 		Note: "the store was emptied or replaced: events that were not read before are lost",
 	}
+}
+
+// ResumedEvent makes the event that says that the feed is on again, and lacks the changes that were made while it was off.
+func ResumedEvent(partition int, now time.Time) *ticket.Event {
+	e := ResetEvent(partition, now)
+	e.Note = "the feed was off: changes that were made meanwhile are missing"
+	return e
 }
 
 // Destination is how far a destination has come.

@@ -311,13 +311,17 @@ func (f *feed) Wait(ctx context.Context, after []store.Cursor) error {
 }
 
 // Switch implements [store.FeedKeeper].
-func (f *feed) Switch(_ context.Context, to store.FeedSwitch) error {
+func (f *feed) Switch(ctx context.Context, to store.FeedSwitch) error {
 	f.mu.Lock()
-	same := f.to == to
+	same, resumed := f.to == to, to.On && !f.to.On && f.number > 0
 	f.to = to
 	f.mu.Unlock()
-	if !same {
-		f.note()
+	if same {
+		return nil
+	}
+	f.note()
+	if resumed {
+		return f.Append(ctx, []ticket.Event{*store.ResumedEvent(0, f.s.opts.Now())})
 	}
 	return nil
 }

@@ -204,8 +204,12 @@ func (f *Feed) Wait(ctx context.Context, after []store.Cursor) error {
 // Switch implements [store.FeedKeeper].
 func (f *Feed) Switch(_ context.Context, to store.FeedSwitch) error {
 	f.mu.Lock()
-	defer f.mu.Unlock()
+	resumed := to.On && !f.to.On && f.number > 0
 	f.to = to
+	f.mu.Unlock()
+	if resumed {
+		f.add(*store.ResumedEvent(0, f.now()))
+	}
 	return nil
 }
 

@@ -251,8 +251,13 @@ func (f *feed) Switch(ctx context.Context, to store.FeedSwitch) error {
 		keep = max((cmp.Or(to.MaxEvents, store.DefaultFeedEvents)+n-1)/n, 1)
 	}
 	f.feedKeep.Store(keep) // for an empty Redis, too
+	defer f.news.tell()
 	return f.everywhere(ctx, feedSwitchScript, "feed switch", func(p int) ([]string, []any) {
-		return []string{f.keys.meta(p)}, []any{keep}
+		args := []any{keep}
+		for _, text := range flat.Pairs(store.ResumedEvent(p, time.Now())) {
+			args = append(args, text)
+		}
+		return []string{f.keys.meta(p), f.keys.feed(p)}, args
 	})
 }
 

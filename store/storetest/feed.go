@@ -239,10 +239,13 @@ func feedOff(t *testing.T, f *follower) {
 	f.on(t)
 	f.set(t, of(1), "status", "open")
 	events := f.all(t)
-	wantKinds(t, events, ticket.EventUpdated, ticket.EventUpdated)
-	wantFields(t, events[1].Was, "status", "closed")
+	wantKinds(t, events, ticket.EventUpdated, ticket.EventReset, ticket.EventUpdated)
+	if told := &events[1]; told.Note == "" || told.At.IsZero() {
+		t.Errorf("changes are missing, and the event is %+v", told)
+	}
+	wantFields(t, events[2].Was, "status", "closed")
 	usage, err := f.Feed.Usage(t.Context())
-	if err != nil || !usage.On || usage.Events != 2 || usage.Bytes == 0 || usage.Oldest.IsZero() {
+	if err != nil || !usage.On || usage.Events != 3 || usage.Bytes == 0 || usage.Oldest.IsZero() {
 		t.Errorf("usage %+v, %v", usage, err)
 	}
 }

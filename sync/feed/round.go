@@ -14,8 +14,8 @@ import (
 
 // trouble is a fault of the destination as a whole.
 type trouble struct {
-	down   bool // no event of the last wave was confirmed
-	paused bool // the destination says that it takes no event
+	down   bool      // no event of the last wave was confirmed
+	paused bool      // the destination says that it takes no event
 	until  time.Time // also where the destination takes events, and has asked for a pause
 	pause  time.Duration
 	probes int
