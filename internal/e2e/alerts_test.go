@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/ticketd/ticketd/internal/testenv"
+	"github.com/ticketd/ticketd/protocol"
 )
 
 // The shipped rules are right, and each fault is one alert however many hosts report it (docs/monitoring/alerts_test.yml).
@@ -27,26 +28,52 @@ func TestAlertRules(t *testing.T) {
 	}
 }
 
-// A real Prometheus with the shipped rules, but for their waiting times, says what is down while no client uses the site, and no
-// longer when it is up again.
-func TestAlertsOfAnIdleSite(t *testing.T) {
+// A real Prometheus with the shipped rules, but for their waiting times, says what is wrong while no client uses the sites, and no
+// longer when that is over; a fault of what three hosts share is one alert as on one host.
+func TestAlertsOfIdleSites(t *testing.T) {
 	t.Parallel()
-	var listen net.ListenConfig
-	l, err := listen.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	for name, hosts := range map[string]int{"one host": 1, "three hosts": 3} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testAlerts(t, hosts)
+		})
+	}
+}
+
+func testAlerts(t *testing.T, hosts int) {
+	f := newTruth(t)
+	db := f.mariadb.DB(t, "site0")
+	db.SetMaxIdleConns(0) // no connection is left that the server's end would break
+	alter(t, &rig{db: db}, "ADD CONSTRAINT no_forbidden CHECK (priority <> 'forbidden')")
+	daemons, sockets, addresses := make([]*testenv.Ticketd, hosts), make([]string, hosts), make([]string, hosts)
+	for i := range hosts {
+		dir := testenv.Folder(t)
+		sockets[i], addresses[i] = filepath.Join(dir, "d.sock"), freeAddress(t)
+		config := strings.Replace(f.config, "unix://"+f.metrics, addresses[i], 1)
+		daemons[i] = testenv.NewTicketd(t, testenv.TicketdOptions{
+			Config: strings.ReplaceAll(config, filepath.Dir(f.socket), dir) + "[journal]\nmax_entries = 10\n",
+		})
+	}
+	c, err := protocol.Dial(t.Context(), sockets[0])
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := l.Addr().String()
-	_ = l.Close()
-	f := newTruth(t)
-	f.config = strings.Replace(f.config, "unix://"+f.metrics, address, 1)
-	f.start(t)
-	p := newPrometheus(t, address)
+	defer func() { _ = c.Close() }()
+	c.Site = "site0"
+	p := newPrometheus(t, addresses...)
+	p.fires(t)
+	priorities(t, c, "forbidden")
+	p.fires(t, "TicketdDeadLetters")
+	if _, err := c.DeadDrop(t.Context(), []int64{1}); err != nil {
+		t.Fatal(err)
+	}
 	p.fires(t)
 	f.mariadb.Kill()
 	p.fires(t, "TicketdMySQLDown")
 	f.redis.Kill()
 	p.fires(t, "TicketdMySQLDown", "TicketdRedisDown")
+	priorities(t, c, slices.Repeat([]string{"low"}, 8)...)
+	p.fires(t, "TicketdJournalNearlyFull", "TicketdMySQLDown", "TicketdRedisDown")
 	if err := f.mariadb.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -54,29 +81,37 @@ func TestAlertsOfAnIdleSite(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.fires(t)
-	f.Kill()
+	daemons[0].Kill()
 	p.fires(t, "TicketdDown")
 }
 
-// prometheus is a real one that scrapes a daemon five times a second.
-type prometheus struct{ address string }
+// freeAddress is an address of this host that nobody listens at.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = l.Close()
+	return l.Addr().String()
+}
+
+// prometheus is a real one that scrapes daemons five times a second.
+type prometheus struct {
+	address string
+	hosts   int
+}
 
 var waits = regexp.MustCompile(`(?m)^        for: .*\n`)
 
-func newPrometheus(t *testing.T, daemon string) *prometheus {
+func newPrometheus(t *testing.T, daemons ...string) *prometheus {
 	t.Helper()
 	dir := testenv.Folder(t)
 	writeFile(t, filepath.Join(dir, "alerts.yml"), waits.ReplaceAllString(doc(t, "monitoring/alerts.yml"), ""))
 	writeFile(t, filepath.Join(dir, "prometheus.yml"), fmt.Sprintf("global: {scrape_interval: 200ms, scrape_timeout: 200ms, "+
 		"evaluation_interval: 200ms}\nrule_files: [alerts.yml]\nscrape_configs:\n- {job_name: ticketd, static_configs: "+
-		"[{targets: [%q]}]}\n", daemon))
-	var listen net.ListenConfig
-	l, err := listen.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := &prometheus{address: l.Addr().String()}
-	_ = l.Close()
+		"[{targets: [%s]}]}\n", strings.Join(daemons, ", ")))
+	p := &prometheus{address: freeAddress(t), hosts: len(daemons)}
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	run := exec.CommandContext(ctx, testenv.Command(t, "prometheus", "prometheus"),
 		"--config.file="+filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(dir, "data"),
@@ -97,7 +132,7 @@ func newPrometheus(t *testing.T, daemon string) *prometheus {
 	return p
 }
 
-// fires waits until exactly these alerts of pages fire.
+// fires waits until exactly these alerts fire, of those that page, and of dead letters.
 func (p *prometheus) fires(t *testing.T, want ...string) {
 	t.Helper()
 	testenv.Eventually(t, 30*time.Second, fmt.Sprintf("these alerts fire: %v", want), func() bool {
@@ -106,7 +141,7 @@ func (p *prometheus) fires(t *testing.T, want ...string) {
 	})
 }
 
-// alerts are the names of the alerts of severity page that fire, in order; scraped says whether Prometheus has asked the daemon.
+// alerts are the names of those alerts that fire, in order; scraped says whether Prometheus has asked all daemons.
 func (p *prometheus) alerts(t *testing.T) (names []string, scraped bool) {
 	t.Helper()
 	var alerts struct {
@@ -119,12 +154,12 @@ func (p *prometheus) alerts(t *testing.T) (names []string, scraped bool) {
 		return nil, false
 	}
 	for _, a := range alerts.Data.Alerts {
-		if a.Labels["severity"] == "page" {
+		if a.Labels["severity"] == "page" || a.Labels["alertname"] == "TicketdDeadLetters" {
 			names = append(names, a.Labels["alertname"])
 		}
 	}
 	slices.Sort(names)
-	return names, len(up.Data.Result) > 0
+	return names, len(up.Data.Result) == p.hosts
 }
 
 func (p *prometheus) get(t *testing.T, path string, into any) bool {
