@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
 
+	"github.com/ticketd/ticketd/daemon/config"
 	"github.com/ticketd/ticketd/internal/version"
 )
 
@@ -35,7 +37,7 @@ func newRoot(std streams) *cobra.Command {
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	flags := root.PersistentFlags()
-	flags.StringVar(&o.socket, "socket", envOr("TICKETD_SOCKET", defaultSocket), "the daemon's Unix socket ($TICKETD_SOCKET)")
+	flags.StringVar(&o.socket, "socket", socketOf(os.Environ()), "the daemon's Unix socket ($TICKETD_SOCKET)")
 	flags.StringVar(&o.site, "site", os.Getenv("TICKETD_SITE"),
 		"the site's name in the daemon's config; needed if you may use several sites ($TICKETD_SITE)")
 	flags.BoolVar(&o.all, "all", false, "all sites of the configuration, one after the other")
@@ -65,6 +67,20 @@ func wrongArgsAreUsage(parent *cobra.Command) {
 			}
 		}
 	}
+}
+
+// socketOf returns the socket that the environment names: for the client commands, or, in a container, for the daemon, whose health
+// check has the daemon's environment.
+func socketOf(environ []string) string {
+	for _, pair := range environ {
+		if socket, named := strings.CutPrefix(pair, "TICKETD_SOCKET="); named && socket != "" {
+			return socket
+		}
+	}
+	if c, err := config.LoadOpen("", environ, nil); err == nil && c.Daemon.Socket != "" {
+		return c.Daemon.Socket
+	}
+	return defaultSocket
 }
 
 func newVersion(o *options) *cobra.Command {

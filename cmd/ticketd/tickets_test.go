@@ -18,3 +18,18 @@ func TestFieldNamesArePrintedSafely(t *testing.T) {
 		t.Errorf("%v: %q", err, out.String())
 	}
 }
+
+// A health check in a daemon's container asks the socket that the environment gives the daemon.
+func TestSocketOfTheEnvironment(t *testing.T) {
+	t.Parallel()
+	for want, environ := range map[string][]string{
+		defaultSocket:  {"TICKETD_SITES_MAIN_DSN=u@tcp(db:3306)/wp"},
+		"/s/own.sock":  {"TICKETD_DAEMON_SOCKET=/s/d.sock", "TICKETD_SOCKET=/s/own.sock"},
+		"/s/key.sock":  {"TICKETD_DAEMON_SOCKET=/s/key.sock", "TICKETD_SOCKET="},
+		"/s/text.sock": {"TICKETD_CONFIG_TOML=[daemon]\nsocket = \"/s/text.sock\"\n"},
+	} {
+		if got := socketOf(environ); got != want {
+			t.Errorf("%q: %s, want %s", environ, got, want)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -56,10 +57,11 @@ func lookUp(environ []string, name string) (value string, there bool) {
 // setFromEnvironment sets, for example, sites.main.dsn from TICKETD_SITES_MAIN_DSN. A name that is no key's is kept as a key of
 // its section, which decode reports.
 func setFromEnvironment(root table, environ []string) {
+	services := servicesOf(environ)
 	for _, pair := range environ {
 		name, value, _ := strings.Cut(pair, "=")
 		rest, ours := strings.CutPrefix(name, envPrefix)
-		if !ours || slices.Contains(envOwn, name) || strings.HasPrefix(name, envPrefix+"TEST_") {
+		if !ours || slices.Contains(envOwn, name) || strings.HasPrefix(name, envPrefix+"TEST_") || isOfService(services, name) {
 			continue
 		}
 		path := pathOf(reflect.TypeFor[Config](), root, strings.ToLower(rest))
@@ -73,6 +75,27 @@ func setFromEnvironment(root table, environ []string) {
 		setAt(root, path, value)
 	}
 }
+
+// servicesOf finds the Services of Kubernetes whose variables look like ticketd's: each pod of a namespace gets variables of all its
+// Services, such as TICKETD_SERVICE_HOST and TICKETD_PORT of one with the name ticketd.
+func servicesOf(environ []string) (services []string) {
+	for _, pair := range environ {
+		name, _, _ := strings.Cut(pair, "=")
+		if service, is := strings.CutSuffix(name, "_SERVICE_HOST"); is && strings.HasPrefix(name, envPrefix) {
+			services = append(services, service)
+		}
+	}
+	return services
+}
+
+func isOfService(services []string, name string) bool {
+	return slices.ContainsFunc(services, func(service string) bool {
+		rest, is := strings.CutPrefix(name, service)
+		return is && (rest == "_PORT" || strings.HasPrefix(rest, "_SERVICE_") || servicePort.MatchString(rest))
+	})
+}
+
+var servicePort = regexp.MustCompile(`^_PORT_[0-9]+_(TCP|UDP|SCTP)(_|$)`)
 
 // pathOf finds the key of a name whose parts, and the words of each part, are joined with "_". at is the present content, whose
 // names of sites count first. nil is no key of the type.

@@ -40,6 +40,28 @@ func TestEnvironmentWithoutFile(t *testing.T) {
 	}
 }
 
+// Kubernetes gives each pod variables of all Services of its namespace, those of a Service with the name ticketd, too: they are no
+// keys. Without such a Service they are mistakes.
+func TestServicesOfKubernetes(t *testing.T) {
+	t.Parallel()
+	environ := []string{
+		"TICKETD_PORT=tcp://10.0.0.1:9180", "TICKETD_PORT_9180_TCP=tcp://10.0.0.1:9180", "TICKETD_PORT_9180_TCP_ADDR=10.0.0.1",
+		"TICKETD_SERVICE_PORT=9180", "TICKETD_SERVICE_PORT_METRICS=9180", "TICKETD_SERVICE_HOST=10.0.0.1",
+		"TICKETD_REDIS_PORT=tcp://10.0.0.2:6379", "TICKETD_REDIS_SERVICE_PORT=6379", "TICKETD_REDIS_SERVICE_HOST=10.0.0.2",
+		"TICKETD_REDIS_ADDR=ticketd-redis:6379", "TICKETD_SITES_MAIN_DSN=u@tcp(db:3306)/wp", "TICKETD_SITES_MAIN_ALLOW_USERS=33",
+	}
+	c, err := withoutFile(t, environ...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Redis.Addr != "ticketd-redis:6379" {
+		t.Errorf("redis.addr is %q", c.Redis.Addr)
+	}
+	if _, err := withoutFile(t, "TICKETD_REDIS_PORT=6379", environ[len(environ)-2]); err == nil {
+		t.Error("a key that does not exist is accepted")
+	}
+}
+
 // Without a site in the environment, and at a path that somebody names, a missing file stays an error.
 func TestMissingFileIsAnError(t *testing.T) {
 	t.Parallel()
