@@ -45,12 +45,17 @@ const (
 //
 // Migrate may run again at any time, also twice at once.
 func (db *DB) Migrate(ctx context.Context, options MigrateOptions) (statements []string, err error) {
-	pool, err := db.patientPool()
+	pool, within, err := db.patientPool()
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = pool.Close() }()
-	conn, err := pool.Conn(ctx)
+	connecting, connected := context.WithTimeout(ctx, within)
+	conn, err := pool.Conn(connecting)
+	connected()
+	if err != nil && errors.Is(connecting.Err(), context.DeadlineExceeded) {
+		err = fmt.Errorf("no log-in within %v: %w", within, err)
+	}
 	if err != nil {
 		return nil, db.failure("migrate: connect", err)
 	}
@@ -337,19 +342,21 @@ func (m *migration) show(ctx context.Context, name string) (shape, error) {
 }
 
 // patientPool makes a pool for statements whose duration grows with the table: without a read time-out, unless the DSN gives
-// one; the context ends the statements.
-func (db *DB) patientPool() (*sql.DB, error) {
+// one; the context ends the statements. A connection is there within the returned time: the DSN's time-out for each of its six
+// steps, which are dialling, TLS, the log-in, and the three statements that shape the session.
+func (db *DB) patientPool() (pool *sql.DB, within time.Duration, err error) {
 	dsn, err := db.config.parseDSN()
 	if err != nil {
-		return nil, fmt.Errorf("mysql: %w", err)
+		return nil, 0, fmt.Errorf("mysql: %w", err)
 	}
 	given := dsn.ReadTimeout
 	patience(dsn).ReadTimeout = given
 	connections, err := newBorrower(db, dsn, nil)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	return openPool(connections, 1), nil
+	const steps = 6
+	return openPool(connections, 1), steps * dsn.Timeout, nil
 }
 
 // addedIndex is the index that earlier versions added, with the revision column, to a table that the config described.

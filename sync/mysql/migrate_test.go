@@ -2,6 +2,7 @@ package mysql_test
 
 import (
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -29,6 +30,20 @@ func shows(t *testing.T, db *mysql.DB, table string) string {
 		return ""
 	}
 	return text
+}
+
+// A server that takes connections and says nothing ends a migration, although its statements may take as long as they need.
+func TestMigrateOnAServerThatSaysNothing(t *testing.T) {
+	t.Parallel()
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	db := open(t, mysql.Config{DSN: "u:p@tcp(" + listener.Addr().String() + ")/d?timeout=20ms"})
+	if _, err := db.Migrate(t.Context(), mysql.MigrateOptions{}); err == nil || !strings.Contains(err.Error(), "no log-in within 120ms") {
+		t.Errorf("the migration says %v", err)
+	}
 }
 
 func TestMigrateFromNothing(t *testing.T) {
