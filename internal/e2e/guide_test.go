@@ -77,11 +77,103 @@ var steps = []step{
 		return $write( $id, array( 'status' => 'b' ) );`, guide: `true`, ticketd: `false`},
 }
 
+// postSteps are the same where a ticket is a post: TICKETD_DROP_IN is "posts".
+var postSteps = []step{
+	{name: "write and read", code: `return array(
+		$write( $id, array( 'customer_id' => 7, 'created_at' => 1700000000, 'status' => 'pending', 'subject' => 'Où? O\'Brien \\n',
+			'updated_at' => 1730615400 ) ),
+		array_replace( array_flip( array( 'customer_id', 'created_at', 'status', 'subject', 'updated_at' ) ), $get( $id ) ) );`},
+	{name: "one field", code: `$write( $id, array( 'status' => 'draft', 'updated_at' => 1700000000 ) );
+		return array( $update( $id, 'status', 'closed' ), $update( $id, 'customer_id', '12' ), $get( $id )['status'],
+			$get( $id )['customer_id'] );`},
+	{name: "numbers", code: `$write( $id, array( 'score' => 1.5, 'vip' => true, 'customer_id' => 3 ) ); $read = $get( $id );
+		return array( $read['score'], $read['vip'], $read['customer_id'] );`},
+	{name: "false", code: `$write( $id, array( 'vip' => false ) ); return $get( $id )['vip'];`},
+	{name: "serialized text", code: `$write( $id, array( 'subject' => 'a:0:{}' ) ); return $get( $id )['subject'];`},
+	{name: "no such post", code: `return $get( 4000000 + $id );`},
+
+	{documented: "reads a post that it never wrote", code: `$names = $get( $id ) ? array_keys( $get( $id ) ) : array();
+		sort( $names ); return implode( ' ', $names );`, guide: `""`, ticketd: `"status updated_at"`},
+	{documented: "writes null to a meta key", code: `$write( $id, array( 'subject' => null ) ); return $get( $id )['subject'] ?? 'absent';`,
+		guide: `""`, ticketd: `"absent"`},
+	{documented: "writes a field that is in neither `keys` nor `posts`", code: `return $write( $id, array( 'mood' => 'good' ) );`,
+		guide: `true`, ticketd: `false`},
+	{documented: "writes a status that no code has registered", code: `return $write( $id, array( 'status' => 'lost' ) );`,
+		guide: `true`, ticketd: `false`},
+	{documented: "writes to an id that is no post of the configured types",
+		code: `return $write( 4000000 + $id, array( 'subject' => 'x' ) );`, guide: `true`, ticketd: `false`},
+	{documented: "writes to a post that was deleted", code: `$write( $id, array( 'subject' => 'x' ) ); wp_delete_post( $id, true );
+		return array( $write( $id, array( 'subject' => 'y' ) ), is_array( $get( $id ) ) );`,
+		guide: `[true,true]`, ticketd: `[false,false]`},
+}
+
+// postSite is a site whose posts are a plugin's own tickets.
+const postSite = behind + `post_types = ["ticket"]
+[sites.desk.keys]
+customer_id = "_customer"
+created_at = "_created"
+subject = "_subject"
+score = "_score"
+vip = "_vip"
+[sites.desk.posts]
+status = "post_status"
+updated_at = "post_modified"
+updated_gmt = "post_modified_gmt"
+`
+
+// The functions on posts: the same differences as docs/guide.md lists; one change for a call; WordPress' actions; get_post_meta and
+// get_post return the values, the latter after a flush; times in the blog's time zone, also in the hour that a clock passes twice.
+func TestGuidesFunctionsOnPosts(t *testing.T) {
+	t.Parallel()
+	s := newMetaStack(t, postSite, true, testenv.StackOptions{
+		Config: "define( 'TICKETD_DROP_IN', 'posts' );",
+		MustUse: `add_action( 'init', function () { register_post_type( 'ticket' ); register_post_status( 'closed' ); } );
+			add_filter( 'pre_option_timezone_string', function () { return 'America/New_York'; } );`,
+	})
+	compareGuide(t, s, postSteps, "## Where tickets are posts")
+	out := run(t, s, `
+		$id = wp_insert_post( array( 'post_type' => 'ticket', 'post_status' => 'publish', 'post_title' => 'x' ) );
+		$said = array();
+		add_action( 'added_post_meta', function ( $row, $id, $key, $value ) use ( &$said ) {
+			$said[] = "added $key=$value " . get_post_meta( $id, '_subject', true ); }, 10, 4 );
+		add_action( 'updated_post_meta', function ( $row, $id, $key, $value ) use ( &$said ) { $said[] = "updated $key=$value"; }, 10, 4 );
+		my_support_plugin_write_ticket_metadata( $id, array( 'customer_id' => 7, 'subject' => 'a', 'status' => 'closed',
+			'updated_at' => 1730615400 ) );
+		my_support_plugin_write_ticket_metadata( $id, array( 'customer_id' => 7, 'subject' => 'b' ) );
+		$said[] = get_post_meta( $id, '_subject', true );
+		$said[] = get_post( $id )->post_status;
+		$GLOBALS['wpdb']->get_var( "SELECT meta_value FROM {$GLOBALS['wpdb']->postmeta} WHERE meta_key = '_subject' AND post_id = $id" );
+		foreach ( array( 'post_status', 'post_modified', 'post_modified_gmt' ) as $column ) {
+			$said[] = get_post( $id )->$column;
+		}
+		$said[] = my_support_plugin_get_ticket_metadata( $id )['updated_at'];
+		$GLOBALS['wpdb']->query( 'START TRANSACTION' );
+		my_support_plugin_write_ticket_metadata( $id, array( 'subject' => 'c', 'status' => 'draft' ) );
+		$said[] = my_support_plugin_get_ticket_metadata( $id )['subject'];
+		$GLOBALS['wpdb']->query( 'ROLLBACK' );
+		clean_post_cache( $id );
+		$said[] = my_support_plugin_get_ticket_metadata( $id )['subject'];
+		$said[] = my_support_plugin_get_ticket_metadata( $id )['status'];
+		echo implode( '|', $said );`)
+	want := "added _customer=7 a|added _subject=a a|updated _subject=b|b|publish|" +
+		"closed|2024-11-03 01:30:00|2024-11-03 06:30:00|1730615400|updated _subject=c|c|b|closed"
+	if out != want {
+		t.Errorf("said\n%s, want\n%s", out, want)
+	}
+}
+
 // The guide's functions and ticketd's do the same with the same input, except for the differences in docs/guide.md; and it
 // lists no other differences.
 func TestGuidesFunctions(t *testing.T) {
 	t.Parallel()
 	s := testenv.NewStack(t, testenv.StackOptions{Debug: true, Config: "define( 'TICKETD_DROP_IN', '1' );"})
+	compareGuide(t, s, steps, "## What is different")
+	noNotices(t, s)
+}
+
+// compareGuide runs steps with the guide's functions and with ticketd's. heading is that of the documented differences.
+func compareGuide(t *testing.T, s *testenv.Stack, steps []step, heading string) {
+	t.Helper()
 	guide := filepath.Join(testenv.Folder(t), "guide.php")
 	writeFile(t, guide, guidesFunctions(t))
 	script := `
@@ -91,7 +183,8 @@ func TestGuidesFunctions(t *testing.T) {
 		$returned = array();
 		$id       = 100;
 		foreach ( json_decode( $argv[3] ) as $code ) {
-			++$id;
+			$id = 'posts' === TICKETD_DROP_IN
+				? wp_insert_post( array( 'post_type' => 'ticket', 'post_status' => 'publish', 'post_title' => 'x' ) ) : $id + 1;
 			foreach ( array( 'Guide\\', '' ) as $of ) {
 				$write      = "{$of}my_support_plugin_write_ticket_metadata";
 				$update     = "{$of}my_support_plugin_update_ticket_metadata_field";
@@ -113,7 +206,7 @@ func TestGuidesFunctions(t *testing.T) {
 		len(returned) != 2*len(steps) {
 		t.Fatalf("the steps returned:\n%s", out)
 	}
-	documented := documentedDifferences(t)
+	documented := documentedDifferences(t, heading)
 	for i, step := range steps {
 		guide, ticketd := returned[2*i], returned[2*i+1]
 		switch {
@@ -146,14 +239,14 @@ func guidesFunctions(t *testing.T) string {
 	return "<?php\nnamespace Guide;\n" + functions
 }
 
-// documentedDifferences are the first column of the table "What is different" in docs/guide.md.
-func documentedDifferences(t *testing.T) map[string]bool {
+// documentedDifferences are the first column of the table below a heading of docs/guide.md.
+func documentedDifferences(t *testing.T, heading string) map[string]bool {
 	t.Helper()
 	text, err := os.ReadFile("../../docs/guide.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, section, _ := strings.Cut(string(text), "## What is different")
+	_, section, _ := strings.Cut(string(text), heading+"\n")
 	section, _, _ = strings.Cut(section, "\n## ")
 	found := make(map[string]bool)
 	for _, line := range regexp.MustCompile(`(?m)^\| (.+?) \|`).FindAllStringSubmatch(section, -1) {

@@ -14,6 +14,9 @@ defined( 'ABSPATH' ) || exit;
  * Redis. Callers of those functions expect the values of a hash: texts, except for the integers that the guide casts;
  * times in seconds since 1970; no unset fields; false on failure, with the reason in PHP's log.
  *
+ * Where TICKETD_DROP_IN is "posts", a ticket is a post of the same id, and its fields are those of the daemon's site of
+ * the kind "postmeta"; see Meta\Posts.
+ *
  * The documentation's page guide.md lists the remaining differences.
  */
 final class DropIn {
@@ -29,10 +32,32 @@ final class DropIn {
 	private const INTEGERS = array( 'customer_id' );
 
 	/**
-	 * Whether the functions are wanted: TICKETD_DROP_IN is true, 1, "1", "true", "yes" or "on".
+	 * Whether the functions are wanted: TICKETD_DROP_IN is true, 1, "1", "true", "yes" or "on", or "posts".
 	 */
 	public static function is_wanted(): bool {
-		return defined( 'TICKETD_DROP_IN' ) && filter_var( TICKETD_DROP_IN, FILTER_VALIDATE_BOOLEAN );
+		return self::is_for_posts()
+			|| ( defined( 'TICKETD_DROP_IN' ) && filter_var( TICKETD_DROP_IN, FILTER_VALIDATE_BOOLEAN ) );
+	}
+
+	/**
+	 * Whether the tickets are posts.
+	 */
+	private static function is_for_posts(): bool {
+		return defined( 'TICKETD_DROP_IN' ) && 'posts' === TICKETD_DROP_IN;
+	}
+
+	/**
+	 * The posts, for the guide's functions.
+	 *
+	 * @return Meta\Posts|\WP_Error
+	 */
+	private static function posts() {
+		$posts = Meta\Adapter::instance()->posts();
+		if ( null !== $posts ) {
+			return $posts;
+		}
+		$text = __( 'ticketd takes no metadata of posts here: run "wp ticketd meta install".', 'ticketd' );
+		return new \WP_Error( 'ticketd_kind', $text );
 	}
 
 	/**
@@ -75,7 +100,8 @@ final class DropIn {
 	public static function problem(): string {
 		$foreign = self::foreign();
 		if ( array() === $foreign ) {
-			return '';
+			$posts = self::is_for_posts() ? self::posts() : null;
+			return is_wp_error( $posts ) ? 'TICKETD_DROP_IN = "posts": ' . $posts->get_error_message() : '';
 		}
 		/* translators: 1: names of functions, 2: paths of files */
 		$text = __(
@@ -107,7 +133,12 @@ final class DropIn {
 		if ( isset( $metadata['ticket_id'] ) && (string) $ticket_id === (string) $metadata['ticket_id'] ) {
 			unset( $metadata['ticket_id'] ); // It is the key, and no field.
 		}
-		$done = Plugin::instance()->api()->put( $ticket_id, $metadata );
+		if ( self::is_for_posts() ) {
+			$posts = self::posts();
+			$done  = is_wp_error( $posts ) ? $posts : $posts->put( $ticket_id, $metadata );
+		} else {
+			$done = Plugin::instance()->api()->put( $ticket_id, $metadata );
+		}
 		return ! self::failed( $done, $ticket_id, 'write' );
 	}
 
@@ -119,12 +150,15 @@ final class DropIn {
 	 *         answer.
 	 */
 	public static function read( int $ticket_id ) {
-		$ticket = Plugin::instance()->api()->get( $ticket_id );
-		if ( is_wp_error( $ticket ) ) {
-			if ( 'ticketd_not_found' !== $ticket->get_error_code() ) {
-				self::failed( $ticket, $ticket_id, 'read' );
+		$fields = self::fields( $ticket_id );
+		if ( is_wp_error( $fields ) ) {
+			if ( 'ticketd_not_found' !== $fields->get_error_code() ) {
+				self::failed( $fields, $ticket_id, 'read' );
 			}
 			return false;
+		}
+		if ( array() === $fields ) {
+			return false; // As for a hash without fields.
 		}
 		/**
 		 * Filters which fields the guide's function for reading returns as integers. Fields that end in `_at` are
@@ -134,7 +168,7 @@ final class DropIn {
 		 */
 		$integers = (array) apply_filters( 'ticketd_drop_in_integers', self::INTEGERS );
 		$metadata = array();
-		foreach ( $ticket['fields'] as $name => $value ) {
+		foreach ( $fields as $name => $value ) {
 			if ( null !== $value ) {
 				$value             = self::is_time( $name, $value ) ? strtotime( $value . ' UTC' ) : $value;
 				$is_integer        = '_at' === substr( $name, -3 ) || in_array( $name, $integers, true );
@@ -142,6 +176,21 @@ final class DropIn {
 			}
 		}
 		return $metadata;
+	}
+
+	/**
+	 * The fields of a ticket.
+	 *
+	 * @param int $ticket_id The ticket's id.
+	 * @return array<string, string|int|null>|\WP_Error Values by field name.
+	 */
+	private static function fields( int $ticket_id ) {
+		if ( self::is_for_posts() ) {
+			$posts = self::posts();
+			return is_wp_error( $posts ) ? $posts : $posts->get( $ticket_id );
+		}
+		$ticket = Plugin::instance()->api()->get( $ticket_id );
+		return is_wp_error( $ticket ) ? $ticket : $ticket['fields'];
 	}
 
 	/**

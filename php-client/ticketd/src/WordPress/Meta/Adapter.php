@@ -227,6 +227,17 @@ final class Adapter {
 	}
 
 	/**
+	 * The posts by the names of their fields; null where ticketd takes no metadata of posts.
+	 */
+	public function posts(): ?Posts {
+		$parts = $this->current['post'] ?? null;
+		if ( null === $parts ) {
+			return null;
+		}
+		return new Posts( $parts['keys'], $parts['daemon'], $parts['cache'], $parts['queries'], $parts['writes'] );
+	}
+
+	/**
 	 * Flushes the pending changes of a meta type.
 	 *
 	 * @param string $type `post` or `user`.

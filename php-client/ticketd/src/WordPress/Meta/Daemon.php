@@ -132,9 +132,50 @@ final class Daemon {
 		foreach ( $values as $key => $value ) {
 			$fields[ $this->keys->field( (string) $key ) ] = $value;
 		}
+		$this->set_fields( $id, $fields, $if_revision );
+	}
+
+	/**
+	 * Sends a change of fields, or spools it.
+	 *
+	 * @param int   $id          The object's id.
+	 * @param array $fields      Values by field name: strings or null.
+	 * @param int   $if_revision Refuse unless the object is at this revision; 0: do not ask.
+	 * @throws TicketdException If the change is neither sent nor spooled.
+	 */
+	public function set_fields( int $id, array $fields, int $if_revision = 0 ): void {
 		$revision = $this->spooling()->set( $id, $fields, $if_revision );
 		$this->own->add( '', 'set', $id, $fields );
 		0 === $revision ? $this->note_spooled( $id ) : $this->answered();
+	}
+
+	/**
+	 * Reads the fields of an object: the rows, with the pending changes laid over them.
+	 *
+	 * @param int $id The object's id.
+	 * @return array<string, string|int|null> Values by field name.
+	 * @throws TicketdException If the daemon does not answer.
+	 */
+	public function read( int $id ): array {
+		$ticket = $this->client()->get( $id );
+		$this->answered();
+		return array_merge( $ticket['fields'], $this->spooled( $id ) );
+	}
+
+	/**
+	 * The changes of an object that are in this host's spool.
+	 *
+	 * @param int $id The object's id.
+	 * @return array<string, string|null> Values by field name.
+	 */
+	public function spooled( int $id ): array {
+		$fields = array();
+		foreach ( $this->clients->spool()->waiting( array( $id ) )[ $id ] ?? array() as list( , $request ) ) {
+			if ( 'set' === $request->method() && $request->is_of( '', $this->keys->full_table() ) ) {
+				$fields = array_merge( $fields, (array) $request->param( 'fields' ) );
+			}
+		}
+		return $fields;
 	}
 
 	/**

@@ -134,6 +134,24 @@ final class Keys {
 	}
 
 	/**
+	 * The key of a field; an empty string where the field has none.
+	 *
+	 * @param string $field The field's name.
+	 */
+	public function key( string $field ): string {
+		return $this->description['keys'][ $field ] ?? '';
+	}
+
+	/**
+	 * The columns of the post that a flush also changes.
+	 *
+	 * @return array<string, string> Columns by field.
+	 */
+	public function columns(): array {
+		return $this->description['posts'] ?? array();
+	}
+
+	/**
 	 * The values of fields by key. Fields that the description does not have are left out.
 	 *
 	 * @param array $fields Values by field name, as the daemon returns them.
@@ -156,7 +174,7 @@ final class Keys {
 	 * @param array $fields Values by field name.
 	 */
 	public function knows( array $fields ): bool {
-		$known = $this->description['keys'] + ( $this->description['posts'] ?? array() );
+		$known = $this->description['keys'] + $this->columns();
 		return array() === array_diff_key( $fields, $known );
 	}
 
@@ -215,7 +233,7 @@ final class Keys {
 	 *
 	 * @param string $post_type The type; empty where there is no such post.
 	 */
-	private function has_type( string $post_type ): bool {
+	public function has_type( string $post_type ): bool {
 		return '' !== $post_type && ( array() === $this->post_types || isset( $this->post_types[ $post_type ] ) );
 	}
 
@@ -245,7 +263,7 @@ final class Keys {
 	 * Whether a flush also changes columns of the posts themselves.
 	 */
 	public function has_columns(): bool {
-		return array() !== ( $this->description['posts'] ?? array() );
+		return array() !== $this->columns();
 	}
 
 	/**

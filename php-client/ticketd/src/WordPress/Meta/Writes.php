@@ -203,7 +203,7 @@ final class Writes {
 	 * @param array  $entry The object's metadata by key.
 	 * @param string $key   The key.
 	 */
-	private static function has_alike( array $entry, string $key ): bool {
+	public static function has_alike( array $entry, string $key ): bool {
 		foreach ( array_keys( $entry ) as $other ) {
 			if ( $key !== (string) $other && 0 === strcasecmp( $key, rtrim( (string) $other ) ) ) {
 				return true;
@@ -264,7 +264,7 @@ final class Writes {
 	 * @param string     $key   The key.
 	 * @param mixed      $value The value.
 	 */
-	private function tell( string $when, $row, int $id, string $key, $value ): void {
+	public function tell( string $when, $row, int $id, string $key, $value ): void {
 		$type = $this->keys->type();
 		// phpcs:ignore WordPress.NamingConventions.PrefixAllGlobals, WordPress.NamingConventions.ValidHookName -- WordPress' action.
 		do_action( "{$when}_{$type}_meta", $row, $id, $key, $value );
@@ -281,7 +281,7 @@ final class Writes {
 	 * @param string $key The key.
 	 * @return int|string 0: there is no row yet, or no listener; a string, as WordPress passes it.
 	 */
-	private function row_id( int $id, string $key ) {
+	public function row_id( int $id, string $key ) {
 		global $wpdb;
 
 		$type = $this->keys->type();
