@@ -45,10 +45,20 @@ var presets = map[string]preset{
 			KindUserMeta: {"open_tickets": "wpas_open_tickets"},
 		},
 	},
-	"kb-support": {
-		postTypes: []string{"article"},
-		keys:      map[string]map[string]string{KindPostMeta: {"views": "_kbs_article_views"}},
-	},
+	"kb-support": {postTypes: []string{"article"}, keys: map[string]map[string]string{KindPostMeta: articleViews(time.Now())}},
+}
+
+// articleViews are KB Support's counters of an article: its views, and those of a month, under a key of their own each month. The
+// months are those of last year, this year and the next; WordPress counts the views of further months itself.
+func articleViews(now time.Time) map[string]string {
+	const key = "_kbs_article_views"
+	keys := map[string]string{"views": key}
+	for month := time.Date(now.Year()-1, time.January, 1, 0, 0, 0, 0, time.UTC); month.Year() <= now.Year()+1; {
+		name := month.Format("2006-01")
+		keys["views-"+name] = key + "_" + name
+		month = month.AddDate(0, 1, 0)
+	}
+	return keys
 }
 
 // IsMeta says that the site's tickets are WordPress' posts or users, and their fields values of meta keys.

@@ -3,6 +3,7 @@ package config_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ticketd/ticketd/daemon/config"
 )
@@ -28,6 +29,26 @@ func TestMetaSites(t *testing.T) {
 	}
 	if s := site("own"); len(s.MetaKeys()) != 1 || strings.Join(s.MetaPostTypes(), ",") != "issue" || len(s.MetaPosts()) != 2 {
 		t.Errorf("own: %v, %v", s.MetaKeys(), s.MetaPostTypes())
+	}
+}
+
+// KB Support counts an article's views in all and those of each month, in the month's own key.
+func TestViewCountersOfKBSupport(t *testing.T) {
+	t.Parallel()
+	c, err := load(t, minimal+"kind = \"postmeta\"\npreset = \"kb-support\"\n", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	site := c.Sites["main"]
+	keys := site.MetaKeys()
+	for _, month := range []time.Time{time.Now().UTC(), time.Now().UTC().AddDate(0, 0, 40)} {
+		name := month.Format("2006-01")
+		if keys["views-"+name] != "_kbs_article_views_"+name {
+			t.Errorf("no counter of %s: %v", name, keys)
+		}
+	}
+	if len(keys) != 37 || keys["views"] != "_kbs_article_views" || site.MetaPostTypes()[0] != "article" {
+		t.Errorf("%d keys, %v", len(keys), site.MetaPostTypes())
 	}
 }
 
