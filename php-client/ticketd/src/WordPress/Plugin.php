@@ -68,8 +68,12 @@ final class Plugin {
 		$this->register_life( $file );
 		$this->register_pages();
 		$this->register_other_plugins();
-		if ( is_array( get_option( 'ticketd_meta' ) ) ) {
+		$options = wp_load_alloptions(); // get_option() asks the database for an option that is not there.
+		if ( isset( $options['ticketd_meta'] ) && is_array( get_option( 'ticketd_meta' ) ) ) {
 			Meta\Adapter::instance()->register(); // As the must-use plugin does, which some site may lack.
+		}
+		if ( isset( $options['ticketd_mirror'] ) ) {
+			$this->register_mirror();
 		}
 		( new Watchdog( $this->api, new Settings() ) )->register();
 		$this->register_feed();
@@ -137,6 +141,22 @@ final class Plugin {
 		add_shortcode( Form\Blocks::FORM, $form( 'render' ) );
 		add_action( 'template_redirect', $form( 'receive' ) );
 		add_shortcode( Form\Blocks::MY_TICKETS, $tickets( 'render' ) );
+	}
+
+	/**
+	 * Adds the hooks of the mirror of another plugin's tickets.
+	 */
+	private function register_mirror(): void {
+		( new Mirror\Collector( $this->api ) )->register();
+		add_action(
+			Watchdog::HOOK,
+			function (): void {
+				$mirror = Mirror\Mirror::of_blog( $this->api );
+				if ( null !== $mirror ) {
+					$mirror->look();
+				}
+			}
+		);
 	}
 
 	/**

@@ -32,6 +32,7 @@ final class Commands {
 		\WP_CLI::add_command( 'ticketd history', array( new HistoryCommand( $api ), 'history' ) );
 		\WP_CLI::add_command( 'ticketd dead', new DeadCommand( $api ) );
 		\WP_CLI::add_command( 'ticketd meta', new MetaCommand() );
+		\WP_CLI::add_command( 'ticketd mirror', new MirrorCommand( $api ) );
 		\WP_CLI::add_command( 'ticketd feed', new FeedCommand( $api ) );
 		\WP_CLI::add_command( 'ticketd feed dead', new FeedDeadCommand( $api ) );
 		\WP_CLI::add_command( 'ticketd import', new ImportCommand( $api, $settings ) );
