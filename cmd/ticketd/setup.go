@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 	"github.com/ticketd/ticketd/daemon/doctor"
 	"github.com/ticketd/ticketd/daemon/setup"
 	"github.com/ticketd/ticketd/internal/version"
+	"github.com/ticketd/ticketd/protocol"
 	"github.com/ticketd/ticketd/sync/mysql"
 	"github.com/ticketd/ticketd/sync/verify"
 )
@@ -317,16 +319,40 @@ func (o *options) verify(ctx context.Context, f *configFlags, v verify.Options) 
 	}
 	defer func() { err = errors.Join(err, places.Close()) }()
 	v.PendingOnly = site.IsMeta()
-	v.Report = func(d *verify.Difference) { fmt.Fprintln(o.out, d) }
+	var pending []int64
+	v.Report = func(d *verify.Difference) {
+		fmt.Fprintln(o.out, d)
+		if d.Kind == verify.Unindexed {
+			pending = append(pending, int64(d.ID))
+		}
+	}
 	sum, err := verify.Run(ctx, places.Store, boot.TicketsOf(&site, places.Database), v)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(o.err, "looked at %d tickets, %d differ, %d repaired\n", sum.Looked, sum.Differences, sum.Repaired)
+	if v.Repair {
+		o.flushRepaired(ctx, c, pending)
+	}
 	if sum.Differences > sum.Repaired {
 		return errors.New("tickets in Redis differ from MySQL; --repair repairs clean tickets and the index")
 	}
 	return nil
+}
+
+// flushRepaired has the daemon flush tickets that the index names again. Without a daemon, or a MySQL that answers, they stay pending.
+func (o *options) flushRepaired(ctx context.Context, c *config.Config, ids []int64) {
+	o.socket = c.Daemon.Socket
+	for part := range slices.Chunk(ids, protocol.MaxTickets) {
+		err := o.call(ctx, func(ctx context.Context, client *protocol.Client) error {
+			_, err := client.Flush(ctx, part, nil)
+			return err
+		})
+		if err != nil {
+			fmt.Fprintf(o.err, "the daemon has not flushed the %d tickets that are in the index again: %v; they stay pending\n", len(ids), err)
+			return
+		}
+	}
 }
 
 // maxOrphans bounds the orphans that verify prints.

@@ -81,13 +81,23 @@ func (s *runningSite) Start(ctx context.Context) {
 	}
 	s.custody.start(ctx, s.lookAgain)
 	if s.backend.redis != nil {
-		s.strays.Start(ctx, func(ctx context.Context) (Strays, error) { return CountStrays(ctx, s.backend.redis) })
+		s.strays.Start(ctx, s.survey)
 	}
 	s.tables.Start(ctx, func(ctx context.Context) {
 		if err := s.Refresh(ctx); err != nil { // the flusher and the server report the error if necessary
 			s.log.Debug().Err(err).Msg("the table's definition cannot be read")
 		}
 	})
+}
+
+// survey counts other programs' hashes, and looks for pending tickets that the index does not name.
+func (s *runningSite) survey(ctx context.Context) (Strays, error) {
+	if added, err := s.backend.redis.Reindex(ctx); err != nil {
+		return Strays{}, err
+	} else if added > 0 {
+		s.Flusher.Wake(time.Now())
+	}
+	return CountStrays(ctx, s.backend.redis)
 }
 
 // recovered is called when the site's MySQL server answers again.

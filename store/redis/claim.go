@@ -26,6 +26,7 @@ type queue struct {
 	dead    *deadLetters
 
 	raising sync.Mutex
+	named   remembered
 }
 
 // maxClaim bounds the tickets of one script call: Lua's unpack is bounded at about 8,000 values.

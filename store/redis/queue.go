@@ -228,20 +228,11 @@ func (q *queue) NextDue(ctx context.Context) (time.Time, error) {
 			return time.Time{}, err
 		}
 	}
-	first := make([]*goredis.ZSliceCmd, q.keys.partitions)
-	err := q.read(ctx, q.allPartitions(), func(pipe goredis.Pipeliner) {
-		for p := range first {
-			first[p] = pipe.ZRangeWithScores(ctx, q.keys.dirty(p), 0, 0)
+	next, first, err := q.first(ctx)
+	if err == nil && q.isLost(ctx, first) {
+		if _, err = q.Reindex(ctx); err == nil {
+			next, _, err = q.first(ctx)
 		}
-	})
-	var next time.Time
-	for _, f := range first {
-		if z := f.Val(); len(z) > 0 {
-			next = earlier(next, time.UnixMilli(int64(z[0].Score)))
-		}
-	}
-	if !next.IsZero() && !errors.Is(err, store.ErrOwner) {
-		err = nil // the other partitions' tickets wait for their master
 	}
 	return next, link.Wrap("next due", err)
 }
