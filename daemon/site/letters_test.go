@@ -10,6 +10,7 @@ import (
 	"github.com/ticketd/ticketd/protocol"
 	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/sync/flush"
+	"github.com/ticketd/ticketd/sync/table"
 )
 
 // The store comes back with dead letters that are older than their tickets' rows: ticket 1 was written since, ticket 2 in part,
@@ -18,6 +19,12 @@ import (
 func TestOldDeadLettersAreForgotten(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
+	d.db.definition.Columns = append(d.db.definition.Columns, table.Column{
+		Field: "note", Name: "note", Kind: table.Varchar, MaxChars: 32, Nullable: true, Default: table.Default{Source: table.NullValue},
+	})
+	if err := d.db.definition.Prepare(); err != nil {
+		t.Fatal(err)
+	}
 	d.db.refuse = make(map[ticket.ID]*flush.Refusal)
 	set := func(id int64, name string) ticket.Revision {
 		got, err := d.Set(t.Context(), &protocol.SetParams{

@@ -50,7 +50,6 @@ func newDatabase(t *testing.T) *database {
 				Field: "status", Name: "status", Kind: table.Varchar, MaxChars: 32, Nullable: true,
 				Default: table.Default{Source: table.NullValue},
 			},
-			{Field: "note", Name: "note", Kind: table.Varchar, MaxChars: 32, Nullable: true, Default: table.Default{Source: table.NullValue}},
 			{Field: "updated_at", Name: "updated_at", Kind: table.Datetime, Default: table.Default{Source: table.Now}},
 		},
 	}
