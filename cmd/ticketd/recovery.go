@@ -313,9 +313,10 @@ func (o *options) renew(ctx context.Context, p *boot.Places) error {
 	}
 	var writable, computed []string
 	for i := range d.Columns {
-		if column := &d.Columns[i]; column.Generated {
+		switch column := &d.Columns[i]; {
+		case column.Generated:
 			computed = append(computed, column.Field)
-		} else {
+		case column.Nullable: // a whole ticket that lacks another column is older than the column
 			writable = append(writable, column.Field)
 		}
 	}

@@ -86,13 +86,16 @@ func (s *Site) fitting(ctx context.Context, d *table.Definition, ids []ticket.ID
 }
 
 // settled says that the store's record of a ticket needs no completion. A whole copy that lacks a column which cannot be NULL is
-// older than the column.
+// older than the column. So may be a copy that lacks a column with another default than NULL: where the field was set to NULL, each
+// read asks MySQL.
 func settled(d *table.Definition, r *store.Record) bool {
 	if !r.Held() || r.Deleted {
 		return r.Held()
 	}
 	for i := range d.Columns {
-		if c := &d.Columns[i]; r.Full && !c.Nullable && !named(r.Fields, c.Field) {
+		c := &d.Columns[i]
+		may := c.Nullable && (c.Generated || c.Default.Source == table.NullValue || c.Default.Source == table.NoDefault)
+		if r.Full && !may && !named(r.Fields, c.Field) {
 			return false
 		}
 	}
@@ -137,7 +140,7 @@ func (s *Site) shown(ctx context.Context, d *table.Definition, ids []ticket.ID) 
 		switch r := &records[i]; {
 		case settled(d, r):
 		case !r.Held() && s.missing.has(r.ID):
-		case r.Held() && r.Created != 0 && r.Stray == nil:
+		case r.Held() && (r.Created != 0 || r.Full) && r.Stray == nil: // a whole copy may be older than a column
 			r.Behind = true
 		default:
 			return nil, err
