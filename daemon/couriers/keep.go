@@ -101,8 +101,8 @@ func (c *Couriers) settled(k Keeping, has store.FeedSwitch) {
 	}
 }
 
-// neededElsewhere says whether the feed must stay as it is, although this daemon's configuration does not need it: it is off, or
-// a courier or a client of another host is at work. Then this daemon leaves the switch alone.
+// neededElsewhere says whether this daemon leaves the feed's switch unchanged although its configuration needs no feed: the feed
+// is off, or a courier or a client of another host reads the feed.
 func (c *Couriers) neededElsewhere(ctx context.Context) (bool, error) {
 	usage, err := c.opts.Feed.Usage(ctx)
 	if err != nil {
@@ -128,7 +128,7 @@ func (c *Couriers) neededElsewhere(ctx context.Context) (bool, error) {
 }
 
 // bound is the number of events that fit into MaxBytes, by the size that the store reports of the present events. A bound near
-// the present one stays as it is.
+// the present bound does not change.
 func bound(k Keeping, usage store.FeedUsage, present int64) int64 {
 	if usage.Events < leastEvents || usage.Bytes <= 0 {
 		return present

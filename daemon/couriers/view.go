@@ -96,7 +96,7 @@ type States struct {
 
 	Rows Rows
 	// Patience is for how long a ticket that does not come to MySQL, as a dead letter does not, holds up the destination. Then the
-	// destination gets the row as it is.
+	// destination gets the present row.
 	Patience time.Duration
 	Now      func() time.Time
 }
@@ -152,7 +152,7 @@ func (s *States) View(ctx context.Context, events []ticket.Event) ([]ticket.Even
 	return passed, nil
 }
 
-// state makes the event of a ticket's state; false if there is no such ticket and its deletion was not told.
+// state makes the event of a ticket's state; false for a missing ticket whose deletion was not published.
 func (s *States) state(e *ticket.Event, row *store.Record) (ticket.Event, bool, error) {
 	waited := s.Now().Sub(e.Recorded)
 	gone := row == nil || row.Deleted

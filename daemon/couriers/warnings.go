@@ -8,9 +8,9 @@ import (
 )
 
 const (
-	// patience is for how long a destination may take no event before an operator is told.
+	// patience is for how long a destination may confirm no event before the status warns.
 	patience = 5 * time.Minute
-	// gapFor is for how long a gap is told.
+	// gapFor is for how long the status warns of a gap.
 	gapFor = 24 * time.Hour
 )
 

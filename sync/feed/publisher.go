@@ -7,9 +7,9 @@ import (
 	"github.com/ticketd/ticketd/internal/ticket"
 )
 
-// Publisher brings events to one destination.
+// Publisher publishes events to one destination.
 type Publisher interface {
-	// Publish brings the events and returns one verdict per event, in the same order. Unless the publisher is Ordered, no ticket
+	// Publish publishes the events and returns one verdict per event, in the same order. Unless the publisher is Ordered, no ticket
 	// appears twice among the events. Publish returns when ctx ends at the latest; an event without an answer is Later.
 	Publish(ctx context.Context, events []ticket.Event) []Verdict
 	// Ordered says that the destination keeps the order of the events of one call by itself, also when some of them fail: after the
@@ -17,7 +17,7 @@ type Publisher interface {
 	Ordered() bool
 	// Probe asks whether a paused destination would accept events again, without an event. nil means yes.
 	Probe(ctx context.Context) error
-	// Close gives the connections back. Unconfirmed events are published again by the next publisher.
+	// Close closes the connections. Unconfirmed events are published again by the next publisher.
 	Close() error
 }
 

@@ -108,7 +108,7 @@ func (c *Courier) bring(ctx context.Context, wave []*item) {
 }
 
 // conclude notes what a wave says about the destination. stop is the verdict of a destination that takes no event, fault that of
-// an event which is not to blame; nil if there is none.
+// an event which is not to blame; nil without such an event.
 func (c *Courier) conclude(stop, fault *Verdict, confirmed int, after time.Duration, now time.Time) {
 	switch {
 	case stop != nil:

@@ -26,14 +26,14 @@ type Status struct {
 	State  State
 	Reason string
 	Since  time.Time
-	// Behind counts the events that the destination has not confirmed, as far as the store's numbers tell; Oldest is when the oldest
-	// of them came into the feed, zero if there is none.
+	// Behind counts the events that the destination has not confirmed, by the store's numbers; Oldest is when the oldest of these
+	// events entered the feed, zero without such an event.
 	Behind uint64
 	Oldest time.Time
 	// Confirmed, Refused and Later count the answers since the start.
 	Confirmed, Refused, Later int64
-	// Gaps counts the gaps, Lost the events that are missing there. Gap is when the last one was found; zero if there was none since
-	// the start, or since the last snapshot.
+	// Gaps counts the gaps, Lost the events that are missing there. Gap is when the last gap was found; zero without a gap since the
+	// start, or since the last snapshot.
 	Gaps, Lost int64
 	Gap        time.Time
 	// Letters counts the dead letters, Held the letters that are still tried.

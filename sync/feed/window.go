@@ -15,7 +15,7 @@ type window struct {
 
 // part is the courier's place in a partition.
 type part struct {
-	known  bool         // the store has told the cursor
+	known  bool         // the cursor was read from the store
 	away   bool         // the partition does not answer
 	stored store.Cursor // as the store has it
 	read   store.Cursor // behind the last page
@@ -23,7 +23,7 @@ type part struct {
 	pages  []*page
 }
 
-// page is what one read has brought. The cursor can pass the page when none of its items is open.
+// page is the result of a read of the store. The cursor can pass the page when no item of the page is open.
 type page struct {
 	partition int
 	next      store.Cursor

@@ -19,6 +19,7 @@ import (
 	"github.com/ticketd/ticketd/sync/feed"
 	"github.com/ticketd/ticketd/sync/feed/amqp"
 	"github.com/ticketd/ticketd/sync/feed/cloudevent"
+	"github.com/ticketd/ticketd/sync/feed/feedtest"
 )
 
 const queue = "everything"
@@ -99,58 +100,18 @@ func (b *broker) publisher(t *testing.T, edit func(c *amqp.Config)) feed.Publish
 	if edit != nil {
 		edit(&config)
 	}
-	p, err := amqp.New(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := p.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return p
-}
-
-// wave is a change of each of n tickets.
-func wave(n int, revision ticket.Revision) []ticket.Event {
-	events := make([]ticket.Event, n)
-	for i := range events {
-		events[i] = ticket.Event{
-			Kind: ticket.EventUpdated, Ticket: ticket.ID(i + 1), Revision: revision, At: time.Unix(1764000000, 0),
-			Fields: ticket.Fields{{Name: "status", Value: ticket.Text("open")}},
-		}
-	}
-	return events
+	return feedtest.Open(t, func() (feed.Publisher, error) { return amqp.New(config) })
 }
 
 // long is a change of each of n tickets, together more than sockets hold.
 func long(n int) []ticket.Event {
-	events, text := wave(n, 2), ticket.Text(strings.Repeat("x", 4<<10))
+	events, text := feedtest.Wave(n, 2), ticket.Text(strings.Repeat("x", 4<<10))
 	for i := range events {
 		for f := range 15 {
 			events[i].Fields = append(events[i].Fields, ticket.Field{Name: fmt.Sprintf("f%d", f), Value: text})
 		}
 	}
 	return events
-}
-
-func wantAll(t *testing.T, verdicts []feed.Verdict, n int, want feed.Decision) {
-	t.Helper()
-	if len(verdicts) != n {
-		t.Fatalf("%d verdicts about %d events", len(verdicts), n)
-	}
-	for i, v := range verdicts {
-		if v.Decision != want || (v.Err == nil) != (want == feed.Confirmed) {
-			t.Fatalf("event %d: %+v, want decision %d", i, v, want)
-		}
-	}
-}
-
-func wantReason(t *testing.T, verdict feed.Verdict, want feed.Decision, reason string) {
-	t.Helper()
-	if verdict.Decision != want || verdict.Err == nil || !strings.Contains(verdict.Err.Error(), reason) {
-		t.Errorf("the verdict is %+v, not decision %d with %q", verdict, want, reason)
-	}
 }
 
 // The parts share a server, which takes seconds to start, and follow each other: some of them stop it.
@@ -184,21 +145,22 @@ func testUnroutable(t *testing.T, b *broker) {
 	if err := p.Probe(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	verdicts := p.Publish(t.Context(), wave(3, 1))
-	wantAll(t, verdicts, 3, feed.Paused)
-	wantReason(t, verdicts[0], feed.Paused, `for the routing key "main.ticket.updated"`)
-	wantAll(t, b.publisher(t, func(c *amqp.Config) { c.Unroutable = amqp.Drop }).Publish(t.Context(), wave(3, 1)), 3, feed.Confirmed)
+	verdicts := p.Publish(t.Context(), feedtest.Wave(3, 1))
+	feedtest.WantAll(t, verdicts, 3, feed.Paused)
+	feedtest.WantReason(t, verdicts[0], feed.Paused, `for the routing key "main.ticket.updated"`)
+	dropping := b.publisher(t, func(c *amqp.Config) { c.Unroutable = amqp.Drop })
+	feedtest.WantAll(t, dropping.Publish(t.Context(), feedtest.Wave(3, 1)), 3, feed.Confirmed)
 
 	b.bind(t, queue, "main.ticket.*", nil)
-	mixed := wave(3, 1)
+	mixed := feedtest.Wave(3, 1)
 	mixed[1].Kind = ticket.EventDeleted
 	b.admin(t, func(ch *amqp091.Channel) error {
 		return errors.Join(ch.QueueUnbind(queue, "main.ticket.*", "ticketd", nil),
 			ch.QueueBind(queue, "main.ticket.updated", "ticketd", false, nil))
 	})
 	verdicts = p.Publish(t.Context(), mixed)
-	wantReason(t, verdicts[1], feed.Paused, `"main.ticket.deleted"`)
-	wantAll(t, []feed.Verdict{verdicts[0], verdicts[2]}, 2, feed.Confirmed)
+	feedtest.WantReason(t, verdicts[1], feed.Paused, `"main.ticket.deleted"`)
+	feedtest.WantAll(t, []feed.Verdict{verdicts[0], verdicts[2]}, 2, feed.Confirmed)
 	if got := b.consume(t, queue, 2); got[0].Subject != "1" || got[1].Subject != "3" {
 		t.Errorf("the queue has %+v", got)
 	}
@@ -206,8 +168,8 @@ func testUnroutable(t *testing.T, b *broker) {
 }
 
 func testMessage(t *testing.T, b *broker) {
-	sent := wave(1, 7)
-	wantAll(t, b.publisher(t, nil).Publish(t.Context(), sent), 1, feed.Confirmed)
+	sent := feedtest.Wave(1, 7)
+	feedtest.WantAll(t, b.publisher(t, nil).Publish(t.Context(), sent), 1, feed.Confirmed)
 	var got amqp091.Delivery
 	b.admin(t, func(ch *amqp091.Channel) error {
 		var err error
@@ -225,7 +187,7 @@ func testMessage(t *testing.T, b *broker) {
 // More events than the confirms that may be outstanding.
 func testMany(t *testing.T, b *broker) {
 	const n = 700
-	wantAll(t, b.publisher(t, nil).Publish(t.Context(), wave(n, 1)), n, feed.Confirmed)
+	feedtest.WantAll(t, b.publisher(t, nil).Publish(t.Context(), feedtest.Wave(n, 1)), n, feed.Confirmed)
 	for i, e := range b.consume(t, queue, n) {
 		if e.Subject != strconv.Itoa(i+1) {
 			t.Fatalf("event %d is of ticket %s", i, e.Subject)
@@ -236,28 +198,28 @@ func testMany(t *testing.T, b *broker) {
 // A queue that is full and says so.
 func testNack(t *testing.T, b *broker) {
 	b.bind(t, "full", "other.#", amqp091.Table{"x-max-length": 2, "x-overflow": "reject-publish"})
-	verdicts := b.publisher(t, func(c *amqp.Config) { c.Site = "other" }).Publish(t.Context(), wave(5, 1))
-	wantAll(t, verdicts[:2], 2, feed.Confirmed)
+	verdicts := b.publisher(t, func(c *amqp.Config) { c.Site = "other" }).Publish(t.Context(), feedtest.Wave(5, 1))
+	feedtest.WantAll(t, verdicts[:2], 2, feed.Confirmed)
 	for _, v := range verdicts[3:] { // the queue may count behind the third
-		wantReason(t, v, feed.Later, "basic.nack")
+		feedtest.WantReason(t, v, feed.Later, "basic.nack")
 	}
 }
 
 func testExchangeDeleted(t *testing.T, b *broker) {
 	declares, looks := b.publisher(t, nil), b.publisher(t, func(c *amqp.Config) { c.Declare = false })
 	for _, p := range []feed.Publisher{declares, looks} {
-		wantAll(t, p.Publish(t.Context(), wave(1, 1)), 1, feed.Confirmed)
+		feedtest.WantAll(t, p.Publish(t.Context(), feedtest.Wave(1, 1)), 1, feed.Confirmed)
 	}
 	b.admin(t, func(ch *amqp091.Channel) error { return ch.ExchangeDelete("ticketd", false, false) })
-	wantReason(t, looks.Publish(t.Context(), wave(1, 2))[0], feed.Paused, "no exchange 'ticketd'")
+	feedtest.WantReason(t, looks.Publish(t.Context(), feedtest.Wave(1, 2))[0], feed.Paused, "no exchange 'ticketd'")
 	if err := looks.Probe(t.Context()); err == nil || !strings.Contains(err.Error(), "ticketd") {
 		t.Errorf("the probe finds the missing exchange: %v", err)
 	}
-	wantReason(t, declares.Publish(t.Context(), wave(1, 2))[0], feed.Later, "no exchange 'ticketd'")
-	wantReason(t, declares.Publish(t.Context(), wave(1, 2))[0], feed.Paused, "no queue is bound")
+	feedtest.WantReason(t, declares.Publish(t.Context(), feedtest.Wave(1, 2))[0], feed.Later, "no exchange 'ticketd'")
+	feedtest.WantReason(t, declares.Publish(t.Context(), feedtest.Wave(1, 2))[0], feed.Paused, "no queue is bound")
 	b.bind(t, queue, "main.ticket.*", nil)
 	for _, p := range []feed.Publisher{declares, looks} {
-		wantAll(t, p.Publish(t.Context(), wave(1, 2)), 1, feed.Confirmed)
+		feedtest.WantAll(t, p.Publish(t.Context(), feedtest.Wave(1, 2)), 1, feed.Confirmed)
 	}
 	b.consume(t, queue, 4)
 
@@ -265,7 +227,7 @@ func testExchangeDeleted(t *testing.T, b *broker) {
 		return ch.ExchangeDeclare("taken", amqp091.ExchangeDirect, true, false, false, false, nil)
 	})
 	other := b.publisher(t, func(c *amqp.Config) { c.Exchange = "taken" })
-	wantReason(t, other.Publish(t.Context(), wave(1, 1))[0], feed.Paused, "PRECONDITION_FAILED")
+	feedtest.WantReason(t, other.Publish(t.Context(), feedtest.Wave(1, 1))[0], feed.Paused, "PRECONDITION_FAILED")
 }
 
 func testRefusedLogin(t *testing.T, b *broker) {
@@ -279,22 +241,22 @@ func testRefusedLogin(t *testing.T, b *broker) {
 func testAlarm(t *testing.T, b *broker) {
 	b.own(t, "alarm")
 	p := b.publisher(t, func(c *amqp.Config) { c.Site, c.Timeout = "alarm", 2*time.Second })
-	wantAll(t, p.Publish(t.Context(), wave(2, 1)), 2, feed.Confirmed)
+	feedtest.WantAll(t, p.Publish(t.Context(), feedtest.Wave(2, 1)), 2, feed.Confirmed)
 	if err := b.Control(t.Context(), "set_vm_memory_high_watermark", "0.0001"); err != nil {
 		t.Fatal(err)
 	}
-	wantReason(t, p.Publish(t.Context(), wave(2, 2))[0], feed.Paused, "connection.blocked")
+	feedtest.WantReason(t, p.Publish(t.Context(), feedtest.Wave(2, 2))[0], feed.Paused, "connection.blocked")
 	if err := p.Probe(t.Context()); err == nil || !strings.Contains(err.Error(), "connection.blocked") {
 		t.Errorf("the probe says %v", err)
 	}
 	full := b.publisher(t, func(c *amqp.Config) { c.Site, c.Unroutable, c.Timeout = "long", amqp.Drop, 2*time.Second })
-	wantAll(t, full.Publish(t.Context(), long(300)), 300, feed.Paused)
+	feedtest.WantAll(t, full.Publish(t.Context(), long(300)), 300, feed.Paused)
 	if err := b.Control(t.Context(), "set_vm_memory_high_watermark", "0.4"); err != nil {
 		t.Fatal(err)
 	}
 	testenv.Eventually(t, 10*time.Second, "the probe finds the broker well", func() bool { return p.Probe(t.Context()) == nil })
-	wantAll(t, p.Publish(t.Context(), wave(2, 2)), 2, feed.Confirmed)
-	wantAll(t, p.Publish(t.Context(), wave(2, 3)), 2, feed.Confirmed)
+	feedtest.WantAll(t, p.Publish(t.Context(), feedtest.Wave(2, 2)), 2, feed.Confirmed)
+	feedtest.WantAll(t, p.Publish(t.Context(), feedtest.Wave(2, 3)), 2, feed.Confirmed)
 	b.wantOrder(t, "alarm", 2, 3)
 }
 
@@ -327,25 +289,25 @@ func testSilentBroker(t *testing.T, b *broker) {
 	connected, fresh := b.publisher(t, fast), b.publisher(t, fast)
 	full := b.publisher(t, func(c *amqp.Config) { c.Site, c.Unroutable, c.Timeout = "long", amqp.Drop, 300*time.Millisecond })
 	for _, p := range []feed.Publisher{connected, full} {
-		wantAll(t, p.Publish(t.Context(), wave(1, 1)), 1, feed.Confirmed)
+		feedtest.WantAll(t, p.Publish(t.Context(), feedtest.Wave(1, 1)), 1, feed.Confirmed)
 	}
 	if err := b.Pause(); err != nil {
 		t.Fatal(err)
 	}
-	wantReason(t, connected.Publish(t.Context(), wave(1, 2))[0], feed.Later, "no confirm within 300ms")
-	wantReason(t, fresh.Publish(t.Context(), wave(1, 1))[0], feed.Later, "no connection within 300ms")
+	feedtest.WantReason(t, connected.Publish(t.Context(), feedtest.Wave(1, 2))[0], feed.Later, "no confirm within 300ms")
+	feedtest.WantReason(t, fresh.Publish(t.Context(), feedtest.Wave(1, 1))[0], feed.Later, "no connection within 300ms")
 	began := time.Now()
-	wantReason(t, full.Publish(t.Context(), long(256))[255], feed.Later, "i/o timeout") // a write blocks
+	feedtest.WantReason(t, full.Publish(t.Context(), long(256))[255], feed.Later, "i/o timeout") // a write blocks
 	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("a blocked write held Publish for %s", took)
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(errors.New("the daemon stops"))
-	wantReason(t, fresh.Publish(ctx, wave(1, 1))[0], feed.Later, "the daemon stops")
+	feedtest.WantReason(t, fresh.Publish(ctx, feedtest.Wave(1, 1))[0], feed.Later, "the daemon stops")
 	if err := b.Resume(); err != nil {
 		t.Fatal(err)
 	}
-	wantAll(t, connected.Publish(t.Context(), wave(1, 2)), 1, feed.Confirmed)
+	feedtest.WantAll(t, connected.Publish(t.Context(), feedtest.Wave(1, 2)), 1, feed.Confirmed)
 	b.wantOrder(t, "silent", 1, 2)
 }
 
@@ -354,24 +316,24 @@ func testKilled(t *testing.T, b *broker) {
 	const n = 200
 	b.own(t, "killed")
 	p := b.publisher(t, func(c *amqp.Config) { c.Site = "killed" })
-	wantAll(t, p.Publish(t.Context(), wave(n, 1)), n, feed.Confirmed)
+	feedtest.WantAll(t, p.Publish(t.Context(), feedtest.Wave(n, 1)), n, feed.Confirmed)
 	if err := b.Pause(); err != nil {
 		t.Fatal(err)
 	}
 	answers := make(chan []feed.Verdict)
-	go func() { answers <- p.Publish(context.Background(), wave(n, 2)) }()
+	go func() { answers <- p.Publish(context.Background(), feedtest.Wave(n, 2)) }()
 	b.Kill()
 	unconfirmed := <-answers
-	wantAll(t, unconfirmed, n, feed.Later)
-	wantReason(t, p.Publish(t.Context(), wave(1, 2))[0], feed.Later, "connecting to 127.0.0.1")
+	feedtest.WantAll(t, unconfirmed, n, feed.Later)
+	feedtest.WantReason(t, p.Publish(t.Context(), feedtest.Wave(1, 2))[0], feed.Later, "connecting to 127.0.0.1")
 	if err := b.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	testenv.Eventually(t, 20*time.Second, "the broker has recovered its queues", func() bool {
-		return p.Publish(t.Context(), wave(1, 2))[0].Decision == feed.Confirmed
+		return p.Publish(t.Context(), feedtest.Wave(1, 2))[0].Decision == feed.Confirmed
 	})
-	wantAll(t, p.Publish(t.Context(), wave(n, 2)), n, feed.Confirmed)
-	wantAll(t, p.Publish(t.Context(), wave(n, 3)), n, feed.Confirmed)
+	feedtest.WantAll(t, p.Publish(t.Context(), feedtest.Wave(n, 2)), n, feed.Confirmed)
+	feedtest.WantAll(t, p.Publish(t.Context(), feedtest.Wave(n, 3)), n, feed.Confirmed)
 	b.wantOrder(t, "killed", n, 3)
 }
 

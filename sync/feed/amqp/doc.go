@@ -8,14 +8,14 @@
 //
 // # Life of a session
 //
-// A session is a connection with one channel. Publish opens it, and gives it up after everything out of the ordinary: then it
-// opens another, and the courier publishes again what has no confirm. The library's own recovery is off, as delivery tags start
-// again after a reconnect.
+// A session is a connection with one channel. Publish opens the session, and closes the session after any unexpected event: the
+// next Publish opens another session, and the courier publishes the unconfirmed events again. The library's own recovery is off,
+// because delivery tags start again after a reconnect.
 //
 //	none ──Publish──> open ──close, nack, no confirm in time──> none
 //	                    │
-//	                    └──connection.blocked──> blocked: kept, as RabbitMQ tells a connection that it is blocked only after it has
-//	                                             published something; Probe asks it, the next Publish gives it up
+//	                    └──connection.blocked──> blocked: kept, because RabbitMQ reports the block only to connections that have
+//	                                             published; Probe reads the report, the next Publish closes the session
 //
 // # What the library blocks on
 //

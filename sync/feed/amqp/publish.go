@@ -15,7 +15,7 @@ import (
 
 var (
 	errNack  = errors.New("the broker did not accept the event (basic.nack)")
-	errAlarm = errors.New("an alarm of the broker held publishers back") // and is over by now
+	errAlarm = errors.New("an alarm of the broker held publishers back") // the alarm has ended
 )
 
 // Publish publishes the events, a window at a time, and waits for their confirms.

@@ -83,7 +83,7 @@ func (s *socket) failure() error {
 	return s.failed
 }
 
-// open returns the session, after it has made one if there is none that can be used.
+// open returns the session, and makes a session first if none can be used.
 func (p *publisher) open(ctx context.Context) (*session, error) {
 	if s := p.session; s != nil {
 		if !s.conn.IsClosed() && !s.channel.IsClosed() && !s.alarmed() {
@@ -235,8 +235,8 @@ func (s *session) close(answers bool) {
 	<-s.done
 }
 
-// verdict is the verdict of what a failed session leaves without a confirm. Where the broker itself says what is wrong with the
-// destination, trying again helps only after somebody has done something about it.
+// verdict is the verdict of the events that a failed session leaves unconfirmed. If the broker itself names a fault of the
+// destination, retries fail until an operator corrects the fault.
 func (p *publisher) verdict(err error) feed.Verdict {
 	v := feed.Verdict{Decision: feed.Later, Err: err}
 	if _, blocked := errors.AsType[*blockedError](err); blocked {

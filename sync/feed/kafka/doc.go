@@ -3,16 +3,16 @@
 //
 // # Order
 //
-// An idempotent producer keeps the order of what it repeats. But after a batch that the broker refuses for good, it goes on with
-// the next one, which may hold a later change of the same ticket. So the publisher is not Ordered: the courier sends waves
-// without a ticket twice, and goes on with a ticket after its confirm.
+// An idempotent producer keeps the order of repeated batches. But after a batch that the broker refuses permanently, the producer
+// sends the next batch, which may hold a later change of the same ticket. So the publisher is not Ordered: no wave of the courier
+// has a ticket twice, and a ticket's next event follows the confirm of the event before.
 //
 // # Life of a session
 //
 // A session is a client of the library, made by Publish after the broker has shown that the topic exists. Records are produced
 // with a context that does not end: a cancelled record of an idempotent producer may block its partition, or count as written
 // and be lost. If the answers do not come in time, the client is closed, which forgets its records, and the courier publishes
-// again what has no confirm.
+// the unconfirmed events again.
 //
 // # Records
 //

@@ -22,7 +22,7 @@ import (
 
 const (
 	defaultTopic = "ticketd.{site}"
-	// defaultTimeout is how long the brokers may take to answer at all.
+	// defaultTimeout is how long the brokers may take to answer.
 	defaultTimeout = 15 * time.Second
 )
 

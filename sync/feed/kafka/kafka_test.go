@@ -20,6 +20,7 @@ import (
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/sync/feed"
 	"github.com/ticketd/ticketd/sync/feed/cloudevent"
+	"github.com/ticketd/ticketd/sync/feed/feedtest"
 	"github.com/ticketd/ticketd/sync/feed/kafka"
 )
 
@@ -42,16 +43,7 @@ func publisher(t *testing.T, c *kfake.Cluster, edit func(c *kafka.Config)) feed.
 	if edit != nil {
 		edit(&config)
 	}
-	p, err := kafka.New(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := p.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return p
+	return feedtest.Open(t, func() (feed.Publisher, error) { return kafka.New(config) })
 }
 
 // record is what kcat prints of a record.
@@ -85,30 +77,6 @@ func consume(t *testing.T, c *kfake.Cluster) []record {
 		records = append(records, r)
 	}
 	return records
-}
-
-// wave is a change of each of n tickets.
-func wave(n int, revision ticket.Revision) []ticket.Event {
-	events := make([]ticket.Event, n)
-	for i := range events {
-		events[i] = ticket.Event{
-			Kind: ticket.EventUpdated, Ticket: ticket.ID(i + 1), Revision: revision, At: time.UnixMilli(1764000000123),
-			Fields: ticket.Fields{{Name: "status", Value: ticket.Text("open")}},
-		}
-	}
-	return events
-}
-
-func wantAll(t *testing.T, verdicts []feed.Verdict, n int, want feed.Decision) {
-	t.Helper()
-	if len(verdicts) != n {
-		t.Fatalf("%d verdicts about %d events", len(verdicts), n)
-	}
-	for i, v := range verdicts {
-		if v.Decision != want || (v.Err == nil) != (want == feed.Confirmed) {
-			t.Fatalf("event %d: %+v, want decision %d", i, v, want)
-		}
-	}
 }
 
 // wantOnce checks that the topic has each ticket's revisions 1 to last once, in order, in one partition.
@@ -152,14 +120,14 @@ func TestRecords(t *testing.T) {
 	if err := p.Probe(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	events := wave(1, 7)
+	events := feedtest.Wave(1, 7)
 	events[0].Ticket = 9223372036854775807
-	wantAll(t, p.Publish(t.Context(), events), 1, feed.Confirmed)
-	deleted := wave(1, 8)
+	feedtest.WantAll(t, p.Publish(t.Context(), events), 1, feed.Confirmed)
+	deleted := feedtest.Wave(1, 8)
 	deleted[0].Kind = ticket.EventDeleted
-	wantAll(t, p.Publish(t.Context(), deleted), 1, feed.Confirmed)
+	feedtest.WantAll(t, p.Publish(t.Context(), deleted), 1, feed.Confirmed)
 	gap := ticket.Event{Kind: ticket.EventGap, First: 1, Last: 2, Lost: 2}
-	wantAll(t, p.Publish(t.Context(), []ticket.Event{gap}), 1, feed.Confirmed)
+	feedtest.WantAll(t, p.Publish(t.Context(), []ticket.Event{gap}), 1, feed.Confirmed)
 
 	byKey := map[string][]record{}
 	for _, r := range consume(t, c) {
@@ -199,7 +167,7 @@ func TestFaults(t *testing.T) {
 			for revision := range last {
 				fault.Keys = []kmsg.Key{kmsg.Produce}
 				handle := c.Fault(fault)
-				wantAll(t, p.Publish(t.Context(), wave(n, ticket.Revision(revision+1))), n, feed.Confirmed)
+				feedtest.WantAll(t, p.Publish(t.Context(), feedtest.Wave(n, ticket.Revision(revision+1))), n, feed.Confirmed)
 				if handle.Hits() == 0 {
 					t.Error("the fault was not met")
 				}
@@ -218,7 +186,7 @@ func TestFaults(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			wantAll(t, p.Publish(t.Context(), wave(n, ticket.Revision(revision+1))), n, feed.Confirmed)
+			feedtest.WantAll(t, p.Publish(t.Context(), feedtest.Wave(n, ticket.Revision(revision+1))), n, feed.Confirmed)
 		}
 		wantOnce(t, consume(t, c), n, last)
 	})
@@ -229,7 +197,7 @@ func TestMessageTooLarge(t *testing.T) {
 	t.Parallel()
 	c := cluster(t, kfake.BrokerConfigs(map[string]string{"message.max.bytes": "10000"}))
 	p := publisher(t, c, nil)
-	events := wave(60, 1)
+	events := feedtest.Wave(60, 1)
 	for i := range events { // so that a few of them are too long together
 		length := 2000
 		if i == 7 {
@@ -243,7 +211,7 @@ func TestMessageTooLarge(t *testing.T) {
 	if verdicts[7].Decision != feed.Refused || !errors.Is(verdicts[7].Err, kerr.MessageTooLarge) {
 		t.Errorf("the long event is %+v", verdicts[7])
 	}
-	wantAll(t, append(verdicts[:7:7], verdicts[8:]...), 59, feed.Confirmed)
+	feedtest.WantAll(t, append(verdicts[:7:7], verdicts[8:]...), 59, feed.Confirmed)
 	seen := map[string]bool{}
 	for _, r := range consume(t, c) {
 		seen[r.Key] = true
@@ -258,7 +226,7 @@ func TestMissingTopic(t *testing.T) {
 	c := cluster(t)
 	p := publisher(t, c, func(c *kafka.Config) { c.Topic = "another.{site}" })
 	for range 2 {
-		verdict := p.Publish(t.Context(), wave(1, 1))[0]
+		verdict := p.Publish(t.Context(), feedtest.Wave(1, 1))[0]
 		if verdict.Decision != feed.Paused || !strings.Contains(verdict.Err.Error(), `"another.main"`) {
 			t.Errorf("without the topic: %+v", verdict)
 		}
@@ -268,25 +236,25 @@ func TestMissingTopic(t *testing.T) {
 	}
 	// A topic that goes away under a session.
 	there := publisher(t, c, nil)
-	wantAll(t, there.Publish(t.Context(), wave(3, 1)), 3, feed.Confirmed)
+	feedtest.WantAll(t, there.Publish(t.Context(), feedtest.Wave(3, 1)), 3, feed.Confirmed)
 	if err := c.DeleteTopic(topic); err != nil {
 		t.Fatal(err)
 	}
-	wantAll(t, there.Publish(t.Context(), wave(3, 2)), 3, feed.Paused)
+	feedtest.WantAll(t, there.Publish(t.Context(), feedtest.Wave(3, 2)), 3, feed.Paused)
 	if err := c.CreateTopic(topic, 3, nil); err != nil {
 		t.Fatal(err)
 	}
 	if err := there.Probe(t.Context()); err != nil {
 		t.Error(err)
 	}
-	wantAll(t, there.Publish(t.Context(), wave(3, 2)), 3, feed.Confirmed)
+	feedtest.WantAll(t, there.Publish(t.Context(), feedtest.Wave(3, 2)), 3, feed.Confirmed)
 }
 
 func TestLogin(t *testing.T) {
 	t.Parallel()
 	c := cluster(t, kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-512", "ticketd", "right"))
 	p := publisher(t, c, func(c *kafka.Config) { c.SASL, c.Username, c.Password = "scram-sha-512", "ticketd", "right" })
-	wantAll(t, p.Publish(t.Context(), wave(1, 1)), 1, feed.Confirmed)
+	feedtest.WantAll(t, p.Publish(t.Context(), feedtest.Wave(1, 1)), 1, feed.Confirmed)
 
 	// kfake hangs up where Kafka answers.
 	c.ControlKey(int16(kmsg.SASLAuthenticate), func(request kmsg.Request) (kmsg.Response, error, bool) {
@@ -296,7 +264,7 @@ func TestLogin(t *testing.T) {
 		return answer, nil, true
 	})
 	p = publisher(t, c, func(c *kafka.Config) { c.SASL, c.Username, c.Password = "plain", "ticketd", "wrong-s3cret" })
-	verdict := p.Publish(t.Context(), wave(1, 1))[0]
+	verdict := p.Publish(t.Context(), feedtest.Wave(1, 1))[0]
 	if verdict.Decision != feed.Paused || strings.Contains(verdict.Err.Error(), "s3cret") {
 		t.Errorf("with a wrong password: %+v", verdict)
 	}
@@ -307,13 +275,13 @@ func TestSilentBrokers(t *testing.T) {
 	t.Parallel()
 	c := cluster(t)
 	p := publisher(t, c, func(c *kafka.Config) { c.Timeout = 300 * time.Millisecond })
-	wantAll(t, p.Publish(t.Context(), wave(50, 1)), 50, feed.Confirmed)
+	feedtest.WantAll(t, p.Publish(t.Context(), feedtest.Wave(50, 1)), 50, feed.Confirmed)
 	answer := make(chan struct{})
 	c.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
 		c.SleepControl(func() { <-answer })
 		return nil, nil, false //nolint:nilnil // the broker itself answers
 	})
-	verdicts := p.Publish(t.Context(), wave(50, 2))
+	verdicts := p.Publish(t.Context(), feedtest.Wave(50, 2))
 	close(answer)
 	late := 0
 	for _, v := range verdicts { // other brokers may have answered
@@ -326,14 +294,14 @@ func TestSilentBrokers(t *testing.T) {
 	if late == 0 {
 		t.Error("no event waits for the silent broker")
 	}
-	wantAll(t, p.Publish(t.Context(), wave(50, 2)), 50, feed.Confirmed)
+	feedtest.WantAll(t, p.Publish(t.Context(), feedtest.Wave(50, 2)), 50, feed.Confirmed)
 
 	ended, cancel := context.WithCancelCause(t.Context())
 	cancel(errors.New("the daemon stops"))
-	wantAll(t, p.Publish(ended, wave(1, 3)), 1, feed.Later)
+	feedtest.WantAll(t, p.Publish(ended, feedtest.Wave(1, 3)), 1, feed.Later)
 
 	away := publisher(t, c, func(c *kafka.Config) { c.Brokers = []string{"127.0.0.1:1"} })
-	verdict := away.Publish(t.Context(), wave(1, 1))[0]
+	verdict := away.Publish(t.Context(), feedtest.Wave(1, 1))[0]
 	if verdict.Decision != feed.Later || !strings.Contains(verdict.Err.Error(), "connection refused") {
 		t.Errorf("without a broker: %+v", verdict)
 	}

@@ -22,13 +22,13 @@ const (
 	window = 1000
 	// linger is how long the client waits for further records of a batch: the events of a call come within microseconds.
 	linger = time.Millisecond
-	// metadataAge bounds how often the client asks for the topic's leaders while something fails.
+	// metadataAge bounds how often the client asks for the topic's leaders while publishing fails.
 	metadataAge = 250 * time.Millisecond
 	// feedKey is the key of an event without a ticket.
 	feedKey = "feed"
 )
 
-// open returns the client, after it has made one if there is none.
+// open returns the client, and makes the client first if necessary.
 func (p *publisher) open(ctx context.Context) (*kgo.Client, error) {
 	if p.client != nil {
 		return p.client, nil

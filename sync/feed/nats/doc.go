@@ -1,5 +1,5 @@
-// Package nats publishes events to a stream of NATS JetStream. Publishing to NATS without a stream has no answer and loses what
-// has no subscriber.
+// Package nats publishes events to a stream of NATS JetStream. NATS without a stream answers no publish, and loses a message
+// without a subscriber.
 //
 // # What is confirmed
 //

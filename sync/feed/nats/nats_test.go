@@ -18,6 +18,7 @@ import (
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/sync/feed"
 	"github.com/ticketd/ticketd/sync/feed/cloudevent"
+	"github.com/ticketd/ticketd/sync/feed/feedtest"
 	"github.com/ticketd/ticketd/sync/feed/nats"
 )
 
@@ -27,16 +28,7 @@ func publisher(t *testing.T, url string, edit func(c *nats.Config)) feed.Publish
 	if edit != nil {
 		edit(&config)
 	}
-	p, err := nats.New(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := p.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return p
+	return feedtest.Open(t, func() (feed.Publisher, error) { return nats.New(config) })
 }
 
 func creates(c *nats.Config) { c.Create = true }
@@ -73,37 +65,6 @@ func stored(t *testing.T, url string) (n uint64) {
 	return n
 }
 
-// wave is a change of each of n tickets.
-func wave(n int, revision ticket.Revision) []ticket.Event {
-	events := make([]ticket.Event, n)
-	for i := range events {
-		events[i] = ticket.Event{
-			Kind: ticket.EventUpdated, Ticket: ticket.ID(i + 1), Revision: revision, At: time.Unix(1764000000, 0),
-			Fields: ticket.Fields{{Name: "status", Value: ticket.Text("open")}},
-		}
-	}
-	return events
-}
-
-func wantAll(t *testing.T, verdicts []feed.Verdict, n int, want feed.Decision) {
-	t.Helper()
-	if len(verdicts) != n {
-		t.Fatalf("%d verdicts about %d events", len(verdicts), n)
-	}
-	for i, v := range verdicts {
-		if v.Decision != want || (v.Err == nil) != (want == feed.Confirmed) {
-			t.Fatalf("event %d: %+v, want decision %d", i, v, want)
-		}
-	}
-}
-
-func wantReason(t *testing.T, verdict feed.Verdict, want feed.Decision, reason string) {
-	t.Helper()
-	if verdict.Decision != want || verdict.Err == nil || !strings.Contains(verdict.Err.Error(), reason) {
-		t.Errorf("the verdict is %+v, not decision %d with %q", verdict, want, reason)
-	}
-}
-
 // The message on the wire, read without a library.
 func TestMessage(t *testing.T) {
 	t.Parallel()
@@ -132,8 +93,8 @@ func TestMessage(t *testing.T) {
 	for subscribed := false; !subscribed; {
 		subscribed = line() == "PONG"
 	}
-	events := wave(1, 7)
-	wantAll(t, p.Publish(t.Context(), events), 1, feed.Confirmed)
+	events := feedtest.Wave(1, 7)
+	feedtest.WantAll(t, p.Publish(t.Context(), events), 1, feed.Confirmed)
 	var subject, reply string
 	var headers, total int
 	if _, err := fmt.Sscanf(line(), "HMSG %s 1 %s %d %d", &subject, &reply, &headers, &total); err != nil {
@@ -161,20 +122,20 @@ func TestNoStream(t *testing.T) {
 	t.Parallel()
 	server := testenv.NewNATS(t)
 	p := publisher(t, server.URL(), nil)
-	wantReason(t, p.Publish(t.Context(), wave(3, 1))[2], feed.Paused, `"ticketd.main.3.updated"`)
+	feedtest.WantReason(t, p.Publish(t.Context(), feedtest.Wave(3, 1))[2], feed.Paused, `"ticketd.main.3.updated"`)
 	if err := p.Probe(t.Context()); err == nil || !strings.Contains(err.Error(), `"ticketd.main.*.*"`) {
 		t.Errorf("the probe says %v", err)
 	}
-	wantAll(t, publisher(t, server.URL(), creates).Publish(t.Context(), wave(600, 1)), 600, feed.Confirmed)
+	feedtest.WantAll(t, publisher(t, server.URL(), creates).Publish(t.Context(), feedtest.Wave(600, 1)), 600, feed.Confirmed)
 	if err := p.Probe(t.Context()); err != nil {
 		t.Error(err)
 	}
-	wantAll(t, p.Publish(t.Context(), wave(600, 2)), 600, feed.Confirmed)
+	feedtest.WantAll(t, p.Publish(t.Context(), feedtest.Wave(600, 2)), 600, feed.Confirmed)
 	if n := stored(t, server.URL()); n != 1200 {
 		t.Errorf("the stream has %d messages", n)
 	}
 	other := publisher(t, server.URL(), func(c *nats.Config) { c.Stream = "another" })
-	wantReason(t, other.Publish(t.Context(), wave(1, 3))[0], feed.Paused, "expected stream does not match")
+	feedtest.WantReason(t, other.Publish(t.Context(), feedtest.Wave(1, 3))[0], feed.Paused, "expected stream does not match")
 	admin(t, server.URL(), func(ctx context.Context, js jetstream.JetStream) error {
 		stream, err := js.Stream(ctx, "ticketd-main")
 		if err == nil && stream.CachedInfo().Config.Duplicates != 10*time.Minute {
@@ -196,15 +157,15 @@ func TestFullStream(t *testing.T) {
 		return err
 	})
 	p := publisher(t, server.URL(), nil)
-	verdicts := p.Publish(t.Context(), wave(5, 1))
-	wantAll(t, verdicts[:1], 1, feed.Confirmed)
-	wantReason(t, verdicts[4], feed.Later, "maximum bytes exceeded")
+	verdicts := p.Publish(t.Context(), feedtest.Wave(5, 1))
+	feedtest.WantAll(t, verdicts[:1], 1, feed.Confirmed)
+	feedtest.WantReason(t, verdicts[4], feed.Later, "maximum bytes exceeded")
 	admin(t, server.URL(), func(ctx context.Context, js jetstream.JetStream) error {
 		config.MaxBytes = 100_000
 		_, err := js.UpdateStream(ctx, config)
 		return err
 	})
-	wantAll(t, p.Publish(t.Context(), wave(5, 1)), 5, feed.Confirmed)
+	feedtest.WantAll(t, p.Publish(t.Context(), feedtest.Wave(5, 1)), 5, feed.Confirmed)
 	if n := stored(t, server.URL()); n != 5 {
 		t.Errorf("the stream has %d messages", n)
 	}
@@ -215,25 +176,25 @@ func TestLostAcknowledgements(t *testing.T) {
 	t.Parallel()
 	server := testenv.NewNATS(t)
 	direct := publisher(t, server.URL(), creates)
-	wantAll(t, direct.Publish(t.Context(), wave(20, 1)), 20, feed.Confirmed)
+	feedtest.WantAll(t, direct.Publish(t.Context(), feedtest.Wave(20, 1)), 20, feed.Confirmed)
 	p := publisher(t, server.URL(), func(c *nats.Config) { c.Timeout = 300 * time.Millisecond })
-	wantAll(t, p.Publish(t.Context(), wave(20, 2)), 20, feed.Confirmed)
+	feedtest.WantAll(t, p.Publish(t.Context(), feedtest.Wave(20, 2)), 20, feed.Confirmed)
 	if err := server.Pause(); err != nil {
 		t.Fatal(err)
 	}
-	wantReason(t, p.Publish(t.Context(), wave(20, 3))[19], feed.Later, "no acknowledgement within 300ms")
+	feedtest.WantReason(t, p.Publish(t.Context(), feedtest.Wave(20, 3))[19], feed.Later, "no acknowledgement within 300ms")
 	fresh := publisher(t, server.URL(), func(c *nats.Config) { c.Timeout = 300 * time.Millisecond })
-	wantReason(t, fresh.Publish(t.Context(), wave(1, 3))[0], feed.Later, "no answer within 300ms")
+	feedtest.WantReason(t, fresh.Publish(t.Context(), feedtest.Wave(1, 3))[0], feed.Later, "no answer within 300ms")
 	ended, cancel := context.WithCancelCause(t.Context())
 	cancel(errors.New("the daemon stops"))
-	wantReason(t, fresh.Publish(ended, wave(1, 3))[0], feed.Later, "the daemon stops")
+	feedtest.WantReason(t, fresh.Publish(ended, feedtest.Wave(1, 3))[0], feed.Later, "the daemon stops")
 	if err := server.Resume(); err != nil {
 		t.Fatal(err)
 	}
 	// What was sent before the pause is still in the server's socket, and comes in.
 	testenv.Eventually(t, 10*time.Second, "the stream has what had no answer", func() bool { return stored(t, server.URL()) == 60 })
 	for range 2 {
-		wantAll(t, p.Publish(t.Context(), wave(20, 3)), 20, feed.Confirmed)
+		feedtest.WantAll(t, p.Publish(t.Context(), feedtest.Wave(20, 3)), 20, feed.Confirmed)
 	}
 	if n := stored(t, server.URL()); n != 60 {
 		t.Errorf("the stream has %d messages, not 60", n)
@@ -244,19 +205,19 @@ func TestServerKilled(t *testing.T) {
 	t.Parallel()
 	server := testenv.NewNATS(t)
 	p := publisher(t, server.URL(), creates)
-	wantAll(t, p.Publish(t.Context(), wave(50, 1)), 50, feed.Confirmed)
+	feedtest.WantAll(t, p.Publish(t.Context(), feedtest.Wave(50, 1)), 50, feed.Confirmed)
 	if err := server.Pause(); err != nil {
 		t.Fatal(err)
 	}
 	answers := make(chan []feed.Verdict)
-	go func() { answers <- p.Publish(context.Background(), wave(50, 2)) }()
+	go func() { answers <- p.Publish(context.Background(), feedtest.Wave(50, 2)) }()
 	server.Kill()
-	wantAll(t, <-answers, 50, feed.Later)
-	wantReason(t, p.Publish(t.Context(), wave(1, 2))[0], feed.Later, "connection")
+	feedtest.WantAll(t, <-answers, 50, feed.Later)
+	feedtest.WantReason(t, p.Publish(t.Context(), feedtest.Wave(1, 2))[0], feed.Later, "connection")
 	if err := server.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	wantAll(t, p.Publish(t.Context(), wave(50, 2)), 50, feed.Confirmed)
+	feedtest.WantAll(t, p.Publish(t.Context(), feedtest.Wave(50, 2)), 50, feed.Confirmed)
 	if n := stored(t, server.URL()); n != 100 {
 		t.Errorf("the stream has %d messages, not 100", n)
 	}
@@ -266,11 +227,11 @@ func TestServerKilled(t *testing.T) {
 func TestTooLong(t *testing.T) {
 	t.Parallel()
 	server := testenv.NewNATS(t, "max_payload: 4KB")
-	events := wave(3, 1)
+	events := feedtest.Wave(3, 1)
 	events[1].Fields[0].Value = ticket.Text(strings.Repeat("x", 5000))
 	verdicts := publisher(t, server.URL(), creates).Publish(t.Context(), events)
-	wantReason(t, verdicts[1], feed.Refused, "maximum payload")
-	wantAll(t, []feed.Verdict{verdicts[0], verdicts[2]}, 2, feed.Confirmed)
+	feedtest.WantReason(t, verdicts[1], feed.Refused, "maximum payload")
+	feedtest.WantAll(t, []feed.Verdict{verdicts[0], verdicts[2]}, 2, feed.Confirmed)
 }
 
 func TestPermissions(t *testing.T) {
@@ -282,11 +243,11 @@ func TestPermissions(t *testing.T) {
 	login := func(user, password string) string {
 		return strings.Replace(server.URL(), "nats://", "nats://"+user+":"+password+"@", 1)
 	}
-	wantAll(t, publisher(t, login("ticketd", "right"), creates).Publish(t.Context(), wave(1, 1)), 1, feed.Confirmed)
+	feedtest.WantAll(t, publisher(t, login("ticketd", "right"), creates).Publish(t.Context(), feedtest.Wave(1, 1)), 1, feed.Confirmed)
 	reader := publisher(t, server.URL(), func(c *nats.Config) { c.Username, c.Password = "reader", "right" })
-	wantReason(t, reader.Publish(t.Context(), wave(2, 1))[1], feed.Paused, "ermissions")
-	verdict := publisher(t, login("ticketd", "s3cret"), nil).Publish(t.Context(), wave(1, 1))[0]
-	wantReason(t, verdict, feed.Paused, "Authorization")
+	feedtest.WantReason(t, reader.Publish(t.Context(), feedtest.Wave(2, 1))[1], feed.Paused, "ermissions")
+	verdict := publisher(t, login("ticketd", "s3cret"), nil).Publish(t.Context(), feedtest.Wave(1, 1))[0]
+	feedtest.WantReason(t, verdict, feed.Paused, "Authorization")
 	if strings.Contains(verdict.Err.Error(), "s3cret") {
 		t.Errorf("the error shows the password: %v", verdict.Err)
 	}

@@ -57,7 +57,7 @@ func (p *publisher) publish(ctx context.Context, events []ticket.Event) []error 
 			errs[i], failed = p.await(ctx, s, future)
 		case future == nil:
 			errs[i] = failed
-		default: // what has an answer by now has it
+		default: // an answer may have arrived meanwhile
 			errs[i] = failed
 			select {
 			case <-future.Ok():
@@ -110,8 +110,8 @@ func (p *publisher) await(ctx context.Context, s *session, future jetstream.PubA
 	return failed, failed
 }
 
-// verdict is the verdict of an event. A stream that is full and refuses new messages answers as a server that is short of
-// something: trying again is right.
+// verdict is the verdict of an event. A full stream that refuses new messages answers like a server that lacks resources: the
+// courier retries in both cases.
 func verdict(err error) feed.Verdict {
 	if err == nil {
 		return feed.Verdict{Decision: feed.Confirmed}

@@ -33,7 +33,7 @@ type session struct {
 	denial error
 }
 
-// open returns the session, after it has made one if there is none that can be used.
+// open returns the session, and makes a session first if none can be used.
 func (p *publisher) open(ctx context.Context) (*session, error) {
 	if p.session != nil {
 		if p.session.conn.IsConnected() {
@@ -117,7 +117,7 @@ func (p *publisher) connect(ctx context.Context, s *session) error {
 	return err
 }
 
-// create makes the stream if it is missing. A stream that is there stays as it is.
+// create makes the stream if the stream is missing, and does not change an existing stream.
 func (p *publisher) create(ctx context.Context, s *session) error {
 	_, err := s.stream.Stream(ctx, p.config.Stream)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {

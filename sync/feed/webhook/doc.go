@@ -11,7 +11,7 @@
 //
 // # When the endpoint is down
 //
-// A request that fails says something about the endpoint or about its event. So Publish goes on with the other events, but after
+// The fault of a failed request is the endpoint's or the event's. So Publish sends the other events, but after
 // [maxFailures] requests in a row without an answer, or as soon as the endpoint asks for a pause, the rest of the events is not
 // sent and has the same verdict.
 //

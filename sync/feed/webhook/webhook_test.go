@@ -19,6 +19,7 @@ import (
 	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/sync/feed"
 	"github.com/ticketd/ticketd/sync/feed/cloudevent"
+	"github.com/ticketd/ticketd/sync/feed/feedtest"
 	"github.com/ticketd/ticketd/sync/feed/webhook"
 )
 
@@ -68,16 +69,7 @@ func (r *receiver) publisher(t *testing.T, edit func(c *webhook.Config)) feed.Pu
 	if edit != nil {
 		edit(&config)
 	}
-	p, err := webhook.New(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := p.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return p
+	return feedtest.Open(t, func() (feed.Publisher, error) { return webhook.New(config) })
 }
 
 func change(id ticket.ID) ticket.Event {

@@ -11,7 +11,7 @@ defined( 'ABSPATH' ) || exit;
 
 /**
  * Bounds the time, the events and the memory of a process. PHP and WordPress were not made for processes that live for
- * days, so that a runner ends in time, and whoever has started it starts it again. A signal ends it, too.
+ * days, so that a runner ends in time and its supervisor starts it again. A signal ends the runner, too.
  */
 final class Limits {
 

@@ -52,7 +52,7 @@ final class Listeners {
 			'feed',
 			static function () use ( $event ): void {
 				/**
-				 * Fires for every event of the feed: for each change of a ticket, whoever made it, once its revision is
+				 * Fires for every event of the feed: for each change of a ticket by any client, once its revision is
 				 * final. The first time that the events of one ticket come, they come in the order of their revisions;
 				 * each comes at least once. Take an event whose revision is above the last that you took of that
 				 * ticket; if `previous` is not that last one, read the ticket instead.

@@ -15,7 +15,7 @@ defined( 'ABSPATH' ) || exit;
  * `whsec_` and base64, or two of them, separated by a space, while the secret is replaced.
  *
  * A request counts only with a signature as standardwebhooks.com describes it: HMAC-SHA256 over the id, the time and
- * the raw body. An old request is refused, so that nobody can send a recorded one again. Repeats are the listeners'
+ * the raw body. An old request is refused, so that a recorded request cannot be replayed. Repeats are the listeners'
  * matter, as in every other way.
  */
 final class Webhook {
@@ -140,7 +140,7 @@ final class Webhook {
 		try {
 			array_map( array( Listeners::class, 'tell' ), $events );
 		} catch ( \Throwable $failure ) {
-			// Whoever has the secret is told why: the message is in the letter.
+			// The sender has the secret and receives the reason: the message is in the letter.
 			$text = get_class( $failure ) . ': ' . $failure->getMessage();
 			return new \WP_Error( 'ticketd_listener', $text, array( 'status' => 500 ) );
 		}

@@ -16,7 +16,7 @@ defined( 'ABSPATH' ) || exit;
 
 /**
  * Adds the hooks for the metadata that the daemon's configuration names. The keys are kept in an option, so that a page
- * needs no call to know them, and knows them while the daemon does not answer. Without the option no hook is added.
+ * needs no call for the keys, also while the daemon does not answer. Without the option no hook is added.
  */
 final class Adapter {
 
@@ -126,7 +126,7 @@ final class Adapter {
 	}
 
 	/**
-	 * Takes the keys anew, as the option has changed. The parts stay: one of them may have asked for it.
+	 * Reads the keys again after a change of the option. The parts stay: a part may have caused the change.
 	 */
 	public function reload(): void {
 		$blog         = get_current_blog_id();

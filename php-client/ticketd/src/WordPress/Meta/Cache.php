@@ -65,7 +65,7 @@ final class Cache {
 	 *
 	 * @param mixed $check Null, unless another plugin has filled them.
 	 * @param int[] $ids   Ids of objects.
-	 * @return mixed Null: WordPress goes on, and finds the entries. True: they are not to be cached.
+	 * @return mixed Null: WordPress continues and finds the entries. True: WordPress must not cache the values.
 	 */
 	public function fill( $check, array $ids ) {
 		if ( null !== $check ) {
@@ -84,7 +84,7 @@ final class Cache {
 	}
 
 	/**
-	 * Serves what must not be cached: `get_{type}_metadata`. WordPress turns the array back into the value.
+	 * Serves values that must not be cached: `get_{type}_metadata`. WordPress turns the array back into the value.
 	 *
 	 * @param mixed  $check  Null, unless another plugin has answered.
 	 * @param int    $id     The object's id.
@@ -171,7 +171,7 @@ final class Cache {
 	}
 
 	/**
-	 * Forgets what was read while the daemon did not answer.
+	 * Forgets values that were read while the daemon did not answer.
 	 */
 	public function forget_uncached(): void {
 		$this->uncached = array();

@@ -1,6 +1,6 @@
 <?php
 /**
- * The daemon, as the metadata of one type sees it.
+ * The daemon's calls for the metadata of one type.
  *
  * @package Ticketd
  */
@@ -26,7 +26,7 @@ final class Daemon {
 	/** Most ids of a call. */
 	private const MOST = 1000;
 
-	/** Group of the object cache for what all processes should know. */
+	/** Group of the object cache for facts that all processes share. */
 	private const GROUP = 'ticketd';
 
 	/**
@@ -86,7 +86,7 @@ final class Daemon {
 	}
 
 	/**
-	 * Says what is called once the daemon answers again.
+	 * Sets the callback for the moment when the daemon answers again.
 	 *
 	 * @param callable $call Called with a list of ids.
 	 */
@@ -230,7 +230,7 @@ final class Daemon {
 	}
 
 	/**
-	 * Tells the daemon that an object is deleted: what is still pending for it is dropped.
+	 * Deletes an object in the daemon, which drops the object's pending changes.
 	 *
 	 * @param int $id The object's id.
 	 */

@@ -104,7 +104,7 @@ final class Keys {
 	}
 
 	/**
-	 * The table as the daemon is told of it.
+	 * The client's name for the table, which each request carries.
 	 */
 	public function full_table(): string {
 		return defined( 'DB_NAME' ) && '' !== DB_NAME ? DB_NAME . '.' . $this->table() : '';

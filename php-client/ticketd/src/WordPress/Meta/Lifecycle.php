@@ -10,8 +10,8 @@ namespace Ticketd\WordPress\Meta;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Flushes before a post or user is deleted, so that WordPress deletes all rows, and tells the daemon afterwards, so
- * that no late change brings a row back. Forgets the cache entries of an outage when it ends.
+ * Flushes before a post or user is deleted, so that WordPress deletes all rows, and reports the deletion to the
+ * daemon afterwards, so that no late change restores a row. Forgets the cache entries of an outage when it ends.
  */
 final class Lifecycle {
 
@@ -82,7 +82,7 @@ final class Lifecycle {
 	}
 
 	/**
-	 * Tells the daemon of a deleted object: `deleted_post`, `deleted_user`.
+	 * Reports a deleted object to the daemon: `deleted_post`, `deleted_user`.
 	 *
 	 * @param int $id The object's id.
 	 */
@@ -94,7 +94,7 @@ final class Lifecycle {
 	}
 
 	/**
-	 * Forgets what was read and answered while the daemon did not answer.
+	 * Forgets values that were read while the daemon did not answer.
 	 *
 	 * @param int[] $ids Ids of the objects whose changes were in this host's spool.
 	 */

@@ -158,10 +158,10 @@ final class Queries {
 	}
 
 	/**
-	 * Whose pending changes a statement could miss or overwrite.
+	 * The objects whose pending changes a statement could miss or overwrite.
 	 *
 	 * @param string $sql A statement that names the table.
-	 * @return int[]|null Ids of objects; empty: anybody's; null: nobody's.
+	 * @return int[]|null Ids of objects; empty: of any object; null: of no object.
 	 */
 	private function concerned( string $sql ): ?array {
 		if ( 1 !== preg_match( '/^[\s(]*(SELECT|WITH|UPDATE|DELETE|INSERT|REPLACE|TRUNCATE|LOAD)\b/i', $sql, $verb ) ) {
@@ -180,7 +180,7 @@ final class Queries {
 			if ( $is_insert && 1 !== preg_match( '/\bSELECT\b/i', $bare ) ) {
 				return null;
 			}
-			// Each time that the table is named must come with a key, and the key is none of ours.
+			// Each mention of the table must come with a key, and ticketd must not manage the key.
 			$places = '/(?:\bFROM|\bJOIN|\bINTO|\bUPDATE|,)\s*[`(]?' . $this->keys->table() . '\b/i';
 			$tables = preg_match_all( $places, $bare );
 			$keys   = preg_match_all( '/\bmeta_key`?\s*(?:=|\bIN\s*\()\s*\'/i', $bare );
@@ -195,7 +195,7 @@ final class Queries {
 	 * The objects that a statement names.
 	 *
 	 * @param string $sql The statement without its texts.
-	 * @return int[]|null Ids of objects; empty: it names none; null: none of them has such metadata.
+	 * @return int[]|null Ids of objects; empty: the statement names no object; null: no named object has such metadata.
 	 */
 	private function named( string $sql ): ?array {
 		if ( 1 === preg_match( '/\b(?:JOIN|OR|UNION)\b|\|\||\bWHERE\b.*\bWHERE\b/is', $sql ) ) {
@@ -235,7 +235,7 @@ final class Queries {
 	 * The objects of rows whose keys ticketd takes.
 	 *
 	 * @param int[] $rows Ids of rows.
-	 * @return int[]|null Ids of objects; empty: anybody's; null: nobody's.
+	 * @return int[]|null Ids of objects; empty: of any object; null: of no object.
 	 */
 	private function owners( array $rows ): ?array {
 		global $wpdb;

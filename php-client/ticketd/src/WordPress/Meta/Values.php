@@ -10,8 +10,8 @@ namespace Ticketd\WordPress\Meta;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Turns values into the strings that WordPress would store, before they are sent: what get_post_meta() returns then
- * has the types that it has without ticketd.
+ * Turns values into the strings that WordPress would store, before they are sent: get_post_meta() returns
+ * the same types as without ticketd.
  */
 final class Values {
 
@@ -27,7 +27,7 @@ final class Values {
 	}
 
 	/**
-	 * Whether a value arrives in the database as it is. WordPress refuses or shortens the others, in its own way.
+	 * Whether the database stores a value unchanged. WordPress rejects or shortens other values, in its own way.
 	 *
 	 * @param mixed $raw  What raw() returned.
 	 * @param Keys  $keys The keys, which know table and bound.

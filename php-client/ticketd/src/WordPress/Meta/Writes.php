@@ -13,16 +13,16 @@ defined( 'ABSPATH' ) || exit;
 
 /**
  * Does what add_metadata() and update_metadata() of WordPress do, in their order, with the daemon in the table's place.
- * What ticketd cannot do is left to WordPress, after a flush of the object: several rows of a key, a value that is
+ * WordPress does the rest, after a flush of the object: several rows of a key, a value that is
  * compared in another way than byte by byte, a value that the table does not hold, every deletion.
  *
- * Nothing passes the daemon by unless the object was flushed: an older change that is still pending would overwrite
- * it. If the flush fails, so does the change.
+ * No write bypasses the daemon before the object was flushed: an older pending change would overwrite the value. If
+ * the flush fails, the change fails.
  */
 final class Writes {
 
 	/**
-	 * What WordPress itself does at the actions; it needs no ids of rows.
+	 * WordPress' own callbacks of the actions, which need no ids of rows.
 	 */
 	private const OWN_LISTENERS = array( 'wp_cache_set_posts_last_changed', 'wp_cache_set_users_last_changed' );
 
@@ -167,7 +167,7 @@ final class Writes {
 	 * @param string $key    The key.
 	 * @param mixed  $value  The value that is to be deleted; WordPress looks for it.
 	 * @param mixed  $is_all Whether the key of all objects is deleted.
-	 * @return mixed Null: WordPress deletes; false: it must not, as a pending change would bring the value back.
+	 * @return mixed Null: WordPress deletes; false: it must not, as a pending change would restore the value.
 	 */
 	public function delete( $check, int $id, string $key, $value, $is_all ) {
 		if ( null !== $check || '' === $this->keys->field( $key ) ) {
