@@ -88,9 +88,9 @@ func (p *FeedReadParams) Decode(raw Raw) error {
 		case "token":
 			return true, d.origin(key, MaxName, &p.Token)
 		case "lease_ms":
-			return true, d.millis(key, MaxFeedLease, &p.Lease)
+			return true, readMillis(d, key, MaxFeedLease, &p.Lease)
 		case "wait_ms":
-			return true, d.millis(key, MaxTimeout, &p.Wait)
+			return true, readMillis(d, key, MaxTimeout, &p.Wait)
 		case "limit":
 			return true, d.limit(&p.Limit)
 		case "after":
@@ -176,6 +176,15 @@ func readConsumer(d *decoder, into *string) *Error {
 		return Invalid("consumer", "a consumer's name is 1 to %d of A-Z a-z 0-9 _ -", MaxConsumer)
 	}
 	*into = strings.Clone(s)
+	return nil
+}
+
+func readMillis(d *decoder, key string, most time.Duration, into *time.Duration) *Error {
+	n, ok := d.int()
+	if !ok || n < 1 || n > most.Milliseconds() {
+		return Invalid(key, "%s is an integer from 1 to %d", key, most.Milliseconds())
+	}
+	*into = time.Duration(n) * time.Millisecond
 	return nil
 }
 

@@ -484,12 +484,3 @@ func (p *FlushParams) Decode(raw Raw) error {
 		}
 	})
 }
-
-func (d *decoder) millis(key string, most time.Duration, into *time.Duration) *Error {
-	n, ok := d.int()
-	if !ok || n < 1 || n > most.Milliseconds() {
-		return Invalid(key, "%s is an integer from 1 to %d", key, most.Milliseconds())
-	}
-	*into = time.Duration(n) * time.Millisecond
-	return nil
-}

@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
-	"os"
-	"time"
 
 	"github.com/ticketd/ticketd/protocol"
 	"github.com/ticketd/ticketd/store"
@@ -29,33 +27,6 @@ func (p *redisPlace) store(o *parts, journal string) (*redis.Store, error) {
 		Cluster: p.cluster, OnSeed: o.seeded, OnForeign: o.foreign, OnOdd: o.odd, OnVanished: o.vanished, OnBatch: o.batch,
 		OnStray: o.stray, Convert: o.convert, OnOlder: o.older, OnTwin: o.twin, Aside: o.aside,
 	})
-}
-
-// beforeJournal removes another table's journal without pending changes, so that a new journal can be made.
-func (c *custody) beforeJournal(ctx context.Context, dir string, forRedis bool) error {
-	c.mu.Lock()
-	identity, former := c.identity, c.former
-	c.mu.Unlock()
-	owner, err := readLabel(dir)
-	if dir == "" || identity == "" || owner == "" || owner == identity || owner == former || err != nil {
-		return nil //nolint:nilerr // openedJournal reports an unreadable label
-	}
-	waiting, err := waitingIn(ctx, dir, forRedis)
-	if err != nil || waiting > 0 {
-		return err
-	}
-	c.log.Info().Str("journal", dir).Msg("the journal was another table's and had no pending changes: a new journal is begun")
-	return os.RemoveAll(dir)
-}
-
-// openedJournal records the folder of the journal that was opened.
-func (c *custody) openedJournal(dir string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.journal = dir; dir != "" && c.identity != "" {
-		c.label()
-	}
-	c.say()
 }
 
 // filled says that a daemon of this host has found this site's keys in Redis at the last check.
@@ -110,24 +81,4 @@ func (b *backend) look(ctx context.Context) (dropped int, err error) {
 		return 0, err
 	}
 	return b.redis.Reconcile(ctx)
-}
-
-// journalStatus returns the function that reports the journal's status; nil without a journal.
-func (b *backend) journalStatus() func() protocol.JournalStatus {
-	if b.Journal() == nil {
-		return nil
-	}
-	return func() protocol.JournalStatus {
-		j := b.Journal()
-		return protocol.JournalStatus{
-			Entries: j.Entries, Bytes: j.Bytes, Segments: j.Segments, Replayed: j.Replayed, OldestMS: age(j.Oldest), Requests: j.Requests,
-		}
-	}
-}
-
-func age(since time.Time) int64 {
-	if since.IsZero() {
-		return 0
-	}
-	return max(time.Since(since).Milliseconds(), 0)
 }

@@ -123,14 +123,6 @@ func (d *Daemon) build(ctx context.Context) error {
 	return nil
 }
 
-// state tells whether Redis answers. Without a Redis the store is the journal, which always answers.
-func (d *Daemon) state() (up bool, since time.Time, reason string) {
-	if d.redis == nil {
-		return true, d.started, ""
-	}
-	return d.redis.watch.State()
-}
-
 // warnings are faults of Redis, and for an operator left pending changes, which may be of other sites.
 func (d *Daemon) warnings(operator bool) []string {
 	var left []string

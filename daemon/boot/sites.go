@@ -194,6 +194,25 @@ func strategy(c *config.Site) site.Strategy {
 	return site.Strategy{Name: c.Strategy, Due: policy.AtMost(due, c.MaxAge)}
 }
 
+func (s *runningSite) warnings() []string {
+	found := slices.Concat(s.backend.warnings(), s.custody.warnings(), movedTexts(s.moves, time.Now()), s.strays.warnings(s.prefix),
+		s.otherKeys.warnings())
+	if s.couriers != nil {
+		found = append(found, s.couriers.Warnings(time.Now())...)
+	}
+	for _, odd := range []string{s.database.OddRevisions(), s.database.NoTickets()} {
+		if odd != "" {
+			found = append(found, odd)
+		}
+	}
+	for _, alarm := range []*atomic.Pointer[string]{&s.emptied, &s.foreign, &s.odd, &s.twin, &s.vanished} {
+		if text := alarm.Load(); text != nil {
+			found = append(found, *text)
+		}
+	}
+	return found
+}
+
 // serves returns the site's table, as clients call the table, and a function that tells how well a client's table fits the site.
 // A WordPress is recognised by database and prefix, even if the site's table has a name that the WordPress does not know.
 func (s *runningSite) serves(c *config.Site) (name string, fit func(table string) daemon.Fit) {

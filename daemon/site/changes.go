@@ -3,7 +3,6 @@ package site
 import (
 	"cmp"
 	"context"
-	"encoding/binary"
 	"errors"
 	"slices"
 	"strconv"
@@ -129,10 +128,6 @@ func askedCreate(p *protocol.CreateParams) asked {
 
 func askedSet(p *protocol.SetParams) asked {
 	return asked{method: protocol.MethodSet, id: cmp.Or(p.Named, p.ID), fields: p.Fields, ifRevision: p.IfRevision}
-}
-
-func appendText(b []byte, s string) []byte {
-	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 
 // Check implements [daemon.Site]. The entries go through the checks of their changes and are never applied, so that an import can

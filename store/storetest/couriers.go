@@ -10,6 +10,15 @@ import (
 	"github.com/ticketd/ticketd/store"
 )
 
+// courierCases are the feed's contract with the couriers: who serves a destination, and how far the destination is.
+var courierCases = map[string]func(*testing.T, *follower){
+	"one courier serves a destination":                 feedOwner,
+	"a courier whose lease is over is replaced":        feedLease,
+	"a cursor moves forward, and back for an operator": feedCursors,
+	"what every destination has is trimmed":            feedTrim,
+	"the letters of a destination":                     feedLetters,
+}
+
 func (f *follower) own(t *testing.T, destination, token string, lease time.Duration) (map[int]store.Cursor, error) {
 	t.Helper()
 	cursors, err := f.Feed.Own(t.Context(), destination, token, lease)

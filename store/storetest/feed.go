@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,7 +25,9 @@ type FeedBackend struct {
 // RunFeed runs the feed's contract. Every test opens its own store; the tests run in parallel.
 func RunFeed(t *testing.T, open func(t *testing.T) FeedBackend) {
 	t.Helper()
-	for name, test := range feedCases {
+	cases := maps.Clone(feedCases)
+	maps.Copy(cases, courierCases)
+	for name, test := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := open(t)
@@ -43,12 +46,7 @@ var feedCases = map[string]func(*testing.T, *follower){
 	"a dropped letter is told":                                       feedDropped,
 	"a long value is named, and left out":                            feedLong,
 	"NULL is a value":                                                feedNull,
-	"one courier serves a destination":                               feedOwner,
-	"a courier whose lease is over is replaced":                      feedLease,
-	"a cursor moves forward, and back for an operator":               feedCursors,
-	"what every destination has is trimmed":                          feedTrim,
 	"a person's events are erased":                                   feedErase,
-	"the letters of a destination":                                   feedLetters,
 	"a reader waits for a change":                                    feedWait,
 	"a cursor of another filling begins again":                       feedOtherFilling,
 	"a reader begins at a time":                                      feedSince,
