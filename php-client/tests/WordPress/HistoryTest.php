@@ -230,7 +230,7 @@ final class HistoryTest extends SiteTestCase {
 		Site::$capabilities = array( 'ticketd_edit_tickets' );
 		$this->fake->set( 1, array( 'status' => 'open', 'phone' => '555' ) );
 		// Bytes are no value that a client sets: another program has put them into a column of theirs.
-		$foreign = fn() => $this->change( 1, array( 'status' => 'pending', 'note' => "\xff" ) );
+		$foreign = fn() => $this->tickets->set( 1, array( 'status' => 'pending', 'note' => "\xff" ), 0, true );
 		\Closure::bind( $foreign, $this->fake, FakeClient::class )();
 		add_filter( 'ticketd_rest_fields', static fn( array $fields ): array => array_diff_key( $fields, array( 'phone' => 1 ) ) );
 		$response = $this->get( array( 'per_page' => 1 ) );

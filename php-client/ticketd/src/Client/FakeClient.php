@@ -21,28 +21,14 @@ namespace Ticketd\Client;
 final class FakeClient implements ClientInterface {
 
 	/**
-	 * The tickets by id, each with `id`, `revision`, `fields` and `deleted`.
+	 * The tickets.
 	 *
-	 * @var array<int, array>
+	 * @var FakeTickets
 	 */
-	private array $tickets = array();
+	private FakeTickets $tickets;
 
 	/**
-	 * The ids of the changed tickets that were not flushed, as keys.
-	 *
-	 * @var array<int, bool>
-	 */
-	private array $dirty = array();
-
-	/**
-	 * The values that were not flushed, by ticket id and field name.
-	 *
-	 * @var array<int, array>
-	 */
-	private array $pending = array();
-
-	/**
-	 * Called at a flush with a ticket's id and its pending values; null: nothing is.
+	 * Called at a flush with a ticket's id and its pending values; null: no function.
 	 *
 	 * @var callable|null
 	 */
@@ -77,23 +63,6 @@ final class FakeClient implements ClientInterface {
 	private array $calls = array();
 
 	/**
-	 * The latest revision.
-	 *
-	 * @var int
-	 */
-	private int $revision = 0;
-
-	/**
-	 * Who makes the changes: `by` and `via`.
-	 *
-	 * @var array<string, string>
-	 */
-	private array $signature = array(
-		'by'  => '',
-		'via' => '',
-	);
-
-	/**
 	 * The feed and the history.
 	 *
 	 * @var FakeFeed
@@ -113,8 +82,9 @@ final class FakeClient implements ClientInterface {
 	 * @param callable|null $now Tells the time in seconds since 1970; null: the system's.
 	 */
 	public function __construct( ?callable $now = null ) {
-		$this->now  = $now ?? 'time';
-		$this->feed = new FakeFeed();
+		$this->now     = $now ?? 'time';
+		$this->feed    = new FakeFeed();
+		$this->tickets = new FakeTickets( $this->feed, $this->now );
 	}
 
 	/**
@@ -131,7 +101,7 @@ final class FakeClient implements ClientInterface {
 			$failure = new LostException( 'a call' );
 		} elseif ( is_string( $failure ) ) {
 			$is_retryable = in_array( $failure, Protocol::RETRYABLE_CODES, true );
-			$failure      = self::error( $failure, 'The fake fails.', $is_retryable );
+			$failure      = FakeTickets::error( $failure, 'The fake fails.', $is_retryable );
 		}
 		array_push( $this->failures, ...array_fill( 0, $times, array( $method, $failure ) ) );
 	}
@@ -165,13 +135,13 @@ final class FakeClient implements ClientInterface {
 	}
 
 	/**
-	 * Names who makes the changes from now on; see Client::sign(). It is no call, so nothing fails it.
+	 * Names who makes the changes from now on; see Client::sign(). fail_next() does not fail it, as it is no call.
 	 *
-	 * @param string $by  Who makes them; empty: nobody is named.
-	 * @param string $via The part that makes them; empty: none is named.
+	 * @param string $by  The user; empty: not named.
+	 * @param string $via The part of the client; empty: not named.
 	 */
 	public function sign( string $by, string $via = '' ): void {
-		$this->signature = compact( 'by', 'via' );
+		$this->tickets->sign( $by, $via );
 	}
 
 	/**
@@ -199,14 +169,7 @@ final class FakeClient implements ClientInterface {
 			$request_id,
 			self::checked( 'create', 0 === $id ? null : $id, $fields, $request_id ),
 			0,
-			function () use ( $fields, $id ): array {
-				if ( isset( $this->tickets[ $id ] ) ) {
-					throw self::error( 'exists', sprintf( 'The id %d is taken.', $id ) );
-				}
-				$id       = 0 !== $id ? $id : 1 + max( array( 0, ...array_keys( $this->tickets ) ) );
-				$revision = $this->change( $id, $fields );
-				return compact( 'id', 'revision' );
-			}
+			fn(): array => $this->tickets->create( $id, $fields )
 		);
 	}
 
@@ -254,7 +217,7 @@ final class FakeClient implements ClientInterface {
 			} catch ( DaemonException $refusal ) {
 				$outcomes[ $id ] = $refusal;
 			} catch ( InputException $refusal ) {
-				$outcomes[ $id ] = self::error( 'invalid', $refusal->getMessage(), false, $refusal->field() );
+				$outcomes[ $id ] = FakeTickets::error( 'invalid', $refusal->getMessage(), false, $refusal->field() );
 			}
 		}
 		return $outcomes;
@@ -271,20 +234,8 @@ final class FakeClient implements ClientInterface {
 		foreach ( $entries as $entry ) {
 			list( $id, $fields ) = $entry;
 
-			$answer = $this->answers[ $entry[2] ?? '' ][1] ?? null;
-			$id     = is_array( $answer ) ? $answer['id'] : $id;
-			$ticket = $this->tickets[ $id ?? 0 ] ?? null;
-			if ( true === ( $ticket['deleted'] ?? false ) ) {
-				$judged[] = self::error( 'not_found', sprintf( 'There is no ticket %d.', $id ) );
-				continue;
-			}
-			$texts    = array_map( 'strval', $ticket['fields'] ?? array() );
-			$same     = array_intersect_assoc( array_map( 'strval', $fields ), $texts );
-			$judged[] = array(
-				'id'       => $id,
-				'revision' => $ticket['revision'] ?? 0,
-				'differs'  => array_map( 'strval', array_keys( array_diff_key( $fields, $same ) ) ),
-			);
+			$answer   = $this->answers[ $entry[2] ?? '' ][1] ?? null;
+			$judged[] = $this->tickets->judged( is_array( $answer ) ? $answer['id'] : $id, $fields );
 		}
 		return $judged;
 	}
@@ -297,8 +248,7 @@ final class FakeClient implements ClientInterface {
 	public function get( int $id ): array {
 		$this->called( 'get', $id );
 		Door::check_id( $id );
-		$this->require_ticket( $id );
-		return self::shown( $this->tickets[ $id ] );
+		return $this->tickets->get( $id );
 	}
 
 	/**
@@ -315,7 +265,7 @@ final class FakeClient implements ClientInterface {
 		}
 		foreach ( Request::ids( $ids ) as $id ) {
 			Door::check_id( $id, 'ids' );
-			$found[ $id ] = $this->exists( $id ) ? self::shown( $this->tickets[ $id ] ) : null;
+			$found[ $id ] = $this->tickets->find( $id );
 		}
 		return $found;
 	}
@@ -328,7 +278,7 @@ final class FakeClient implements ClientInterface {
 	 */
 	public function list_tickets( array $args = array() ): array {
 		$this->called( 'list_tickets', $args );
-		$found = ( new FakeSelection( $args, true ) )->sorted( $this->tickets );
+		$found = $this->tickets->selected( new FakeSelection( $args, true ) );
 		$args  = Request::query( $args );
 		$begin = array_key_exists( 'after', $args ) ? (int) $args['after'] : 0;
 		if ( array_key_exists( 'after', $args ) && ( $begin < 1 || (string) $begin !== $args['after'] ) ) {
@@ -336,7 +286,7 @@ final class FakeClient implements ClientInterface {
 		}
 		$limit = $args['limit'] ?? Protocol::DEFAULT_LIMIT;
 		return array(
-			'tickets' => array_map( array( self::class, 'shown' ), array_slice( $found, $begin, $limit ) ),
+			'tickets' => array_slice( $found, $begin, $limit ),
 			'next'    => count( $found ) > $begin + $limit ? (string) ( $begin + $limit ) : null,
 		);
 	}
@@ -348,7 +298,7 @@ final class FakeClient implements ClientInterface {
 	 */
 	public function count_tickets( array $args = array() ): int {
 		$this->called( 'count_tickets', $args );
-		return count( ( new FakeSelection( $args ) )->sorted( $this->tickets ) );
+		return count( $this->tickets->selected( new FakeSelection( $args ) ) );
 	}
 
 	/**
@@ -360,17 +310,7 @@ final class FakeClient implements ClientInterface {
 	public function count_tickets_by( string $field, array $args = array() ): array {
 		$this->called( 'count_tickets_by', $field, $args );
 		Door::check_name( $field, 'by' );
-		$groups = array();
-		foreach ( ( new FakeSelection( $args ) )->sorted( $this->tickets ) as $ticket ) {
-			$value = $ticket['fields'][ $field ] ?? null;
-			$key   = null === $value ? 'null' : 'is ' . $value;
-
-			$groups[ $key ] = array(
-				'value' => $value,
-				'count' => 1 + ( $groups[ $key ]['count'] ?? 0 ),
-			);
-		}
-		usort( $groups, static fn( array $a, array $b ): int => $b['count'] <=> $a['count'] );
+		$groups = $this->tickets->groups( new FakeSelection( $args ), $field );
 		return array(
 			'count'  => array_sum( array_column( $groups, 'count' ) ),
 			'groups' => $groups,
@@ -389,16 +329,7 @@ final class FakeClient implements ClientInterface {
 			$request_id,
 			self::checked( 'delete', $id, array(), $request_id ),
 			0,
-			function () use ( $id ): int {
-				if ( ! isset( $this->tickets[ $id ] ) ) {
-					$this->require_ticket( $id );
-				}
-				if ( ! $this->tickets[ $id ]['deleted'] ) {
-					$this->change( $id, array(), 'deleted' );
-					$this->tickets[ $id ]['deleted'] = true;
-				}
-				return $this->tickets[ $id ]['revision'];
-			}
+			fn(): int => $this->tickets->delete( $id )
 		);
 	}
 
@@ -446,7 +377,13 @@ final class FakeClient implements ClientInterface {
 	public function feed_ack( string $consumer, string $token, array $args ): void {
 		$this->called( 'feed_ack', $consumer, $token, $args );
 		if ( ! $this->feed->ack( $consumer, $token, $args ) ) {
-			throw self::error( 'conflict', 'Another process has the position.', false, 'token' );
+			throw DaemonException::from_wire(
+				array(
+					'code'    => 'conflict',
+					'message' => 'Another process has the position.',
+					'field'   => 'token',
+				)
+			);
 		}
 	}
 
@@ -468,7 +405,13 @@ final class FakeClient implements ClientInterface {
 	public function feed_control( string $name, string $action ): void {
 		$this->called( 'feed_control', $name, $action );
 		if ( ! $this->feed->control( $name, $action ) ) {
-			throw self::error( 'not_found', sprintf( 'There is no destination %s.', $name ), false, 'name' );
+			throw DaemonException::from_wire(
+				array(
+					'code'    => 'not_found',
+					'message' => sprintf( 'There is no destination %s.', $name ),
+					'field'   => 'name',
+				)
+			);
 		}
 	}
 
@@ -519,19 +462,12 @@ final class FakeClient implements ClientInterface {
 		int $timeout_ms = Client::FLUSH_TIMEOUT_MS
 	): array {
 		$this->called( 'flush', $ids, $timeout_ms );
-		$flushed     = array() === $ids ? $this->dirty : array_intersect_key( $this->dirty, array_flip( $ids ) );
-		$this->dirty = array_diff_key( $this->dirty, $flushed );
-		foreach ( array_keys( $flushed ) as $id ) {
-			if ( null !== $this->sink ) {
-				( $this->sink )( $id, $this->pending[ $id ] ?? array(), $this->tickets[ $id ]['deleted'] );
-			}
-			unset( $this->pending[ $id ] );
-		}
+		$flushed = $this->tickets->flush( $ids, $this->sink );
 		if ( null !== $progress ) {
-			$progress( count( $flushed ), count( $flushed ) );
+			$progress( $flushed, $flushed );
 		}
 		return array(
-			'flushed' => count( $flushed ),
+			'flushed' => $flushed,
 			'dead'    => 0,
 		);
 	}
@@ -545,10 +481,7 @@ final class FakeClient implements ClientInterface {
 		$this->called( 'waiting', $ids );
 		$tickets = array();
 		foreach ( Request::ids( $ids ) as $id ) {
-			$tickets[ $id ] = ! isset( $this->pending[ $id ] ) ? null : array(
-				'revision' => $this->tickets[ $id ]['revision'],
-				'fields'   => $this->pending[ $id ],
-			);
+			$tickets[ $id ] = $this->tickets->waiting( $id );
 		}
 		return array( 'tickets' => $tickets );
 	}
@@ -602,7 +535,7 @@ final class FakeClient implements ClientInterface {
 			'site'            => 'fake',
 			'backend'         => 'journal',
 			'strategy'        => 'event',
-			'dirty'           => count( $this->dirty ),
+			'dirty'           => $this->tickets->backlog(),
 			'dead'            => 0,
 			'oldest_dirty_ms' => 0,
 			'warnings'        => array(),
@@ -640,7 +573,13 @@ final class FakeClient implements ClientInterface {
 		$request[] = $if_revision;
 		$known     = $this->answers[ $request_id ] ?? null;
 		if ( null !== $known && $known[0] !== $request ) {
-			throw self::error( 'invalid', 'The request id was used for another request.', false, 'request_id' );
+			throw DaemonException::from_wire(
+				array(
+					'code'    => 'invalid',
+					'message' => 'The request id was used for another request.',
+					'field'   => 'request_id',
+				)
+			);
 		}
 		if ( null !== $known ) {
 			return $known[1];
@@ -683,101 +622,7 @@ final class FakeClient implements ClientInterface {
 			$request_id,
 			self::checked( 'set', $id, $fields, $request_id ),
 			$if_revision,
-			function () use ( $id, $fields, $if_revision, $must_exist ): int {
-				if ( $must_exist || 0 !== $if_revision || isset( $this->tickets[ $id ] ) ) {
-					$this->require_ticket( $id );
-				}
-				$have = $this->tickets[ $id ]['revision'] ?? 0;
-				if ( 0 !== $if_revision && $have !== $if_revision ) {
-					throw DaemonException::from_wire(
-						array(
-							'code'     => 'conflict',
-							'message'  => sprintf( 'The ticket is at revision %d.', $have ),
-							'revision' => $have,
-						)
-					);
-				}
-				return $this->change( $id, $fields );
-			}
+			fn(): int => $this->tickets->set( $id, $fields, $if_revision, $must_exist )
 		);
-	}
-
-	/**
-	 * Changes a ticket, which is made if it is missing.
-	 *
-	 * @param int    $id     The ticket's id.
-	 * @param array  $fields Values by field name.
-	 * @param string $kind   What the feed says, if the ticket is there already: `updated` or `deleted`.
-	 * @return int The new revision.
-	 */
-	private function change( int $id, array $fields, string $kind = 'updated' ): int {
-		$seconds = ( $this->now )();
-		$now     = gmdate( 'Y-m-d H:i:s', $seconds );
-		$before  = $this->tickets[ $id ] ?? null;
-		foreach ( $fields as $name => $value ) {
-			$fields[ $name ] = is_bool( $value ) ? (int) $value : $value;
-		}
-		$old = $this->tickets[ $id ]['fields'] ?? array( 'created_at' => $now );
-
-		$this->pending[ $id ] = array_merge( $this->pending[ $id ] ?? array(), $fields );
-		$this->dirty[ $id ]   = true;
-		$this->tickets[ $id ] = array(
-			'id'       => $id,
-			'revision' => ++$this->revision,
-			'fields'   => array_merge( $old, array( 'updated_at' => $now ), $fields ),
-			'deleted'  => false,
-		);
-
-		$more = array( 'at_us' => $seconds * 1000000 ) + $this->signature;
-		$this->feed->add( null === $before ? 'created' : $kind, $this->tickets[ $id ], $before, $fields, $more );
-		return $this->revision;
-	}
-
-	/**
-	 * Whether there is a ticket.
-	 *
-	 * @param int $id The ticket's id.
-	 */
-	private function exists( int $id ): bool {
-		return false === ( $this->tickets[ $id ]['deleted'] ?? true );
-	}
-
-	/**
-	 * Refuses a call for a ticket that there is not.
-	 *
-	 * @param int $id The ticket's id.
-	 * @throws DaemonException If the ticket is missing.
-	 */
-	private function require_ticket( int $id ): void {
-		if ( ! $this->exists( $id ) ) {
-			throw self::error( 'not_found', sprintf( 'There is no ticket %d.', $id ) );
-		}
-	}
-
-	/**
-	 * An error as the daemon answers with.
-	 *
-	 * @param string $code      The code.
-	 * @param string $message   The text for people.
-	 * @param bool   $retryable Whether the same call may succeed later.
-	 * @param string $field     The field to blame.
-	 */
-	private static function error(
-		string $code,
-		string $message,
-		bool $retryable = false,
-		string $field = ''
-	): DaemonException {
-		return DaemonException::from_wire( compact( 'code', 'message', 'retryable', 'field' ) );
-	}
-
-	/**
-	 * A ticket as it is returned.
-	 *
-	 * @param array $ticket The ticket.
-	 */
-	private static function shown( array $ticket ): array {
-		unset( $ticket['deleted'] );
-		return $ticket;
 	}
 }
