@@ -34,6 +34,13 @@ final class Rows {
 	public string $usermeta = 'wp_usermeta';
 
 	/**
+	 * Name of the posts table.
+	 *
+	 * @var string
+	 */
+	public string $posts = 'wp_posts';
+
+	/**
 	 * Name of the options table.
 	 *
 	 * @var string

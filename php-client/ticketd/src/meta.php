@@ -14,7 +14,7 @@ defined( 'ABSPATH' ) || exit;
 if ( is_array( get_option( 'ticketd_meta' ) ) || is_multisite() ) {
 	require_once __DIR__ . '/autoload.php';
 	// What every page uses, not looked up one by one.
-	$ticketd_classes = array( 'Keys', 'Daemon', 'Queries', 'Cache', 'Values', 'Writes', 'Lifecycle', 'Adapter' );
+	$ticketd_classes = array( 'Keys', 'Transaction', 'Daemon', 'Queries', 'Cache', 'Values', 'Writes', 'Lifecycle', 'Adapter' );
 	foreach ( $ticketd_classes as $ticketd_class ) {
 		require_once __DIR__ . '/WordPress/Meta/' . $ticketd_class . '.php';
 	}

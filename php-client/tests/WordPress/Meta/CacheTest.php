@@ -113,6 +113,24 @@ final class CacheTest extends MetaTestCase {
 	}
 
 	/**
+	 * Without an answer of the daemon a value that the row has may be an old one: it is sent, once.
+	 */
+	public function test_the_same_value_without_the_daemon(): void {
+		$this->rows->put( self::ID, '_st', 'open' );
+		$this->rows->put( self::ID, '_note', '' );
+		$this->daemon->set( self::ID, array( 'status' => 'closed' ) );
+		foreach ( array( 'open', false ) as $value ) {
+			$this->request();
+			$this->daemon->fail_next( 'unavailable', 1 );
+			$key = false === $value ? '_note' : '_st';
+			$this->assertTrue( update_metadata( 'post', self::ID, $key, $value ) );
+			$this->assertFalse( update_metadata( 'post', self::ID, $key, $value ) );
+		}
+		$this->daemon->flush();
+		$this->assertSame( array( 'open' ), $this->rows->values( self::ID, '_st' ) );
+	}
+
+	/**
 	 * Once the daemon answers again, what was read without it is forgotten.
 	 */
 	public function test_the_daemon_is_back(): void {

@@ -28,6 +28,26 @@ final class LifecycleTest extends MetaTestCase {
 	}
 
 	/**
+	 * A post that gets another type is flushed first: WordPress writes its metadata from then on.
+	 */
+	public function test_another_type(): void {
+		$statements = array(
+			'page'   => "UPDATE `wp_posts` SET `post_type` = 'page' WHERE `ID` = 7",
+			'ticket' => "UPDATE `wp_posts` SET `post_type` = 'ticket' WHERE `ID` = 7",
+		);
+		foreach ( array( 'pre_post_update', 'query' ) as $hook ) {
+			foreach ( array( 'ticket', 'page' ) as $type ) {
+				$this->begin();
+				update_metadata( 'post', self::ID, '_st', $type );
+				'query' === $hook ? apply_filters( 'query', $statements[ $type ] ) : do_action( $hook, self::ID, array( 'post_type' => $type ) );
+				$this->assertSame( 'page' === $type ? array( 'page' ) : array(), $this->rows->values( self::ID, '_st' ), "$hook $type" );
+			}
+		}
+		do_action( 'pre_post_update', self::PAGE, array( 'post_type' => 'post' ) );
+		$this->assertSame( 0, $this->count_of( 'flush' ) - 1 );
+	}
+
+	/**
 	 * Other posts are none of the daemon's business.
 	 */
 	public function test_another_post(): void {

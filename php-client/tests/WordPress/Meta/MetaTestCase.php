@@ -23,6 +23,7 @@ abstract class MetaTestCase extends TestCase {
 	protected const KEYS = array(
 		'status' => '_st',
 		'note'   => '_note',
+		'quote'  => "o'clock",
 	);
 
 	/** A post whose type is taken. */

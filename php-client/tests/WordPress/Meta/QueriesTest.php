@@ -7,7 +7,7 @@
 
 namespace Ticketd\Tests\WordPress\Meta;
 
-use Ticketd\WordPress\Meta\Queries;
+use Ticketd\WordPress\Meta\Transaction;
 
 /**
  * A flush before each statement that could miss or overwrite a pending change, and before no other.
@@ -44,6 +44,19 @@ final class QueriesTest extends MetaTestCase {
 			'two inserts'             => array( "INSERT INTO wp_postmeta (post_id, meta_key, meta_value) VALUES (9, 'a', 'x'), (7, '_st', 'x')", array() ),
 			'an insert of another'    => array( "INSERT INTO `wp_postmeta` (`post_id`, `meta_key`, `meta_value`) VALUES (7, 'other', 'x')", null ),
 			'a copy'                  => array( 'INSERT INTO wp_postmeta (post_id, meta_key, meta_value) SELECT 8, meta_key, meta_value FROM wp_postmeta WHERE post_id=7', array( 7 ) ),
+			'a comment before it'     => array( "/* it's a plugin */ SELECT meta_value FROM wp_postmeta WHERE meta_key = '_st'", array() ),
+			'comments of all kinds'   => array( " -- a\n# b\n(/*!50000 SELECT */ meta_value FROM wp_postmeta WHERE post_id = 7 AND meta_key = '_st')", array( 7 ) ),
+			'an update with a comment' => array( "/* x */ UPDATE wp_postmeta SET meta_value = 'x' WHERE post_id = 7 AND meta_key = '_st'", array( 7 ) ),
+			'an apostrophe'           => array( "SELECT meta_value FROM wp_postmeta WHERE meta_key = 'o\\'clock'", array() ),
+			'two apostrophes'         => array( "SELECT meta_value FROM wp_postmeta WHERE meta_key = 'o''clock'", array() ),
+			'a key or a pattern'      => array( "SELECT meta_value FROM wp_postmeta WHERE meta_key = 'a' OR meta_key LIKE '%t'", array() ),
+			'a key or a post'         => array( "SELECT meta_value FROM wp_postmeta WHERE meta_key = 'a' OR post_id = 7", array() ),
+			'not this key'            => array( "SELECT meta_value FROM wp_postmeta WHERE post_id = 7 AND NOT meta_key = 'a'", array( 7 ) ),
+			'a list with a term'      => array( "SELECT meta_value FROM wp_postmeta WHERE post_id = 7 AND meta_key IN ('a', CONCAT('_', 'st'))", array( 7 ) ),
+			'a case of a key'         => array( "SELECT IF(meta_key = 'a', '', meta_value) FROM wp_postmeta WHERE post_id = 7", array( 7 ) ),
+			'either of two others'    => array( $join . "LEFT JOIN wp_postmeta AS mt1 ON ( wp_posts.ID = mt1.post_id AND mt1.meta_key = 'b' ) WHERE 1=1 AND ((post_title LIKE '%a%') OR (post_excerpt LIKE '%a%')) AND ( wp_postmeta.meta_key = 'a' OR mt1.post_id IS NULL OR ( mt1.meta_key = 'b' AND mt1.meta_value = '1' ) )", null ),
+			'a table of it'           => array( 'CREATE TABLE backup AS SELECT * FROM wp_postmeta', array() ),
+			'a table like it'         => array( 'CREATE TABLE backup LIKE wp_postmeta', null ),
 			'the columns'             => array( 'SHOW FULL COLUMNS FROM `wp_postmeta`', null ),
 		);
 	}
@@ -81,6 +94,67 @@ final class QueriesTest extends MetaTestCase {
 		$this->assertSame( 'open', get_metadata( 'post', self::ID, '_st', true ) );
 		update_metadata( 'post', self::ID, '_st', 'last' );
 		$this->assertSame( array( 'open' ), $this->rows->values( self::ID, '_st' ) );
+	}
+
+	/**
+	 * An older change of another process never comes after what WordPress writes within a transaction.
+	 */
+	public function test_a_change_of_another_process_in_a_transaction(): void {
+		$this->rows->put( self::ID, '_st', 'open' );
+		apply_filters( 'query', '/* x */ BEGIN' );
+		$this->daemon->set( self::ID, array( 'status' => 'theirs' ) );
+		$this->assertTrue( update_metadata( 'post', self::ID, '_st', 'ours' ) );
+		$this->assertSame( array( 'ours' ), $this->rows->values( self::ID, '_st' ) );
+		apply_filters( 'query', '-- x' . "\n" . 'COMMIT' );
+		$this->daemon->flush();
+		$this->assertSame( array( 'ours' ), $this->rows->values( self::ID, '_st' ) );
+		update_metadata( 'post', self::ID, '_st', 'later' );
+		$this->assertSame( array( 'ours' ), $this->rows->values( self::ID, '_st' ) );
+	}
+
+	/**
+	 * Where the change of another process cannot be flushed within the transaction, the new value is sent at its end, and
+	 * a deletion is refused.
+	 */
+	public function test_a_flush_that_fails_in_a_transaction(): void {
+		$this->rows->put( self::ID, '_st', 'open' );
+		apply_filters( 'query', 'SET autocommit = 0' );
+		$this->daemon->set( self::ID, array( 'status' => 'theirs' ) );
+		get_metadata( 'post', self::ID );
+		$this->daemon->fail_next( 'unavailable', 3 );
+		$this->assertTrue( update_metadata( 'post', self::ID, '_st', 'first' ) );
+		$this->assertFalse( delete_metadata( 'post', self::ID, '_st' ) );
+		$this->assertTrue( update_metadata( 'post', self::ID, '_st', 'ours' ) );
+		$sets = $this->count_of( 'set' );
+		apply_filters( 'query', 'COMMIT' );
+		$this->assertSame( $sets + 1, $this->count_of( 'set' ) );
+		$this->daemon->flush();
+		$this->assertSame( array( 'ours' ), $this->rows->values( self::ID, '_st' ) );
+	}
+
+	/**
+	 * What opens a transaction, and what ends it.
+	 */
+	public function test_what_a_transaction_is(): void {
+		foreach ( array( 'START TRANSACTION READ WRITE', 'begin', 'SET sql_mode = "", @@autocommit=OFF', 'LOCK TABLES wp_postmeta WRITE' ) as $begin ) {
+			foreach ( array( 'COMMIT', 'ROLLBACK WORK', 'SET autocommit=1', 'UNLOCK TABLES', 'CREATE TABLE x (id INT)' ) as $end ) {
+				$transaction = new Transaction();
+				$this->assertSame( Transaction::BEGINS, $transaction->follow( $begin ), $begin );
+				$transaction->follow( 'CREATE TEMPORARY TABLE x (id INT)' );
+				$transaction->follow( 'ROLLBACK TO SAVEPOINT a' );
+				$transaction->follow( "SET NAMES 'utf8mb4'" );
+				$this->assertTrue( $transaction->is_open(), $begin );
+				$this->assertNotSame( Transaction::NOTHING, $transaction->follow( $end ), $end );
+				$ends = false !== strpos( 'LOCK', $begin[0] ) ? 'UNLOCK TABLES' === $end : ( 'S' !== $begin[0] || 'T' === $begin[1] || 'SET autocommit=1' === $end );
+				$this->assertSame( ! $ends, $transaction->is_open(), "$begin, $end" );
+			}
+		}
+		$transaction->follow( 'UNLOCK TABLES' );
+		$this->assertSame( Transaction::NOTHING, $transaction->follow( 'SET GLOBAL autocommit=0' ) );
+		$this->assertSame( Transaction::NOTHING, $transaction->follow( 'START SLAVE' ) );
+		$transaction->follow( 'BEGIN' );
+		$transaction->follow( 'COMMIT AND CHAIN' );
+		$this->assertTrue( $transaction->is_open() );
 	}
 
 	/**

@@ -59,6 +59,13 @@ final class Adapter {
 	private array $relearnt = array();
 
 	/**
+	 * The transaction of the connection.
+	 *
+	 * @var Transaction
+	 */
+	private Transaction $transaction;
+
+	/**
 	 * The meta types whose hooks were added, as keys.
 	 *
 	 * @var array<string, bool>
@@ -69,7 +76,8 @@ final class Adapter {
 	 * Makes the adapter; the first call connects.
 	 */
 	private function __construct() {
-		$this->clients = new Clients( new Settings() );
+		$this->clients     = new Clients( new Settings() );
+		$this->transaction = new Transaction();
 	}
 
 	/**
@@ -88,9 +96,13 @@ final class Adapter {
 			return;
 		}
 		add_action( 'switch_blog', array( $this, 'turn' ) );
+		add_filter( 'query', array( $this, 'look' ), PHP_INT_MAX );
 		add_action( 'update_option_' . self::OPTION, array( $this, 'reload' ) );
 		add_action( 'add_option_' . self::OPTION, array( $this, 'reload' ) );
 		add_action( 'delete_option_' . self::OPTION, array( $this, 'reload' ) );
+		add_action( 'update_site_option_' . self::OPTION, array( $this, 'reload' ) );
+		add_action( 'add_site_option_' . self::OPTION, array( $this, 'reload' ) );
+		add_action( 'delete_site_option_' . self::OPTION, array( $this, 'reload' ) );
 		$this->turn();
 	}
 
@@ -103,6 +115,8 @@ final class Adapter {
 		$this->clients->substitute( $client );
 		$this->blogs    = array();
 		$this->relearnt = array();
+
+		$this->transaction = new Transaction();
 		$this->turn();
 	}
 
@@ -123,6 +137,33 @@ final class Adapter {
 				$this->hook( $type );
 			}
 		}
+	}
+
+	/**
+	 * Looks at a statement: `query`.
+	 *
+	 * @param mixed $sql The statement.
+	 * @return mixed The same.
+	 */
+	public function look( $sql ) {
+		if ( ! is_string( $sql ) || array() === $this->current ) {
+			return $sql;
+		}
+		$from_verb = Queries::from_verb( $sql );
+		$event     = $this->transaction->follow( $from_verb );
+		if ( Transaction::UNDOES === $event ) {
+			$this->transaction->undo();
+		} elseif ( Transaction::ENDS === $event ) {
+			$this->transaction->end();
+		}
+		foreach ( $this->current as $parts ) {
+			if ( Transaction::BEGINS === $event ) {
+				$parts['daemon']->flush( array() );
+			}
+			$parts['queries']->look( $from_verb );
+			$parts['life']->look( $from_verb );
+		}
+		return $sql;
 	}
 
 	/**
@@ -173,7 +214,7 @@ final class Adapter {
 			$text = __( 'The daemon does not take the metadata of %s: its configuration has no such site.', 'ticketd' );
 			return new \WP_Error( 'ticketd_kind', sprintf( $text, self::no_keys( $type )->full_table() ) );
 		}
-		update_option( self::OPTION, array( $type => $description ) + self::descriptions(), true );
+		self::keep( array( $type => $description ) + self::descriptions() );
 		return $description;
 	}
 
@@ -201,19 +242,60 @@ final class Adapter {
 	 */
 	public function end(): string {
 		$before = self::descriptions();
+		if ( is_multisite() && ! is_main_site() ) {
+			unset( $before['user'] ); // The network's.
+		}
 		if ( array() === $before ) {
 			return '';
 		}
-		// First the option: other requests make no further changes that would be pending.
-		delete_option( self::OPTION );
-		foreach ( $before as $type => $description ) {
-			$daemon = $this->daemon( new Keys( $type, $description ) );
-			if ( ! $daemon->flush( array(), Daemon::FLUSH_MS ) ) {
-				update_option( self::OPTION, $before, true );
-				return __( 'The pending changes of metadata could not be flushed.', 'ticketd' );
+		// Most is flushed before, as WordPress must not write what an older pending change would overwrite; then the
+		// option goes, so that other requests make no further changes that would be pending; then the rest is flushed.
+		$is_flushed = $this->is_flushed( $before );
+		if ( $is_flushed ) {
+			self::keep( array_diff_key( self::descriptions(), $before ) );
+			$is_flushed = $this->is_flushed( $before );
+			if ( ! $is_flushed ) {
+				self::keep( $before + self::descriptions() );
 			}
 		}
-		return '';
+		return $is_flushed ? '' : __( 'The pending changes of metadata could not be flushed.', 'ticketd' );
+	}
+
+	/**
+	 * Flushes meta types.
+	 *
+	 * @param array<string, array> $descriptions Their descriptions.
+	 * @return bool Whether the database has all changes.
+	 */
+	private function is_flushed( array $descriptions ): bool {
+		foreach ( $descriptions as $type => $description ) {
+			if ( ! $this->daemon( new Keys( $type, $description ) )->flush( array(), Daemon::FLUSH_MS ) ) {
+				return false;
+			}
+		}
+		return true;
+	}
+
+	/**
+	 * Keeps descriptions. All blogs of a network share the users, and so the description of their metadata.
+	 *
+	 * @param array<string, array> $descriptions By meta type.
+	 */
+	private static function keep( array $descriptions ): void {
+		if ( is_multisite() ) {
+			$shared = array_intersect_key( $descriptions, array( 'user' => true ) );
+			if ( array() === $shared ) {
+				delete_network_option( get_main_network_id(), self::OPTION );
+			} else {
+				update_network_option( get_main_network_id(), self::OPTION, $shared );
+			}
+			unset( $descriptions['user'] );
+		}
+		if ( array() === $descriptions ) {
+			delete_option( self::OPTION );
+		} else {
+			update_option( self::OPTION, $descriptions, true );
+		}
 	}
 
 	/**
@@ -223,7 +305,13 @@ final class Adapter {
 	 */
 	public static function descriptions(): array {
 		$stored = get_option( self::OPTION );
-		return is_array( $stored ) ? array_intersect_key( $stored, Keys::KINDS ) : array();
+		$stored = is_array( $stored ) ? $stored : array();
+		if ( is_multisite() ) {
+			$shared = get_network_option( get_main_network_id(), self::OPTION );
+			unset( $stored['user'] );
+			$stored += is_array( $shared ) ? $shared : array();
+		}
+		return array_intersect_key( $stored, Keys::KINDS );
 	}
 
 	/**
@@ -278,15 +366,15 @@ final class Adapter {
 	 */
 	private function parts( Keys $keys ): array {
 		$daemon  = $this->daemon( $keys );
-		$queries = new Queries( $keys, $daemon );
+		$queries = new Queries( $keys, $daemon, $this->transaction );
 		$cache   = new Cache( $keys, $daemon, $queries );
 		return array(
 			'keys'    => $keys,
 			'daemon'  => $daemon,
 			'queries' => $queries,
 			'cache'   => $cache,
-			'writes'  => new Writes( $keys, $daemon, $cache, $queries ),
-			'life'    => new Lifecycle( $keys, $daemon, $cache, $queries ),
+			'writes'  => new Writes( $keys, $daemon, $cache, $queries, $this->transaction ),
+			'life'    => new Lifecycle( $keys, $daemon, $cache, $queries, $this->transaction ),
 		);
 	}
 
@@ -302,10 +390,12 @@ final class Adapter {
 			array( "delete_{$type}_metadata", 'writes', 'delete', 5 ),
 			array( "update_{$type}_metadata_cache", 'cache', 'fill', 2 ),
 			array( "get_{$type}_metadata", 'cache', 'read', 4 ),
-			array( 'query', 'queries', 'look', 1 ),
 			array( 'post' === $type ? 'before_delete_post' : 'delete_user', 'life', 'before_delete', 1 ),
 			array( 'post' === $type ? 'deleted_post' : 'deleted_user', 'life', 'deleted', 1 ),
 		);
+		if ( 'post' === $type ) {
+			$hooks[] = array( 'pre_post_update', 'life', 'before_update', 2 );
+		}
 		foreach ( $hooks as list( $hook, $part, $method, $count ) ) {
 			$call = function ( $first, ...$rest ) use ( $type, $part, $method ) {
 				$parts = $this->current[ $type ] ?? null;

@@ -48,6 +48,13 @@ final class Cache {
 	private array $uncached = array();
 
 	/**
+	 * The keys of these entries whose newest value is known: it is pending here.
+	 *
+	 * @var array<int, array<string, bool>>
+	 */
+	private array $newest = array();
+
+	/**
 	 * Takes the parts.
 	 *
 	 * @param Keys    $keys    The keys.
@@ -107,7 +114,8 @@ final class Cache {
 			return $single ? array( $entry ) : $entry;
 		}
 		if ( ! isset( $entry[ $key ] ) ) {
-			return get_metadata_default( $this->keys->type(), $id, $key, $single );
+			$default = get_metadata_default( $this->keys->type(), $id, $key, $single );
+			return $single && is_array( $default ) ? array( $default ) : $default;
 		}
 		return array_map( 'maybe_unserialize', $entry[ $key ] );
 	}
@@ -130,6 +138,17 @@ final class Cache {
 	}
 
 	/**
+	 * Whether the value that entry() has of a key is the newest. While the daemon does not answer, a newer one may be
+	 * pending there.
+	 *
+	 * @param int    $id  The object's id.
+	 * @param string $key The key.
+	 */
+	public function is_newest( int $id, string $key ): bool {
+		return ! isset( $this->uncached[ $id ] ) || isset( $this->newest[ $id ][ $key ] );
+	}
+
+	/**
 	 * Whether an entry must be read. While WordPress caches nothing, as at an import, it is read each time.
 	 *
 	 * @param int $id The object's id.
@@ -149,6 +168,7 @@ final class Cache {
 	public function put( int $id, string $key, ?string $raw ): void {
 		if ( isset( $this->uncached[ $id ] ) ) {
 			$this->uncached[ $id ][ $key ] = array( $raw );
+			$this->newest[ $id ][ $key ]   = true;
 		}
 		$group = $this->keys->group();
 		$entry = wp_using_ext_object_cache() ? false : wp_cache_get( $id, $group );
@@ -205,6 +225,9 @@ final class Cache {
 			return true;
 		}
 		$this->uncached = $entries + $this->uncached;
+		foreach ( $pending as $id => $values ) {
+			$this->newest[ $id ] = array_fill_keys( array_keys( $values ), true );
+		}
 		return false;
 	}
 

@@ -230,6 +230,18 @@ final class Daemon {
 	}
 
 	/**
+	 * Makes sure that no change of an object is pending, and flushes only if one is.
+	 *
+	 * @param int $id The object's id.
+	 * @param int $ms Time that the flush has, in milliseconds.
+	 * @return bool Whether none is pending.
+	 */
+	public function is_settled( int $id, int $ms ): bool {
+		list( $pending, $is_all ) = $this->waiting( array( $id ) );
+		return ( $is_all && array() === $pending ) || ( $is_all && $this->flush( array( $id ), $ms ) );
+	}
+
+	/**
 	 * Deletes an object in the daemon, which drops the object's pending changes.
 	 *
 	 * @param int $id The object's id.
@@ -290,11 +302,14 @@ final class Daemon {
 		$known  = $this->own->among( $ids, $this->clients->spool()->waiting( $ids ) );
 		foreach ( $known as $id => $changes ) {
 			foreach ( $changes as list( , $request ) ) {
-				if ( 'set' === $request->method() && $request->is_of( '', $this->keys->full_table() ) ) {
-					$values[ $id ] = array_merge(
-						$values[ $id ] ?? array(),
-						$this->by_key( (array) $request->param( 'fields' ) )
-					);
+				if ( ! $request->is_of( '', $this->keys->full_table() ) ) {
+					continue;
+				}
+				if ( 'delete' === $request->method() ) {
+					$values[ $id ] = array();
+				} elseif ( 'set' === $request->method() ) {
+					$changed       = $this->by_key( (array) $request->param( 'fields' ) );
+					$values[ $id ] = $changed + ( $values[ $id ] ?? array() );
 				}
 			}
 		}

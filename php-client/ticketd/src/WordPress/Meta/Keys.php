@@ -183,8 +183,14 @@ final class Keys {
 	 */
 	public function pattern(): string {
 		if ( '' === $this->pattern ) {
-			$quote         = static fn( $key ): string => preg_quote( (string) $key, '/' );
-			$keys          = array_map( $quote, array_values( $this->description['keys'] ) );
+			$keys = array();
+			foreach ( $this->description['keys'] as $key ) {
+				$keys[] = (string) $key;
+				$keys[] = addslashes( (string) $key );
+				$keys[] = str_replace( "'", "''", (string) $key );
+			}
+			$quote         = static fn( string $key ): string => preg_quote( $key, '/' );
+			$keys          = array_map( $quote, array_unique( $keys ) );
 			$this->pattern = '/[\'"](?:' . implode( '|', $keys ) . ')\s*[\'"]/i';
 		}
 		return $this->pattern;

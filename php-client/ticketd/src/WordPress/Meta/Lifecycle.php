@@ -10,8 +10,9 @@ namespace Ticketd\WordPress\Meta;
 defined( 'ABSPATH' ) || exit;
 
 /**
- * Flushes before a post or user is deleted, so that WordPress deletes all rows, and reports the deletion to the
- * daemon afterwards, so that no late change restores a row. Forgets the cache entries of an outage when it ends.
+ * Flushes before a post gets a type that ticketd does not take, as WordPress writes its metadata then. Flushes before a
+ * post or user is deleted, so that WordPress deletes all rows, and reports the deletion to the daemon afterwards,
+ * so that no late change restores a row. Forgets the cache entries of an outage when it ends.
  */
 final class Lifecycle {
 
@@ -44,6 +45,13 @@ final class Lifecycle {
 	private Queries $queries;
 
 	/**
+	 * The transaction of the connection.
+	 *
+	 * @var Transaction
+	 */
+	private Transaction $transaction;
+
+	/**
 	 * The objects that are being deleted, as keys.
 	 *
 	 * @var array<int, bool>
@@ -56,13 +64,21 @@ final class Lifecycle {
 	 * @param Keys    $keys    The keys.
 	 * @param Daemon  $daemon  The daemon.
 	 * @param Cache   $cache   The cache entries.
-	 * @param Queries $queries The queries.
+	 * @param Queries     $queries     The queries.
+	 * @param Transaction $transaction The transaction of the connection.
 	 */
-	public function __construct( Keys $keys, Daemon $daemon, Cache $cache, Queries $queries ) {
-		$this->keys    = $keys;
-		$this->daemon  = $daemon;
-		$this->cache   = $cache;
-		$this->queries = $queries;
+	public function __construct(
+		Keys $keys,
+		Daemon $daemon,
+		Cache $cache,
+		Queries $queries,
+		Transaction $transaction
+	) {
+		$this->keys        = $keys;
+		$this->daemon      = $daemon;
+		$this->cache       = $cache;
+		$this->queries     = $queries;
+		$this->transaction = $transaction;
 		$daemon->when_back( array( $this, 'back' ) );
 	}
 
@@ -76,7 +92,7 @@ final class Lifecycle {
 			return;
 		}
 		$this->ending[ $id ] = true;
-		if ( ! $this->queries->is_transaction() ) {
+		if ( ! $this->transaction->is_open() ) {
 			$this->daemon->flush( array( $id ) );
 		}
 	}
@@ -90,6 +106,42 @@ final class Lifecycle {
 		if ( isset( $this->ending[ $id ] ) ) {
 			unset( $this->ending[ $id ] );
 			$this->daemon->delete( $id );
+			$this->cache->forget( $id );
+		}
+	}
+
+	/**
+	 * Flushes a post that is about to get another type, which WordPress writes itself: `pre_post_update`.
+	 *
+	 * @param int   $id   The post's id.
+	 * @param mixed $data Its columns.
+	 */
+	public function before_update( int $id, $data = array() ): void {
+		$type = is_array( $data ) ? (string) ( $data['post_type'] ?? '' ) : '';
+		if ( '' === $type || $this->keys->has_type( $type ) ) {
+			return;
+		}
+		if ( $this->keys->has_type( (string) get_post_type( $id ) ) ) {
+			$this->daemon->flush( array( $id ), $this->queries->flush_ms() );
+			$this->cache->forget( $id );
+		}
+	}
+
+	/**
+	 * Looks at a statement for the one of set_post_type(), which calls no hook before.
+	 *
+	 * @param string $sql The statement, from its first word on.
+	 */
+	public function look( string $sql ): void {
+		global $wpdb;
+
+		if ( 'post' !== $this->keys->type() || false === strpos( substr( $sql, 0, 200 ), 'post_type' ) ) {
+			return;
+		}
+		$pattern = "/^UPDATE\s+`?{$wpdb->posts}`?\s+SET\s+`?post_type`?\s*=\s*'([^']*)'"
+			. '\s+WHERE\s+`?ID`?\s*=\s*\'?(\d+)\'?\s*$/i';
+		if ( 1 === preg_match( $pattern, $sql, $found ) ) {
+			$this->before_update( (int) $found[2], array( 'post_type' => $found[1] ) );
 		}
 	}
 

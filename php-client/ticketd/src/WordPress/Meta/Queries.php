@@ -14,8 +14,8 @@ defined( 'ABSPATH' ) || exit;
  * miss or overwrite them: it names the metadata's table and a key that ticketd takes, or names rows without saying
  * which key. The filter `query` also sees what is read with suppressed filters, and what other plugins read.
  *
- * Within a transaction everything passes, and writes are left to WordPress: a flush would wait for the locks of the
- * very process that waits for the flush.
+ * Within a transaction queries pass, and writes are left to WordPress: a flush would wait for the locks of the very
+ * process that waits for the flush. It is tried for a short time before a change that an older one would overwrite.
  */
 final class Queries {
 
@@ -47,18 +47,11 @@ final class Queries {
 	private bool $is_quiet = false;
 
 	/**
-	 * Whether a transaction is open.
+	 * The transaction of the connection.
 	 *
-	 * @var bool
+	 * @var Transaction
 	 */
-	private bool $is_transaction = false;
-
-	/**
-	 * The objects that WordPress itself has changed in the open transaction, as keys.
-	 *
-	 * @var array<int, bool>
-	 */
-	private array $through = array();
+	private Transaction $transaction;
 
 	/**
 	 * Until when no flush is waited for, as hrtime() says.
@@ -70,12 +63,14 @@ final class Queries {
 	/**
 	 * Takes the parts.
 	 *
-	 * @param Keys   $keys   The keys.
-	 * @param Daemon $daemon The daemon.
+	 * @param Keys        $keys        The keys.
+	 * @param Daemon      $daemon      The daemon.
+	 * @param Transaction $transaction The transaction of the connection.
 	 */
-	public function __construct( Keys $keys, Daemon $daemon ) {
-		$this->keys   = $keys;
-		$this->daemon = $daemon;
+	public function __construct( Keys $keys, Daemon $daemon, Transaction $transaction ) {
+		$this->keys        = $keys;
+		$this->daemon      = $daemon;
+		$this->transaction = $transaction;
 	}
 
 	/**
@@ -95,66 +90,55 @@ final class Queries {
 	}
 
 	/**
-	 * Whether a transaction is open.
-	 */
-	public function is_transaction(): bool {
-		return $this->is_transaction;
-	}
-
-	/**
-	 * Notes that WordPress changes an object in the open transaction.
+	 * A statement from its first word on: without the comments and parentheses before it.
 	 *
-	 * @param int $id The object's id.
+	 * @param string $sql The statement.
 	 */
-	public function note_through( int $id ): void {
-		$this->through[ $id ] = true;
+	public static function from_verb( string $sql ): string {
+		if ( '' === $sql || ctype_alpha( $sql[0] ) ) {
+			return $sql;
+		}
+		return preg_replace( '~^(?:[\s(;]++|/\*M?!\d*|/\*.*?\*/|(?:--(?=\s)|\#)[^\n]*+)+~s', '', $sql ) ?? $sql;
 	}
 
 	/**
 	 * Looks at a statement: `query`.
 	 *
-	 * @param mixed $sql The statement.
-	 * @return mixed The same.
+	 * @param string $sql The statement, from its first word on.
 	 */
-	public function look( $sql ) {
-		if ( $this->is_quiet || ! is_string( $sql ) ) {
-			return $sql;
+	public function look( string $sql ): void {
+		if ( $this->is_quiet || false === strpos( $sql, $this->keys->table() ) ) {
+			return;
 		}
-		$this->follow( $sql );
-		if ( $this->is_transaction || false === strpos( $sql, $this->keys->table() ) ) {
-			return $sql;
+		$is_read = 1 === preg_match( '/^(?:SELECT|WITH|TABLE)\b/i', $sql );
+		if ( $is_read && $this->transaction->is_open() ) {
+			return;
 		}
 		$ids = $this->concerned( $sql );
-		if ( null !== $ids ) {
-			$this->refresh( $sql, $ids );
+		if ( null !== $ids && ! $this->is_own( $ids ) ) {
+			$this->refresh( $sql, $ids, $is_read );
 		}
-		return $sql;
 	}
 
 	/**
-	 * Follows transactions.
-	 *
-	 * @param string $sql The statement.
+	 * Time that a flush has before a change, in milliseconds: short within a transaction, which it may wait for.
 	 */
-	private function follow( string $sql ): void {
-		$begin  = '/^\s*(?:START\s+TRANSACTION|BEGIN|SET\s+(?:SESSION\s+)?autocommit\s*=\s*0)\b/i';
-		$commit = '/^\s*(?:COMMIT|SET\s+(?:SESSION\s+)?autocommit\s*=\s*1)\b/i';
-		$undo   = '/^\s*ROLLBACK\b(?!\s+(?:WORK\s+)?TO\b)/i';
-		if ( ! $this->is_transaction ) {
-			if ( 1 === preg_match( $begin, $sql ) ) {
-				$this->daemon->flush( array() );
-				$this->is_transaction = true;
+	public function flush_ms(): int {
+		return $this->transaction->is_open() ? $this->keys->query_wait_ms() : Daemon::FLUSH_MS;
+	}
+
+	/**
+	 * Whether the open transaction has changed all of these objects itself: nothing older is pending for them.
+	 *
+	 * @param int[] $ids Ids of objects; empty: all.
+	 */
+	private function is_own( array $ids ): bool {
+		foreach ( $ids as $id ) {
+			if ( ! $this->transaction->has( $this->keys->group(), $id ) ) {
+				return false;
 			}
-			return;
 		}
-		$is_undone = 1 === preg_match( $undo, $sql );
-		if ( $is_undone || 1 === preg_match( $commit, $sql ) ) {
-			$this->is_transaction = false;
-			foreach ( array_keys( $is_undone ? $this->through : array() ) as $id ) {
-				wp_cache_delete( $id, $this->keys->group() );
-			}
-			$this->through = array();
-		}
+		return array() !== $ids && $this->transaction->is_open();
 	}
 
 	/**
@@ -164,31 +148,71 @@ final class Queries {
 	 * @return int[]|null Ids of objects; empty: of any object; null: of no object.
 	 */
 	private function concerned( string $sql ): ?array {
-		if ( 1 !== preg_match( '/^[\s(]*(SELECT|WITH|UPDATE|DELETE|INSERT|REPLACE|TRUNCATE|LOAD)\b/i', $sql, $verb ) ) {
+		$verbs = '/^(SELECT|WITH|TABLE|UPDATE|DELETE|INSERT|REPLACE|TRUNCATE|LOAD|CREATE|SET|DO)\b/i';
+		if ( 1 !== preg_match( $verbs, $sql, $verb ) ) {
 			return null; // SHOW, DESCRIBE and what changes the table itself.
 		}
-		$bare = preg_replace( array( "/'(?:[^'\\\\]++|\\\\.|'')*+'/s", '/"(?:[^"\\\\]++|\\\\.|"")*+"/s' ), "''", $sql );
-		if ( ! is_string( $bare ) ) {
+		$bare = self::bare( $sql );
+		if ( null === $bare ) {
 			return array();
 		}
 		if ( 1 !== preg_match( '/\b' . $this->keys->table() . '\b/', $bare ) ) {
 			return null; // A text names the table, or the table is another one.
 		}
-		$names = 1 === preg_match( $this->keys->pattern(), $sql );
-		if ( ! $names ) {
+		$has_query = 1 === preg_match( '/\bSELECT\b/i', $bare );
+		if ( ! $has_query && in_array( strtoupper( $verb[1] ), array( 'CREATE', 'SET', 'DO' ), true ) ) {
+			return null;
+		}
+		if ( 1 !== preg_match( $this->keys->pattern(), $sql ) ) {
 			$is_insert = in_array( strtoupper( $verb[1] ), array( 'INSERT', 'REPLACE' ), true );
-			if ( $is_insert && 1 !== preg_match( '/\bSELECT\b/i', $bare ) ) {
-				return null;
-			}
-			// Each mention of the table must come with a key, and ticketd must not manage the key.
-			$places = '/(?:\bFROM|\bJOIN|\bINTO|\bUPDATE|,)\s*[`(]?' . $this->keys->table() . '\b/i';
-			$tables = preg_match_all( $places, $bare );
-			$keys   = preg_match_all( '/\bmeta_key`?\s*(?:=|\bIN\s*\()\s*\'/i', $bare );
-			if ( $keys > 0 && $keys >= $tables ) {
+			if ( ( $is_insert && ! $has_query ) || $this->is_of_others( $bare ) ) {
 				return null;
 			}
 		}
 		return $this->named( $bare );
+	}
+
+	/**
+	 * A statement without its comments and the texts in quotes.
+	 *
+	 * @param string $sql The statement.
+	 * @return string|null Null where it is too much for the regular expression.
+	 */
+	private static function bare( string $sql ): ?string {
+		$texts    = "'(?:[^'\\\\]++|\\\\.|'')*+'|\"(?:[^\"\\\\]++|\\\\.|\"\")*+\"";
+		$comments = '/\*(?!M?!).*?\*/|(?:--(?=\s)|\#)[^\n]*+';
+		return preg_replace_callback(
+			"~$texts|$comments~s",
+			static fn( array $found ): string => "'" === $found[0][0] || '"' === $found[0][0] ? "''" : ' ',
+			$sql
+		);
+	}
+
+	/**
+	 * Whether a statement that names no key of ours can find rows of other keys alone: the table comes with a key each
+	 * time, and nothing but the key decides.
+	 *
+	 * @param string $bare The statement without its texts.
+	 */
+	private function is_of_others( string $bare ): bool {
+		$places = '/(?:\bFROM|\bJOIN|\bINTO|\bUPDATE|,)\s*[`(]?' . $this->keys->table() . '\b/i';
+		$by_key = '/\bmeta_key`?\s*(?:=\s*\'|IN\s*\(\s*\'\'(?:\s*,\s*\'\')*\s*\))/i';
+		$keys   = preg_match_all( $by_key, $bare );
+		$unless = '/\b(?:WHEN\b|IF\s*\(|NOT\b)[\s(]*(?:`?\w+`?\.)?`?meta_key\b/i';
+		if ( 0 === $keys || $keys < preg_match_all( $places, $bare ) || 1 === preg_match( $unless, $bare ) ) {
+			return false;
+		}
+		// Each branch of an OR that looks at the table's columns must name a key, too.
+		$owner   = $this->keys->column() . '\b(?!`?\s+IS\s+NULL)';
+		$columns = '/\b(?:meta_key|meta_value|' . $this->keys->row_column() . "|$owner)\b/i";
+		$ways    = preg_split( '/\bX?OR\b|\|\|/i', $bare );
+		$ways[0] = preg_replace( '/^.*?\bWHERE\b/is', '', $ways[0], 1 );
+		foreach ( count( $ways ) > 1 ? $ways : array() as $way ) {
+			if ( 1 === preg_match( $columns, $way ) && 1 !== preg_match( $by_key, $way ) ) {
+				return false;
+			}
+		}
+		return true;
 	}
 
 	/**
@@ -266,12 +290,12 @@ final class Queries {
 	/**
 	 * Flushes before a statement.
 	 *
-	 * @param string $sql The statement.
-	 * @param int[]  $ids Ids of objects; empty: all.
+	 * @param string $sql     The statement.
+	 * @param int[]  $ids     Ids of objects; empty: all.
+	 * @param bool   $is_read Whether it changes nothing.
 	 */
-	private function refresh( string $sql, array $ids ): void {
-		$is_read = 1 === preg_match( '/^[\s(]*(?:SELECT|WITH)\b/i', $sql );
-		$stale   = $this->keys->queries_may_be_stale();
+	private function refresh( string $sql, array $ids, bool $is_read ): void {
+		$stale = $this->keys->queries_may_be_stale();
 		/**
 		 * Filters whether a query may be answered from what the database has, without the changes that ticketd has not
 		 * flushed yet. WordPress does not keep such an answer.
@@ -284,7 +308,7 @@ final class Queries {
 			return;
 		}
 		$is_late = hrtime( true ) < $this->stale_until;
-		if ( ! $is_late && $this->daemon->flush( $ids, $is_read ? $this->keys->query_wait_ms() : Daemon::FLUSH_MS ) ) {
+		if ( ! $is_late && $this->daemon->flush( $ids, $is_read ? $this->keys->query_wait_ms() : $this->flush_ms() ) ) {
 			return;
 		}
 		$this->stale_until = $is_late ? $this->stale_until : hrtime( true ) + self::PATIENCE_NS;

@@ -48,25 +48,40 @@ final class Writes {
 	private Cache $cache;
 
 	/**
-	 * Knows the transaction.
+	 * Runs statements that need no flush.
 	 *
 	 * @var Queries
 	 */
 	private Queries $queries;
 
 	/**
+	 * The transaction of the connection.
+	 *
+	 * @var Transaction
+	 */
+	private Transaction $transaction;
+
+	/**
 	 * Takes the parts.
 	 *
-	 * @param Keys    $keys    The keys.
-	 * @param Daemon  $daemon  The daemon.
-	 * @param Cache   $cache   The cache entries.
-	 * @param Queries $queries Knows the transaction.
+	 * @param Keys        $keys        The keys.
+	 * @param Daemon      $daemon      The daemon.
+	 * @param Cache       $cache       The cache entries.
+	 * @param Queries     $queries     Runs statements that need no flush.
+	 * @param Transaction $transaction The transaction of the connection.
 	 */
-	public function __construct( Keys $keys, Daemon $daemon, Cache $cache, Queries $queries ) {
-		$this->keys    = $keys;
-		$this->daemon  = $daemon;
-		$this->cache   = $cache;
-		$this->queries = $queries;
+	public function __construct(
+		Keys $keys,
+		Daemon $daemon,
+		Cache $cache,
+		Queries $queries,
+		Transaction $transaction
+	) {
+		$this->keys        = $keys;
+		$this->daemon      = $daemon;
+		$this->cache       = $cache;
+		$this->queries     = $queries;
+		$this->transaction = $transaction;
 	}
 
 	/**
@@ -80,13 +95,17 @@ final class Writes {
 	 * @return mixed Whether the value was changed; null: WordPress decides.
 	 */
 	public function update( $check, int $id, string $key, $value, $prev ) {
-		if ( null !== $check || ! $this->is_ours( $id, $key ) ) {
+		if ( null !== $check || ! $this->keys->has( $id, $key ) ) {
 			return $check;
+		}
+		if ( $this->transaction->is_open() ) {
+			return $this->within( $id, $key, array( $value ) );
 		}
 		$type = $this->keys->type();
 		if ( empty( $prev ) ) {
-			$old = get_metadata_raw( $type, $id, $key );
-			if ( is_countable( $old ) && 1 === count( $old ) && $old[0] === $value ) {
+			$old    = get_metadata_raw( $type, $id, $key );
+			$is_one = is_countable( $old ) && 1 === count( $old );
+			if ( $is_one && $old[0] === $value && $this->cache->is_newest( $id, $key ) ) {
 				return false;
 			}
 		}
@@ -125,8 +144,11 @@ final class Writes {
 	 * @return mixed True: it is added, and has no row id yet; false: it is not; null: WordPress decides.
 	 */
 	public function add( $check, int $id, string $key, $value, $is_unique ) {
-		if ( null !== $check || ! $this->is_ours( $id, $key ) ) {
+		if ( null !== $check || ! $this->keys->has( $id, $key ) ) {
 			return $check;
+		}
+		if ( $this->transaction->is_open() ) {
+			return $this->within( $id, $key, isset( $this->cache->entry( $id )[ $key ] ) ? array() : array( $value ) );
 		}
 		if ( $is_unique ) {
 			$this->cache->forget( $id ); // WordPress asks the table, too: the answer decides who was first.
@@ -174,26 +196,52 @@ final class Writes {
 			return $check;
 		}
 		if ( $is_all ) {
-			return $this->queries->is_transaction() || $this->daemon->flush( array() ) ? null : false;
+			return $this->daemon->flush( array(), $this->queries->flush_ms() ) ? null : false;
 		}
-		return $this->is_ours( $id, $key ) ? $this->leave( $id ) : null;
+		if ( ! $this->keys->has( $id, $key ) ) {
+			return null;
+		}
+		return $this->transaction->is_open() ? $this->within( $id, $key, null ) : $this->leave( $id );
 	}
 
 	/**
-	 * Whether ticketd takes a key of an object now.
+	 * Leaves a change to WordPress within a transaction. An older change of the key that is pending is flushed first;
+	 * if that is not possible, as the daemon is away or the flush waits for this transaction, the new value is sent
+	 * when the transaction is committed.
 	 *
-	 * @param int    $id  The object's id.
-	 * @param string $key The key.
+	 * @param int        $id     The object's id.
+	 * @param string     $key    The key.
+	 * @param array|null $values The key's value afterwards; empty: it has several; null: it is deleted.
+	 * @return null|false Null: WordPress decides; false: it must not, as a pending change would bring the key back.
 	 */
-	private function is_ours( int $id, string $key ): bool {
-		if ( ! $this->keys->has( $id, $key ) ) {
+	private function within( int $id, string $key, ?array $values ): ?bool {
+		$group = $this->keys->group();
+		if ( $this->transaction->has( $group, $id, $key ) ) {
+			return null; // What is pending now waits for this transaction, and comes after it.
+		}
+		$name    = "$group:$id:$key";
+		$is_owed = null !== $values && $this->transaction->owes( $name ); // Then the flush was tried.
+		if ( ! $is_owed && $this->daemon->is_settled( $id, $this->keys->query_wait_ms() ) ) {
+			$this->transaction->note( $group, $id, $key );
+			return null;
+		}
+		if ( null === $values ) {
 			return false;
 		}
-		if ( $this->queries->is_transaction() ) {
-			$this->queries->note_through( $id );
-			return false;
+		$raw = Values::raw( $values[0] ?? null );
+		if ( array() !== $values && Values::is_sendable( $raw, $this->keys ) ) {
+			$this->transaction->owe(
+				$name,
+				function () use ( $id, $key, $raw ): void {
+					try {
+						$this->daemon->set( $id, array( $key => $raw ) );
+					} catch ( TicketdException $failure ) {
+						return; // Neither sent nor spooled: what is pending may overwrite it.
+					}
+				}
+			);
 		}
-		return true;
+		return null;
 	}
 
 	/**
@@ -240,7 +288,7 @@ final class Writes {
 		$raw = Values::raw( $value );
 		$row = $this->row_id( $id, $key );
 		$this->tell( 'update', $row, $id, $key, $value );
-		if ( $old === $raw ) {
+		if ( $old === $raw && $this->cache->is_newest( $id, $key ) ) {
 			return false; // The database would find no row to change.
 		}
 		try {

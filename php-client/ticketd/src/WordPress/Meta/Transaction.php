@@ -1,0 +1,218 @@
+<?php
+/**
+ * The transaction of the connection to the database.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\WordPress\Meta;
+
+defined( 'ABSPATH' ) || exit;
+
+/**
+ * Follows the statements that open and end a transaction, which all blogs and meta types of a request share, as they
+ * share the connection. Tables that PHP has locked count as a transaction: a flush would wait for their locks, too.
+ */
+final class Transaction {
+
+	/** What a statement does. */
+	public const NOTHING = 0;
+	public const BEGINS  = 1;
+	public const ENDS    = 2;
+	public const UNDOES  = 3;
+
+	/** The first words of statements that begin or end a transaction; a definition of a table commits. */
+	private const VERBS = '/^(START|BEGIN|SET|COMMIT|ROLLBACK|LOCK|UNLOCK'
+		. '|CREATE|ALTER|DROP|TRUNCATE|RENAME|ANALYZE|OPTIMIZE|REPAIR)\b/i';
+
+	/**
+	 * Whether a transaction was begun.
+	 *
+	 * @var bool
+	 */
+	private bool $is_begun = false;
+
+	/**
+	 * Whether each statement belongs to one: autocommit is off.
+	 *
+	 * @var bool
+	 */
+	private bool $is_manual = false;
+
+	/**
+	 * Whether tables are locked.
+	 *
+	 * @var bool
+	 */
+	private bool $is_locked = false;
+
+	/**
+	 * What WordPress itself has changed in the transaction, as keys: blog, group of the object cache, id, meta key.
+	 *
+	 * @var array<int, array<string, array<int, array<string, bool>>>>
+	 */
+	private array $through = array();
+
+	/**
+	 * Called before the transaction is committed: by blog and name.
+	 *
+	 * @var array<int, array<string, callable>>
+	 */
+	private array $owed = array();
+
+	/**
+	 * Whether a transaction is open.
+	 */
+	public function is_open(): bool {
+		return $this->is_begun || $this->is_manual || $this->is_locked;
+	}
+
+	/**
+	 * Follows a statement.
+	 *
+	 * @param string $sql The statement, from its first word on.
+	 * @return int One of the constants above; BEGINS only where none was open.
+	 */
+	public function follow( string $sql ): int {
+		if ( 1 !== preg_match( self::VERBS, $sql, $verb ) ) {
+			return self::NOTHING;
+		}
+		$rest     = substr( $sql, strlen( $verb[1] ), 1000 );
+		$was_open = $this->is_open();
+		switch ( strtoupper( $verb[1] ) ) {
+			case 'START':
+				if ( 1 !== preg_match( '/^\s+TRANSACTION\b/i', $rest ) ) {
+					return self::NOTHING; // Of a replica.
+				}
+				// Also a transaction.
+			case 'BEGIN':
+				$this->is_begun  = true;
+				$this->is_locked = false;
+				break;
+			case 'SET':
+				$autocommit = '/(?<!GLOBAL )(?<!GLOBAL\.)\bautocommit`?\s*:?=\s*[\'"]?(\w+)/i';
+				if ( 1 !== preg_match( $autocommit, $rest, $value ) ) {
+					return self::NOTHING;
+				}
+				$this->is_manual = in_array( strtolower( $value[1] ), array( '0', 'off', 'false' ), true );
+				$this->is_begun  = $this->is_begun && $this->is_manual;
+				break;
+			case 'ROLLBACK':
+				if ( 1 !== preg_match( '/^\s+(?:WORK\s+)?TO\b/i', $rest ) ) {
+					$this->is_begun = 1 === preg_match( '/\bAND\s+CHAIN\b/i', $rest );
+				}
+				return $was_open ? self::UNDOES : self::NOTHING;
+			case 'COMMIT':
+				$this->is_begun = 1 === preg_match( '/\bAND\s+CHAIN\b/i', $rest );
+				break;
+			case 'LOCK':
+			case 'UNLOCK':
+				$this->is_begun  = false;
+				$this->is_locked = 'LOCK' === strtoupper( $verb[1] );
+				break;
+			default:
+				if ( 1 === preg_match( '/^\s+TEMPORARY\b/i', $rest ) ) {
+					return self::NOTHING;
+				}
+				$this->is_begun = false;
+		}
+		return $was_open ? self::ENDS : ( $this->is_open() ? self::BEGINS : self::NOTHING );
+	}
+
+	/**
+	 * Notes that WordPress changes a key in the transaction.
+	 *
+	 * @param string $group Group of the object cache.
+	 * @param int    $id    The object's id.
+	 * @param string $key   The key.
+	 */
+	public function note( string $group, int $id, string $key ): void {
+		$this->through[ get_current_blog_id() ][ $group ][ $id ][ $key ] = true;
+	}
+
+	/**
+	 * Whether WordPress has changed a key in the transaction.
+	 *
+	 * @param string $group Group of the object cache.
+	 * @param int    $id    The object's id.
+	 * @param string $key   The key; empty: any.
+	 */
+	public function has( string $group, int $id, string $key = '' ): bool {
+		$keys = $this->through[ get_current_blog_id() ][ $group ][ $id ] ?? array();
+		return '' === $key ? array() !== $keys : isset( $keys[ $key ] );
+	}
+
+	/**
+	 * Says what is called before the transaction is committed; a rollback drops it.
+	 *
+	 * @param string   $name A later call with this name takes its place.
+	 * @param callable $call What is called.
+	 */
+	public function owe( string $name, callable $call ): void {
+		$this->owed[ get_current_blog_id() ][ $name ] = $call;
+	}
+
+	/**
+	 * Whether something is owed under a name.
+	 *
+	 * @param string $name The name.
+	 */
+	public function owes( string $name ): bool {
+		return isset( $this->owed[ get_current_blog_id() ][ $name ] );
+	}
+
+	/**
+	 * Calls what is owed, and forgets what WordPress has changed.
+	 */
+	public function end(): void {
+		$owed          = $this->owed;
+		$this->owed    = array();
+		$this->through = array();
+		self::in_blogs(
+			$owed,
+			static function ( array $calls ): void {
+				foreach ( $calls as $call ) {
+					$call();
+				}
+			}
+		);
+	}
+
+	/**
+	 * Deletes the cache entries of what WordPress has changed, as the database does not have it any more.
+	 */
+	public function undo(): void {
+		$through       = $this->through;
+		$this->owed    = array();
+		$this->through = array();
+		self::in_blogs(
+			$through,
+			static function ( array $groups ): void {
+				foreach ( $groups as $group => $ids ) {
+					foreach ( array_keys( $ids ) as $id ) {
+						wp_cache_delete( $id, $group );
+					}
+				}
+			}
+		);
+	}
+
+	/**
+	 * Calls with what each blog has, in that blog.
+	 *
+	 * @param array    $by_blog By blog what the call gets.
+	 * @param callable $call    Called for each blog.
+	 */
+	private static function in_blogs( array $by_blog, callable $call ): void {
+		foreach ( $by_blog as $blog => $all ) {
+			$is_other = get_current_blog_id() !== $blog;
+			if ( $is_other ) {
+				switch_to_blog( $blog );
+			}
+			$call( $all );
+			if ( $is_other ) {
+				restore_current_blog();
+			}
+		}
+	}
+}
