@@ -203,7 +203,7 @@ final class WritesTest extends MetaTestCase {
 		$this->assertSame( array( 'closed' ), $this->rows->values( self::ID, '_st' ) );
 		$this->assertSame( 'closed', get_metadata( 'post', self::ID, '_st', true ) );
 
-		$this->daemon->fail_next( 'invalid' );
+		$this->daemon->fail_next( 'invalid', 2 );
 		$this->assertIsInt( add_metadata( 'post', self::ID, '_note', 'x' ) );
 		$this->assertSame( array( 'x' ), $this->rows->values( self::ID, '_note' ) );
 	}
@@ -241,6 +241,29 @@ final class WritesTest extends MetaTestCase {
 		$this->daemon->set( self::ID, array( 'status' => 'theirs' ) );
 		$this->assertFalse( add_metadata( 'post', self::ID, '_st', 'ours', true ) );
 		$this->assertSame( 'theirs', get_metadata( 'post', self::ID, '_st', true ) );
+	}
+
+	/**
+	 * What another process has added since this one has read is no first value: the second gets a row of its own.
+	 */
+	public function test_values_of_two_processes(): void {
+		$this->assertSame( array(), get_metadata( 'post', self::ID, '_st' ) );
+		$this->daemon->set( self::ID, array( 'status' => 'theirs' ) );
+		add_metadata( 'post', self::ID, '_st', 'ours' );
+		$this->daemon->flush();
+		$this->assertSame( array( 'theirs', 'ours' ), $this->rows->values( self::ID, '_st' ) );
+	}
+
+	/**
+	 * A key that a listener deletes before the update has no row to change.
+	 */
+	public function test_a_key_that_a_listener_deletes(): void {
+		$this->rows->put( self::ID, '_st', 'open' );
+		add_action( 'update_post_meta', $delete = static fn() => delete_metadata( 'post', self::ID, '_st' ) );
+		$this->assertFalse( update_metadata( 'post', self::ID, '_st', 'closed' ) );
+		remove_action( 'update_post_meta', $delete );
+		$this->daemon->flush();
+		$this->assertSame( array(), $this->rows->values( self::ID, '_st' ) );
 	}
 
 	/**

@@ -62,6 +62,13 @@ final class Writes {
 	private Transaction $transaction;
 
 	/**
+	 * Whether the next addition is a part of update().
+	 *
+	 * @var bool
+	 */
+	private bool $is_update = false;
+
+	/**
 	 * Takes the parts.
 	 *
 	 * @param Keys        $keys        The keys.
@@ -115,8 +122,13 @@ final class Writes {
 		}
 		$rows = $entry[ $key ] ?? array();
 		if ( array() === $rows && empty( $prev ) ) {
-			// phpcs:ignore WordPress.NamingConventions.PrefixAllGlobals, WordPress.NamingConventions.ValidHookName -- WordPress' filter.
-			return apply_filters( "add_{$type}_metadata", null, $id, $key, $value, false );
+			$this->is_update = true;
+			try {
+				// phpcs:ignore WordPress.NamingConventions.PrefixAllGlobals, WordPress.NamingConventions.ValidHookName -- WordPress' filter.
+				return apply_filters( "add_{$type}_metadata", null, $id, $key, $value, false );
+			} finally {
+				$this->is_update = false;
+			}
 		}
 		$raw = Values::raw( $value );
 		if ( 1 !== count( $rows ) || ! Values::is_sendable( $raw, $this->keys ) ) {
@@ -150,8 +162,10 @@ final class Writes {
 		if ( $this->transaction->is_open() ) {
 			return $this->within( $id, $key, isset( $this->cache->entry( $id )[ $key ] ) ? array() : array( $value ) );
 		}
-		if ( $is_unique ) {
-			$this->cache->forget( $id ); // WordPress asks the table, too: the answer decides who was first.
+		if ( $this->is_update ) {
+			$this->is_update = false; // Whatever another process has added is replaced.
+		} else {
+			$this->cache->forget( $id ); // If another process has added the key, this is a second row.
 		}
 		$entry   = $this->cache->entry( $id );
 		$has_one = isset( $entry[ $key ] );
@@ -288,6 +302,9 @@ final class Writes {
 		$raw = Values::raw( $value );
 		$row = $this->row_id( $id, $key );
 		$this->tell( 'update', $row, $id, $key, $value );
+		if ( ! isset( $this->cache->entry( $id )[ $key ] ) ) {
+			return false; // A listener has deleted the key: the database would find no row.
+		}
 		if ( $old === $raw && $this->cache->is_newest( $id, $key ) ) {
 			return false; // The database would find no row to change.
 		}
