@@ -133,6 +133,24 @@ final class QueriesTest extends MetaTestCase {
 	}
 
 	/**
+	 * What a column of the post shows is sent when the transaction is committed, unless the key is deleted or the
+	 * transaction undone.
+	 */
+	public function test_a_column_in_a_transaction(): void {
+		$this->begin( true, array( 'posts' => array( 'status' => 'post_status' ) ) );
+		foreach ( array( 'COMMIT', 'ROLLBACK', '' ) as $end ) {
+			apply_filters( 'query', 'START TRANSACTION' );
+			update_metadata( 'post', self::ID, '_st', 'first' );
+			update_metadata( 'post', self::ID, '_st', 'last' );
+			'' === $end && delete_metadata( 'post', self::ID, '_st' );
+			$sets = $this->count_of( 'set' );
+			apply_filters( 'query', '' === $end ? 'COMMIT' : $end );
+			$this->assertSame( 'COMMIT' === $end ? 1 : 0, $this->count_of( 'set' ) - $sets );
+		}
+		$this->assertSame( 'last', $this->daemon->get( self::ID )['fields']['status'] );
+	}
+
+	/**
 	 * What opens a transaction, and what ends it.
 	 */
 	public function test_what_a_transaction_is(): void {

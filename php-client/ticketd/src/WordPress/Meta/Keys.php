@@ -273,6 +273,15 @@ final class Keys {
 	}
 
 	/**
+	 * Whether a column of the post shows a key.
+	 *
+	 * @param string $key The key.
+	 */
+	public function is_shown( string $key ): bool {
+		return isset( $this->description['posts'][ $this->field( $key ) ] );
+	}
+
+	/**
 	 * How long a query waits for a flush, in milliseconds.
 	 */
 	public function query_wait_ms(): int {

@@ -162,6 +162,19 @@ final class Transaction {
 	}
 
 	/**
+	 * Drops what is owed.
+	 *
+	 * @param string $name What the names begin with.
+	 */
+	public function forgive( string $name ): void {
+		foreach ( array_keys( $this->owed[ get_current_blog_id() ] ?? array() ) as $owed ) {
+			if ( 0 === strpos( $owed, $name ) ) {
+				unset( $this->owed[ get_current_blog_id() ][ $owed ] );
+			}
+		}
+	}
+
+	/**
 	 * Calls what is owed, and forgets what WordPress has changed.
 	 */
 	public function end(): void {

@@ -210,6 +210,7 @@ final class Writes {
 			return $check;
 		}
 		if ( $is_all ) {
+			$this->transaction->forgive( $this->keys->group() . ";$key;" );
 			return $this->daemon->flush( array(), $this->queries->flush_ms() ) ? null : false;
 		}
 		if ( ! $this->keys->has( $id, $key ) ) {
@@ -221,7 +222,7 @@ final class Writes {
 	/**
 	 * Leaves a change to WordPress within a transaction. An older change of the key that is pending is flushed first;
 	 * if that is not possible, as the daemon is away or the flush waits for this transaction, the new value is sent
-	 * when the transaction is committed.
+	 * when the transaction is committed. So is a value that a column of the post shows: the daemon writes columns.
 	 *
 	 * @param int        $id     The object's id.
 	 * @param string     $key    The key.
@@ -229,21 +230,23 @@ final class Writes {
 	 * @return null|false Null: WordPress decides; false: it must not, as a pending change would bring the key back.
 	 */
 	private function within( int $id, string $key, ?array $values ): ?bool {
-		$group = $this->keys->group();
-		if ( $this->transaction->has( $group, $id, $key ) ) {
-			return null; // What is pending now waits for this transaction, and comes after it.
+		$group      = $this->keys->group();
+		$name       = "$group;$key;$id;";
+		$is_settled = $this->transaction->has( $group, $id, $key ); // What is pending then comes after it.
+		if ( ! $is_settled && ( null === $values || ! $this->transaction->owes( $name ) ) ) {
+			$is_settled = $this->daemon->is_settled( $id, $this->keys->query_wait_ms() );
 		}
-		$name    = "$group:$id:$key";
-		$is_owed = null !== $values && $this->transaction->owes( $name ); // Then the flush was tried.
-		if ( ! $is_owed && $this->daemon->is_settled( $id, $this->keys->query_wait_ms() ) ) {
+		if ( $is_settled ) {
 			$this->transaction->note( $group, $id, $key );
-			return null;
-		}
-		if ( null === $values ) {
+		} elseif ( null === $values ) {
 			return false;
 		}
+		$this->transaction->forgive( $name );
 		$raw = Values::raw( $values[0] ?? null );
-		if ( array() !== $values && Values::is_sendable( $raw, $this->keys ) ) {
+		if ( empty( $values ) || ! Values::is_sendable( $raw, $this->keys ) ) {
+			return null;
+		}
+		if ( ! $is_settled || $this->keys->is_shown( $key ) ) {
 			$this->transaction->owe(
 				$name,
 				function () use ( $id, $key, $raw ): void {
