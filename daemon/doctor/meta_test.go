@@ -14,10 +14,6 @@ const metaSite = "kind = \"postmeta\"\npost_types = [\"ticket\"]\nkeys = { statu
 func TestFaultsOfPostMeta(t *testing.T) {
 	t.Parallel()
 	p := newPatient(t, testenv.RedisOptions{})
-	p.exec(t, "CREATE TABLE wp_posts (ID bigint unsigned NOT NULL auto_increment PRIMARY KEY, post_type varchar(20) NOT NULL, "+
-		"post_modified datetime NOT NULL)",
-		"CREATE TABLE wp_postmeta (meta_id bigint unsigned NOT NULL auto_increment PRIMARY KEY, post_id bigint unsigned NOT NULL, "+
-			"meta_key varchar(255), meta_value longtext, KEY post_id (post_id), KEY meta_key (meta_key(191)))")
 	p.configure(t, metaSite)
 	want := func(check, reason, fix string) {
 		t.Helper()
@@ -29,6 +25,11 @@ func TestFaultsOfPostMeta(t *testing.T) {
 			t.Errorf("%s: %+v, want %q and %q", check, f, reason, fix)
 		}
 	}
+	want("table", "wp_postmeta", "correct table_prefix")
+	p.exec(t, "CREATE TABLE wp_posts (ID bigint unsigned NOT NULL auto_increment PRIMARY KEY, post_type varchar(20) NOT NULL, "+
+		"post_modified datetime NOT NULL)",
+		"CREATE TABLE wp_postmeta (meta_id bigint unsigned NOT NULL auto_increment PRIMARY KEY, post_id bigint unsigned NOT NULL, "+
+			"meta_key varchar(255), meta_value longtext, KEY post_id (post_id), KEY meta_key (meta_key(191)))")
 	want("table", "wp_ticketd_revisions", "ticketd migrate")
 	p.migrate(t)
 	for _, check := range []string{"table", "engine", "binlog", "grants", "keys", "revisions", "ids"} {

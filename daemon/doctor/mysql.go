@@ -44,8 +44,12 @@ func checkMySQL(ctx context.Context, e *exam, site string) {
 	checkConnections(e, site, db.Address(), facts)
 	checkSkew(e, "mysql", site, "MySQL", facts.Ahead)
 	if facts.Engine == "" {
-		e.fail("mysql", "table", site, "no table "+db.Name()+", or none that this user may read", "ticketd migrate --site "+site+
-			"; if its user may not CREATE, an administrator runs what 'ticketd migrate --dry-run' prints")
+		remedy := "ticketd migrate --site " + site +
+			"; if its user may not CREATE, an administrator runs what 'ticketd migrate --dry-run' prints"
+		if c.IsMeta() {
+			remedy = "correct table_prefix, or the database in the dsn: WordPress makes this table"
+		}
+		e.fail("mysql", "table", site, "no table "+db.Name()+", or none that this user may read", remedy)
 		return
 	}
 	checkTable(ctx, e, site, db, facts, definition)

@@ -8,7 +8,10 @@
 namespace Ticketd\Tests\WordPress\Meta;
 
 use Ticketd\Client\TicketdException;
+use Ticketd\WordPress\Cli\MetaCommand;
 use Ticketd\WordPress\Meta\Adapter;
+use Ticketd\WordPress\Meta\Loader;
+use WP_CLI\ExitException;
 
 /**
  * Nothing is pending for what is gone.
@@ -69,6 +72,25 @@ final class LifecycleTest extends MetaTestCase {
 		$this->assertSame( array(), Adapter::descriptions() );
 		update_metadata( 'post', self::ID, '_st', 'closed' );
 		$this->assertSame( array( 'closed' ), $this->rows->values( self::ID, '_st' ) );
+	}
+
+	/**
+	 * `wp ticketd meta install` keeps the loader while the daemon does not answer: changes may be pending.
+	 */
+	public function test_install_without_the_daemon(): void {
+		require_once __DIR__ . '/../../Support/wp-cli.php';
+		foreach ( array( true, false ) as $is_known ) {
+			$this->begin( $is_known );
+			$this->daemon->fail_next( 'unavailable', 2 );
+			try {
+				( new MetaCommand() )->install( array(), array() );
+				$this->fail( 'The command ends without an error.' );
+			} catch ( ExitException $end ) {
+				$this->assertSame( $is_known, Loader::is_installed() );
+			} finally {
+				Loader::remove();
+			}
+		}
 	}
 
 	/**

@@ -30,6 +30,9 @@ final class Uninstaller {
 			return;
 		}
 		self::delete_options( 'ticketd_' );
+		if ( is_multisite() ) {
+			delete_network_option( get_main_network_id(), Meta\Adapter::OPTION );
+		}
 		Meta\Loader::remove();
 		Capabilities::revoke();
 		if ( 'nothing' === $keep && Database::is_table_name( $table ) ) {

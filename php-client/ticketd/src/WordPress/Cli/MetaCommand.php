@@ -47,7 +47,9 @@ final class MetaCommand {
 			}
 		}
 		if ( array() === $learnt ) {
-			Loader::remove();
+			if ( array() === Adapter::descriptions() ) {
+				Loader::remove(); // Otherwise changes may be pending, and the daemon is away for the moment.
+			}
 			\WP_CLI::error( $said );
 		}
 		$this->status( array(), $assoc_args );
