@@ -133,6 +133,23 @@ final class QueriesTest extends MetaTestCase {
 	}
 
 	/**
+	 * A transaction begins with a flush like a query's: it is short, and the action says that it failed.
+	 */
+	public function test_the_begin_of_a_transaction(): void {
+		$seen = array();
+		add_action(
+			'ticketd_stale_query',
+			static function ( string $sql ) use ( &$seen ): void {
+				$seen[] = $sql;
+			}
+		);
+		$this->daemon->fail_next( 'timeout' );
+		apply_filters( 'query', 'START TRANSACTION' );
+		$this->assertSame( array( 'START TRANSACTION' ), $seen );
+		$this->assertSame( 1, $this->count_of( 'flush' ) );
+	}
+
+	/**
 	 * What a column of the post shows is sent when the transaction is committed, unless the key is deleted or the
 	 * transaction undone.
 	 */

@@ -158,7 +158,7 @@ final class Adapter {
 		}
 		foreach ( $this->current as $parts ) {
 			if ( Transaction::BEGINS === $event ) {
-				$parts['daemon']->flush( array() );
+				$parts['queries']->refresh( $from_verb, array(), true ); // The last time before its queries.
 			}
 			$parts['queries']->look( $from_verb );
 			$parts['life']->look( $from_verb );

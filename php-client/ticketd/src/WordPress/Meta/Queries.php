@@ -294,7 +294,7 @@ final class Queries {
 	 * @param int[]  $ids     Ids of objects; empty: all.
 	 * @param bool   $is_read Whether it changes nothing.
 	 */
-	private function refresh( string $sql, array $ids, bool $is_read ): void {
+	public function refresh( string $sql, array $ids, bool $is_read ): void {
 		$stale = $this->keys->queries_may_be_stale();
 		/**
 		 * Filters whether a query may be answered from what the database has, without the changes that ticketd has not
