@@ -75,6 +75,21 @@ final class LifecycleTest extends MetaTestCase {
 	}
 
 	/**
+	 * In a copy of the database under another name WordPress writes all metadata, and the option can be removed.
+	 */
+	public function test_a_copy_of_the_database(): void {
+		$this->begin( true, array( 'table' => 'original.wp_postmeta' ) );
+		update_metadata( 'post', self::ID, '_st', 'open' );
+		$this->assertSame( array( 'open' ), $this->rows->values( self::ID, '_st' ) );
+		$this->assertSame( '', Adapter::instance()->end() );
+		$this->assertFalse( get_option( Adapter::OPTION ) );
+		$this->assertSame( array(), $this->called() );
+		Adapter::instance()->learn( 'post' );
+		update_metadata( 'post', self::ID, '_st', 'closed' );
+		$this->assertSame( array( 'open' ), $this->rows->values( self::ID, '_st' ) );
+	}
+
+	/**
 	 * `wp ticketd meta install` keeps the loader while the daemon does not answer: changes may be pending.
 	 */
 	public function test_install_without_the_daemon(): void {

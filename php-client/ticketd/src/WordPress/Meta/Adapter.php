@@ -214,6 +214,7 @@ final class Adapter {
 			$text = __( 'The daemon does not take the metadata of %s: its configuration has no such site.', 'ticketd' );
 			return new \WP_Error( 'ticketd_kind', sprintf( $text, self::no_keys( $type )->full_table() ) );
 		}
+		$description['table'] = self::no_keys( $type )->full_table();
 		self::keep( array( $type => $description ) + self::descriptions() );
 		return $description;
 	}
@@ -246,6 +247,7 @@ final class Adapter {
 			unset( $before['user'] ); // The network's.
 		}
 		if ( array() === $before ) {
+			self::keep( array_diff_key( self::descriptions(), $before ) ); // What is kept may be another database's.
 			return '';
 		}
 		// Most is flushed before, as WordPress must not write what an older pending change would overwrite; then the
@@ -299,7 +301,8 @@ final class Adapter {
 	}
 
 	/**
-	 * The current blog's descriptions by meta type.
+	 * The current blog's descriptions by meta type. A copy of the database under another name, as for a test site, has
+	 * the original's option: the original's daemon does not serve it, so WordPress writes all metadata there.
 	 *
 	 * @return array<string, array>
 	 */
@@ -310,6 +313,12 @@ final class Adapter {
 			$shared = get_network_option( get_main_network_id(), self::OPTION );
 			unset( $stored['user'] );
 			$stored += is_array( $shared ) ? $shared : array();
+		}
+		foreach ( array_intersect_key( $stored, Keys::KINDS ) as $type => $description ) {
+			$table = self::no_keys( $type )->full_table();
+			if ( ( $description['table'] ?? $table ) !== $table ) {
+				unset( $stored[ $type ] );
+			}
 		}
 		return array_intersect_key( $stored, Keys::KINDS );
 	}
