@@ -105,7 +105,8 @@ func TestMirror(t *testing.T) {
 	m.page(t, `$desk = $wpdb->prefix . 'desk_tickets';
 		$wpdb->update( $desk, array( 'title' => "it's WHERE id = 9" ), array( 'id' => 1 ) );
 		$wpdb->query( "UPDATE $desk SET mood = 'bad' WHERE $desk.id IN (2, 3)" );
-		$wpdb->insert( $desk, array( 'title' => 'new' ) );
+		$wpdb->insert( $wpdb->postmeta, array( 'post_id' => 1, 'meta_key' => 'x' ) );
+		$wpdb->query( "INSERT INTO $desk (title) VALUES ('Où')" );
 		$wpdb->insert( $desk, array( 'title' => 'given', 'id' => 20 ) );
 		$wpdb->query( "INSERT INTO {$wpdb->prefix}desk_archive SELECT * FROM $desk WHERE id = 2" );
 		$wpdb->query( "DELETE FROM $desk WHERE id = 2" );
@@ -113,7 +114,7 @@ func TestMirror(t *testing.T) {
 		$wpdb->query( 'START TRANSACTION' );
 		$wpdb->update( $desk, array( 'mood' => 'undone' ), array( 'id' => 1 ) );
 		$wpdb->query( 'ROLLBACK' );`)
-	m.want(t, "after a page", "1 it's WHERE id = 9 open -", "2 b closed bad", "4 new open -", "20 given open -", "50 own open -")
+	m.want(t, "after a page", "1 it's WHERE id = 9 open -", "2 b closed bad", "4 Où open -", "20 given open -", "50 own open -")
 
 	// Another process changes the row while this page copies an older value of it.
 	m.page(t, fmt.Sprintf(`add_filter( 'ticketd_ticket_fields', function ( $fields ) {
@@ -126,13 +127,13 @@ func TestMirror(t *testing.T) {
 			return $fields;
 		} );
 		$wpdb->update( '%[1]s', array( 'mood' => 'older' ), array( 'id' => 4 ) );`, "wp_desk_tickets"))
-	m.want(t, "after a race", "1 it's WHERE id = 9 open -", "2 b closed bad", "4 new open newest", "20 given open -", "50 own open -")
+	m.want(t, "after a race", "1 it's WHERE id = 9 open -", "2 b closed bad", "4 Où open newest", "20 given open -", "50 own open -")
 
 	// A statement without ids: the watchdog's next look. An id that is a ticket of ticketd's own.
 	m.page(t, `$wpdb->query( "UPDATE wp_desk_tickets SET state = 2 WHERE title = 'given'" );
 		$wpdb->insert( 'wp_desk_tickets', array( 'title' => 'theirs', 'id' => 50 ) );`)
 	m.page(t, `do_action( 'ticketd_watchdog' );`)
-	m.want(t, "after a look", "1 it's WHERE id = 9 open -", "2 b closed bad", "4 new open newest", "20 given closed -", "50 own open -")
+	m.want(t, "after a look", "1 it's WHERE id = 9 open -", "2 b closed bad", "4 Où open newest", "20 given closed -", "50 own open -")
 	m.exec(t, "DELETE FROM wp_desk_tickets WHERE id = 50")
 
 	m.exec(t, "UPDATE wp_desk_tickets SET mood = 'past' WHERE id = 1")

@@ -74,8 +74,11 @@ final class Collector {
 	 * @return mixed The same.
 	 */
 	public function look( $sql ) {
-		$this->take_inserted();
 		$blog = get_current_blog_id();
+		if ( $this->is_within_insert( $sql, $blog ) ) {
+			return $sql;
+		}
+		$this->take_inserted();
 
 		if ( ! isset( $this->tables[ $blog ] ) ) {
 			$this->tables[ $blog ] = array(); // For the statements that the next line sends.
@@ -130,6 +133,18 @@ final class Collector {
 	private function tables_of_blog(): array {
 		$mirror = Mirror::of_blog( $this->api );
 		return null === $mirror ? array() : $mirror->source()->tables();
+	}
+
+	/**
+	 * Whether WordPress asks for a table's columns before it sends the INSERT that it has just announced.
+	 *
+	 * @param mixed $sql  The statement.
+	 * @param int   $blog The current blog.
+	 */
+	private function is_within_insert( $sql, int $blog ): bool {
+		return $this->inserting === $blog && is_string( $sql )
+			&& 1 === preg_match( '/^SHOW FULL COLUMNS FROM `?(\w+)/', $sql, $found )
+			&& in_array( $found[1], $this->tables[ $blog ] ?? array(), true );
 	}
 
 	/**
