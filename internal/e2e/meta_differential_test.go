@@ -188,7 +188,7 @@ func TestMetaDifferential(t *testing.T) {
 			maria, database := testenv.SharedMariaDB(t)
 			without := testenv.NewWordPress(t, testenv.WordPressOptions{MariaDB: maria, Database: database, Source: source, Debug: true})
 			if isPersistent {
-				shareCache(t, without)
+				shareCache(t, without, s.Redis)
 			}
 			plain := newWPMeta(t, without, maria.DB(t, database))
 			taken := newWPMeta(t, s.WordPress, s.MariaDB.DB(t, testenv.StackDatabase))

@@ -46,7 +46,7 @@ func newMetaStack(t *testing.T, more string, isPersistent bool, o testenv.StackO
 		t.Fatalf("ticketd migrate: %v\n%s", err, out)
 	}
 	if isPersistent {
-		shareCache(t, s.WordPress)
+		shareCache(t, s.WordPress, s.Redis)
 	}
 	testenv.Eventually(t, 20*time.Second, "the keys are installed", func() bool {
 		out, err := s.WordPress.CLI(t.Context(), nil, "ticketd", "meta", "install")
@@ -58,10 +58,18 @@ func newMetaStack(t *testing.T, more string, isPersistent bool, o testenv.StackO
 	return s
 }
 
+// realCache is the object-cache.php of a plugin that keeps the object cache in Redis, such as Redis Object Cache; empty: the tests'
+// own is used.
+func realCache() string { return os.Getenv("TICKETD_TEST_OBJECT_CACHE") }
+
 // shareCache gives a WordPress an object cache that all of its processes share.
-func shareCache(t *testing.T, w *testenv.WordPress) {
+func shareCache(t *testing.T, w *testenv.WordPress, redis *testenv.Redis) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("testdata", "object-cache.php"))
+	if realCache() != "" {
+		text = fmt.Appendf(nil, "<?php\ndefine( 'WP_REDIS_SCHEME', 'unix' );\ndefine( 'WP_REDIS_PATH', '%s' );\n"+
+			"define( 'WP_REDIS_DATABASE', 3 );\ndefine( 'WP_REDIS_PREFIX', '%s' );\nrequire '%s';\n", redis.Socket(), w.Root(), realCache())
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,6 +83,9 @@ func (m *wpMeta) eval(t *testing.T, worker int, code string) string {
 		Returned json.RawMessage `json:"returned"`
 		Thrown   string          `json:"thrown"`
 		Warnings []string        `json:"warnings"`
+	}
+	if realCache() != "" { // a new page: these caches also keep what a process has read
+		code = "wp_using_ext_object_cache() && wp_cache_flush_runtime();\n" + code
 	}
 	text := m.do(t, metaStep{Do: "eval", Code: code, worker: worker})
 	if err := json.Unmarshal([]byte(text), &answer); err != nil || answer.Thrown != "" || len(answer.Warnings) > 0 {
