@@ -141,6 +141,7 @@ var rows = []row{
 	{"idle", capacity, idle},
 	{"statements", capacity, statements},
 	{"jobhttp", wholeJob, jobThroughFPM},
+	{"meta", wholeJob, postMeta},
 	{"million", capacity, million},
 }
 
