@@ -33,6 +33,7 @@ func newRedisPlace(c *config.Config, sites func() []*runningSite, log zerolog.Lo
 		return nil, err
 	}
 	p.doctor = newInspector(p.client, sites, log)
+	p.doctor.prove = p.watch.Prove
 	return p, nil
 }
 
@@ -89,6 +90,7 @@ type inspector struct {
 	client goredis.UniversalClient
 	log    zerolog.Logger
 	queues func() []*runningSite
+	prove  func(context.Context) // finds out whether Redis works
 	found  atomic.Pointer[[]string]
 	soon   chan struct{} // asks for a look before the next is due
 	// processes are those of the last look that checked all sites; empty: the next look checks all sites.
@@ -145,13 +147,19 @@ func (i *inspector) look(ctx context.Context) (answered bool) {
 	if err != nil {
 		return false
 	}
-	before := i.warnings()
+	before, first, isNew := i.warnings(), i.found.Load() == nil, false
 	for _, warning := range found {
 		if !slices.Contains(before, warning) {
 			i.log.Warn().Msg(warning)
+			isNew = true
 		}
 	}
 	i.found.Store(&found)
+	// A Redis that has become a replica, or cannot write to its disk, answers the questions of idle sites, and takes no change. The
+	// daemon's start proves Redis by itself.
+	if isNew && !first {
+		i.prove(ctx)
+	}
 	i.lookAtSites(ctx, processes)
 	return true
 }
