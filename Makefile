@@ -66,6 +66,11 @@ test-php-pure: ## Run the plugin's PHPUnit tests as on a PHP without ext-msgpack
 	cp -L $$(php -r 'echo str_replace( ",", "", php_ini_scanned_files() );') "$$settings"; rm -f "$$settings"/*msgpack.ini; \
 	PHP_INI_SCAN_DIR="$$settings" php "$$(type -P phpunit)" -c $(PLUGIN)/phpunit.xml
 
+.PHONY: test-php-versions
+test-php-versions: ## Run the plugin's PHPUnit tests on PHP 7.4 (Debian 11) and 8.4 (Debian 13), in roots of debootstrap
+	@internal/testenv/deps.sh --systemd
+	@internal/testenv/php_versions.sh
+
 .PHONY: test-kill
 test-kill: deps ## Kill daemon, Redis, MariaDB and journal ROUNDS (200) times under writers; two daemons with UPDATES (100000)
 	TICKETD_TEST_ROUNDS=$(ROUNDS) TICKETD_TEST_UPDATES=$(UPDATES) $(GO) test -race -count=1 -v -timeout 60m \
@@ -137,8 +142,14 @@ test-release: ## Make a release in a clone, and ask apt, rpm and minisign what t
 image: ## Build the container image in dist/, without a container engine, for ARCH="amd64 arm64"
 	@GO="$(GO)" VERSION="$(VERSION)" packaging/image.sh $(ARCH)
 
+.PHONY: test-install
+test-install: ## Follow docs/install.md word by word on a booted Debian 12 and 13, each with three ways to have WordPress and ticketd
+	@internal/testenv/deps.sh --systemd
+	TICKETD_TEST_INSTALL=1 $(GO) test -count=1 -v -timeout 60m -run '^TestInstall$$' ./internal/systemdtest
+
 .PHONY: test-systemd
 test-systemd: deps ## Install, restart, upgrade, kill and purge the package in a booted systemd, ROUNDS (30) restarts and upgrades
+	@internal/testenv/deps.sh --systemd
 	TICKETD_TEST_SYSTEMD=1 TICKETD_TEST_ROUNDS=$(if $(filter command line environment,$(origin ROUNDS)),$(ROUNDS),30) \
 		$(GO) test -count=1 -v -timeout 30m ./internal/systemdtest
 

@@ -76,8 +76,8 @@ func setFromEnvironment(root table, environ []string) {
 	}
 }
 
-// servicesOf finds the Services of Kubernetes whose variables look like ticketd's: each pod of a namespace gets variables of all its
-// Services, such as TICKETD_SERVICE_HOST and TICKETD_PORT of one with the name ticketd.
+// servicesOf finds the Services of Kubernetes whose variables look like ticketd's: each pod of a namespace gets variables of all
+// its Services, such as TICKETD_SERVICE_HOST and TICKETD_PORT of one with the name ticketd.
 func servicesOf(environ []string) (services []string) {
 	for _, pair := range environ {
 		name, _, _ := strings.Cut(pair, "=")

@@ -1,4 +1,4 @@
-// Package systemdtest holds the test of the Debian package in a booted systemd: a Debian root in a container, with MariaDB,
-// Redis and PHP, where the test installs, upgrades, kills and purges the package. The package has only the test, and `make
-// test-systemd` runs the test.
+// Package systemdtest holds two tests in booted Debians, each in a container. `make test-systemd` installs, upgrades, kills and
+// purges the Debian package beside MariaDB, Redis and PHP. `make test-install` follows docs/install.md word by word. The package
+// has only the tests.
 package systemdtest

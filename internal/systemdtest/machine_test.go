@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -29,10 +30,12 @@ for hierarchy in /sys/fs/cgroup/systemd /sys/fs/cgroup/unified /sys/fs/cgroup; d
 done
 exec "$@"`
 
+var machines atomic.Int64
+
 // start boots a container over the root, with folders bound into its /mnt, and ends it with the test.
 func start(t *testing.T, root string, binds map[string]string) *machine {
 	t.Helper()
-	name := fmt.Sprintf("ticketd-test-%d", os.Getpid())
+	name := fmt.Sprintf("ticketd-test-%d-%d", os.Getpid(), machines.Add(1))
 	m := &machine{ended: make(chan struct{}), console: filepath.Join(t.TempDir(), "console.log")}
 	args := []string{
 		"-c", launch, "sh", name, "systemd-nspawn", "--quiet", "--machine=" + name, "--directory=" + root, "--boot",

@@ -21,7 +21,7 @@ const (
 // The package's life, in order: each step continues on the machine as the step before left it.
 func TestPackage(t *testing.T) {
 	t.Parallel()
-	need(t)
+	need(t, "TICKETD_TEST_SYSTEMD", "test-systemd")
 	old, current := "0.0.1", "0.0.2"
 	debs := build(t, old, current)
 	client, err := filepath.Abs("../../php-client")
@@ -32,7 +32,8 @@ func TestPackage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := start(t, root(t), map[string]string{"/mnt/debs": debs, "/mnt/php-client": client, "/mnt/scripts": scripts})
+	bookworm := root(t, debian{suite: "bookworm", base: "systemd,systemd-sysv,dbus,mariadb-server,redis-server,php-cli,php-msgpack"})
+	m := start(t, bookworm, map[string]string{"/mnt/debs": debs, "/mnt/php-client": client, "/mnt/scripts": scripts})
 	p := &pkg{machine: m, arch: arch(t), version: old}
 	for _, step := range []struct {
 		name string

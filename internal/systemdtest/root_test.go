@@ -14,16 +14,14 @@ import (
 	"testing"
 )
 
-const (
-	suite    = "bookworm"
-	packages = "systemd,systemd-sysv,dbus,mariadb-server,redis-server,php-cli,php-msgpack"
-)
+// debian is a Debian: what debootstrap puts there, and what apt-get then adds, which knows alternatives.
+type debian struct{ suite, base, more string }
 
-// need skips the test if it cannot run, and says what is missing.
-func need(t *testing.T) {
+// need skips the test if it cannot run, and says what is missing; variable is what the target of make sets.
+func need(t *testing.T, variable, target string) {
 	t.Helper()
-	if os.Getenv("TICKETD_TEST_SYSTEMD") == "" {
-		t.Skip("'make test-systemd' runs this: it boots a Debian in a container and takes minutes")
+	if os.Getenv(variable) == "" {
+		t.Skipf("'make %s' runs this: it boots a Debian in a container and takes minutes", target)
 	}
 	if os.Geteuid() != 0 {
 		t.Skip("only root can boot a container")
@@ -39,13 +37,13 @@ func need(t *testing.T) {
 
 // root returns a Debian root, made once and kept in the user's cache: making it takes a minute or more and needs Debian's
 // mirror. The containers write to their own layer above it.
-func root(t *testing.T) string {
+func root(t *testing.T, d debian) string {
 	t.Helper()
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		cache = "/var/cache"
 	}
-	sum := sha256.Sum256([]byte(suite + packages))
+	sum := sha256.Sum256([]byte(d.suite + d.base + d.more))
 	final := filepath.Join(cache, "ticketd-testenv", "systemd-"+hex.EncodeToString(sum[:8]))
 	if err := os.MkdirAll(filepath.Dir(final), 0o700); err != nil {
 		t.Fatal(err)
@@ -66,12 +64,18 @@ func root(t *testing.T) string {
 	if err := os.RemoveAll(draft); err != nil { // of a run that was cut off
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), "debootstrap", "--variant=minbase", "--include="+packages, suite, draft)
-	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND=noninteractive"}
-	if out, err := cmd.CombinedOutput(); err != nil {
-		_ = os.RemoveAll(draft)
-		lines := strings.Split(strings.TrimSpace(string(out)), "\n")
-		t.Skipf("debootstrap could not make a %s root (%v): %s", suite, err, lines[len(lines)-1])
+	steps := [][]string{{"debootstrap", "--variant=minbase", "--include=" + d.base, d.suite, draft}}
+	if d.more != "" {
+		install := []string{"chroot", draft, "apt-get", "-qq", "-y", "install", "--no-install-recommends"}
+		steps = append(steps, append(install, strings.Split(d.more, ",")...))
+	}
+	for _, step := range steps {
+		cmd := exec.CommandContext(t.Context(), step[0], step[1:]...)
+		cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND=noninteractive"}
+		if out, err := cmd.CombinedOutput(); err != nil {
+			lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+			t.Skipf("%s could not make a %s root (%v): %s", step[0], d.suite, err, lines[len(lines)-1])
+		}
 	}
 	if err := os.Rename(draft, final); err != nil {
 		t.Fatal(err)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what building, testing and the demo need besides Go, from the distribution's own packages (Debian, Ubuntu).
 # It does nothing where all is there; otherwise it says what it installs. It starts no system service: ticketd's tests
-# run servers of their own. Usage: deps.sh [--browser] [--galera] [--release] [--list]: the first three add what those
+# run servers of their own. Usage: deps.sh [--browser] [--galera] [--release] [--systemd] [--list]: the first four add what those
 # tests need, --list only prints the packages that are missing.
 set -euo pipefail
 shopt -s nullglob
@@ -80,6 +80,10 @@ find_missing() {
         want gpg has gpg
         want minisign has minisign
         want rpm has rpm
+    fi
+    if [[ " $* " == *' --systemd '* ]]; then
+        want debootstrap has debootstrap
+        want systemd-container has systemd-nspawn
     fi
 }
 

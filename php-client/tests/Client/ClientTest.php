@@ -28,7 +28,7 @@ final class ClientTest extends TestCase {
 	/**
 	 * The codecs.
 	 */
-	public function codecs(): array {
+	public static function codecs(): array {
 		return Codecs::data();
 	}
 
@@ -383,7 +383,7 @@ final class ClientTest extends TestCase {
 	/**
 	 * Filters that would find the opposite or anything if they were taken for lists of alternatives.
 	 */
-	public function mistaken(): array {
+	public static function mistaken(): array {
 		return array(
 			'a word'     => array( array( 'not' => 'closed' ) ),
 			'a mix'      => array( array( 'open', '!=' => 'closed' ) ),

@@ -32,7 +32,7 @@ final class CodecTest extends TestCase {
 	/**
 	 * Parameters at the edges of msgpack's formats and of PHP's arrays.
 	 */
-	public function params(): array {
+	public static function params(): array {
 		$cases = array(
 			'no parameters'      => array(),
 			'names like numbers' => array( 'fields' => array( '12' => 'a', 'b' => 'c' ) ),
@@ -95,7 +95,7 @@ final class CodecTest extends TestCase {
 	/**
 	 * Payloads that are no message.
 	 */
-	public function nonsense(): array {
+	public static function nonsense(): array {
 		return array(
 			'nothing'                         => array( '' ),
 			'nil'                             => array( 'c0' ),

@@ -205,7 +205,7 @@ final class ConnectionTest extends TestCase {
 	/**
 	 * Messages of a peer in place of the reply.
 	 */
-	public function anomalies(): array {
+	public static function anomalies(): array {
 		$done = Peer::reply( 1, null, self::DONE );
 		return array(
 			'another id'              => array( Peer::reply( 2, null, self::DONE ), ProtocolException::class ),
@@ -355,7 +355,7 @@ final class ConnectionTest extends TestCase {
 	/**
 	 * Messages of a peer before it hangs up.
 	 */
-	public function beginnings(): array {
+	public static function beginnings(): array {
 		return array(
 			'half a frame' => array( substr( Peer::reply( 1, null, self::DONE ), 0, 20 ) ),
 			'nothing'      => array( '' ),

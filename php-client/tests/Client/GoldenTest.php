@@ -24,7 +24,7 @@ final class GoldenTest extends TestCase {
 	/**
 	 * Every frame, with each codec.
 	 */
-	public function frames(): array {
+	public static function frames(): array {
 		$cases = array();
 		foreach ( json_decode( file_get_contents( self::DIRECTORY . 'golden.json' ), true ) as $golden ) {
 			foreach ( Codecs::all() as $codec => $of ) {

@@ -44,7 +44,7 @@ final class RestrictedTest extends TestCase {
 	/**
 	 * Functions that hosts switch off, and what is left without them.
 	 */
-	public function functions(): array {
+	public static function functions(): array {
 		$all = array();
 		foreach ( Connection::NEEDS as $name ) {
 			$all[ $name ] = array( $name, "set done; get: .*this PHP has no $name.*; spool: 0" );

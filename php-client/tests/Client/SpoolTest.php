@@ -126,7 +126,7 @@ final class SpoolTest extends TestCase {
 	/**
 	 * Damages to the file with the last number.
 	 */
-	public function last_numbers(): array {
+	public static function last_numbers(): array {
 		return array(
 			'none, as of an older client' => array( fn( $path ) => unlink( $path ) ),
 			'empty'                       => array( fn( $path ) => file_put_contents( $path, '' ) ),
@@ -267,7 +267,7 @@ final class SpoolTest extends TestCase {
 	/**
 	 * Folders that cannot be written.
 	 */
-	public function useless_folders(): array {
+	public static function useless_folders(): array {
 		return array(
 			'none'        => array( '', false ),
 			'missing'     => array( '/nonexistent/ticketd', false ),
@@ -294,7 +294,7 @@ final class SpoolTest extends TestCase {
 	/**
 	 * How a process ends that exceeds its file limit: with an error, or in the middle of the file.
 	 */
-	public function limits(): array {
+	public static function limits(): array {
 		return array(
 			'it goes on' => array( 'SIG_IGN', 'false', array() ),
 			'it dies'    => array( 'SIG_DFL', '', array( 20000 ) ),

@@ -146,7 +146,7 @@ final class SpoolingClientTest extends TestCase {
 	/**
 	 * Ways in which a change is not delivered.
 	 */
-	public function outages(): array {
+	public static function outages(): array {
 		$answers = array();
 		foreach ( array( 'overloaded', 'shutting_down', 'unavailable' ) as $code ) {
 			$answers[ $code ] = array( self::answering( Peer::error( $code ) ) );
@@ -202,7 +202,7 @@ final class SpoolingClientTest extends TestCase {
 	/**
 	 * Refusals, faults, and a server that does not speak the protocol.
 	 */
-	public function refusals(): array {
+	public static function refusals(): array {
 		$answers = array( 'no protocol' => array( array( array( array( 'frame' ), array( 'send', bin2hex( 'HTTP/1.1 200 OK' ) ) ) ), 'protocol' ) );
 		foreach ( array( 'invalid', 'forbidden', 'not_found', 'conflict', 'too_large', 'malformed', 'internal', 'version', 'unknown_method' ) as $code ) {
 			$answers[ $code ] = array( self::answering( Peer::error( $code ) ), $code );
@@ -243,7 +243,7 @@ final class SpoolingClientTest extends TestCase {
 	/**
 	 * The codecs.
 	 */
-	public function codecs(): array {
+	public static function codecs(): array {
 		return Codecs::data();
 	}
 
@@ -392,7 +392,7 @@ final class SpoolingClientTest extends TestCase {
 	/**
 	 * Changes that the daemon would refuse for any table.
 	 */
-	public function bad_changes(): array {
+	public static function bad_changes(): array {
 		return array(
 			'no fields'        => array( 1, array(), 'r', 'fields' ),
 			'too many fields'  => array( 1, array_fill( 0, 129, 1 ), 'r', 'fields' ),

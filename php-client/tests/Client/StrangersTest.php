@@ -90,7 +90,7 @@ final class StrangersTest extends TestCase {
 	/**
 	 * Foreign files under a marker's name.
 	 */
-	public function markers(): array {
+	public static function markers(): array {
 		return array(
 			'another user\'s file' => array( 'file' ),
 			'a pipe'               => array( 'pipe' ),
@@ -183,7 +183,7 @@ final class StrangersTest extends TestCase {
 	/**
 	 * Untrusted folders: by the damage to this user's folder.
 	 */
-	public function folders(): array {
+	public static function folders(): array {
 		return array(
 			'another user\'s'      => array( fn( $own ) => chown( $own, self::STRANGER ) ),
 			'open to all'          => array( fn( $own ) => chmod( $own, 02777 ) ),

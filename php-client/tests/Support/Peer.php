@@ -43,7 +43,7 @@ final class Peer {
 	 */
 	public function __construct( array $script ) {
 		$this->socket  = self::free_path();
-		$command       = array( PHP_BINARY, '-n', __DIR__ . '/peer.php', $this->socket, json_encode( $script ) );
+		$command       = array( PHP_BINARY, '-n', __DIR__ . '/peer.php', $this->socket, serialize( $script ) );
 		$this->process = proc_open( $command, array( 1 => array( 'pipe', 'w' ) ), $pipes );
 		$this->output  = $pipes[1];
 		if ( "ready\n" !== fgets( $this->output ) ) {

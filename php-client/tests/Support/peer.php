@@ -2,7 +2,8 @@
 /**
  * A stand-in for the daemon that follows a test's script: `php peer.php SOCKET SCRIPT`.
  *
- * SCRIPT is JSON: a list of connections to accept one after the other, each a list of steps:
+ * SCRIPT is serialized, as Debian 11's PHP has JSON as an extension, which -n leaves out: a list of connections to accept one
+ * after the other, each a list of steps:
  * ["frame"]            reads one frame and prints it in hex, one line; of one beyond 32 KiB its SHA-1;
  * ["send", hex]        writes the bytes;
  * ["drip", hex, µs]    writes them one by one with a pause after each;
@@ -31,7 +32,7 @@ function ticketd_peer_read( $connection, int $count ): string {
 	return $bytes;
 }
 
-foreach ( json_decode( $argv[2], true ) as $steps ) {
+foreach ( unserialize( $argv[2], array( 'allowed_classes' => false ) ) as $steps ) {
 	$connection = stream_socket_accept( $server, 30 );
 	foreach ( $steps as $step ) {
 		switch ( $step[0] ) {

@@ -46,7 +46,7 @@ final class HealthTest extends SiteTestCase {
 	/**
 	 * Statuses, and the expected findings.
 	 */
-	public function statuses(): array {
+	public static function statuses(): array {
 		$down = array( 'state' => 'down', 'since_ms' => 5000, 'reason' => 'dial app:secret@tcp(db:3306): refused' );
 		return array(
 			'well'       => array( array(), array() ),

@@ -89,7 +89,7 @@ final class OutageTest extends OutageTestCase {
 	/**
 	 * What makes the database hang, and how that ends.
 	 */
-	public function hangs(): array {
+	public static function hangs(): array {
 		$hang    = static function ( string ...$statements ): callable {
 			return static fn( \mysqli $other ) => array_map( array( $other, 'query' ), $statements );
 		};

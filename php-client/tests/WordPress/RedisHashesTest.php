@@ -18,7 +18,7 @@ final class RedisHashesTest extends TestCase {
 	/**
 	 * Hashes, and the fields that they hold.
 	 */
-	public function hashes(): array {
+	public static function hashes(): array {
 		return array(
 			'names'             => array( array( 'status' => 'open', 'customer_id' => '7' ), array( 'status' => 'open', 'customer_id' => '7' ) ),
 			'a list'            => array( array( 'customer_id', '7', 'status', 'open' ), array( 'customer_id' => '7', 'status' => 'open' ) ),

@@ -51,7 +51,7 @@ final class RestTest extends SiteTestCase {
 	/**
 	 * Every route.
 	 */
-	public function routes(): array {
+	public static function routes(): array {
 		$fields = array( 'fields' => array( 'status' => 'open' ) );
 		return array(
 			'collection' => array( 'GET', '', array(), array( 'ids' => '812' ), 'read' ),
@@ -314,7 +314,7 @@ final class RestTest extends SiteTestCase {
 	/**
 	 * Requests that are refused before they reach the daemon.
 	 */
-	public function bad_requests(): array {
+	public static function bad_requests(): array {
 		$fields = array( 'status' => 'open' );
 		return array(
 			'no fields'              => array( 'POST', '', array() ),
@@ -373,7 +373,7 @@ final class RestTest extends SiteTestCase {
 	/**
 	 * The answers for the daemon's refusals.
 	 */
-	public function refusals(): array {
+	public static function refusals(): array {
 		return array(
 			array( 'invalid', 400 ),
 			array( 'forbidden', 500 ),

@@ -39,7 +39,7 @@ final class SelectionsTest extends OutageTestCase {
 	/**
 	 * The names of the tables.
 	 */
-	public function names(): array {
+	public static function names(): array {
 		return array_map( fn( string $name ): array => array( $name ), array_keys( self::tables() ) );
 	}
 
@@ -62,7 +62,7 @@ final class SelectionsTest extends OutageTestCase {
 		foreach ( $table['selections'] as $selection ) {
 			$args = $selection['args'];
 			unset( $selection['args'] );
-			$found = isset( $args['by'] ) ? $this->groups( $args ) : $this->list( $args );
+			$found = isset( $args['by'] ) ? $this->groupings( $args ) : $this->list( $args );
 			$this->assertSame( $selection, $found, "$name: " . json_encode( $args, JSON_UNESCAPED_UNICODE ) );
 		}
 	}
@@ -72,7 +72,7 @@ final class SelectionsTest extends OutageTestCase {
 	 *
 	 * @param array $args The selection with its field.
 	 */
-	private function groups( array $args ): array {
+	private function groupings( array $args ): array {
 		$counted = ticketd_count_tickets_by( $args['by'], array_diff_key( $args, array( 'by' => 1 ) ) );
 		return is_wp_error( $counted ) ? $this->refusal( $counted ) : array( 'groups' => array_map( 'array_values', $counted['groups'] ) );
 	}

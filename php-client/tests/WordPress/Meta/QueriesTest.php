@@ -17,7 +17,7 @@ final class QueriesTest extends MetaTestCase {
 	/**
 	 * Statements, and the ids that are flushed: null for no flush, an empty list for all.
 	 */
-	public function statements(): array {
+	public static function statements(): array {
 		$join = 'SELECT SQL_CALC_FOUND_ROWS wp_posts.ID FROM wp_posts INNER JOIN wp_postmeta ON ( wp_posts.ID = wp_postmeta.post_id ) ';
 		return array(
 			'a meta query'            => array( $join . "WHERE 1=1 AND ( wp_postmeta.meta_key = '_st' AND wp_postmeta.meta_value = 'open' )", array() ),

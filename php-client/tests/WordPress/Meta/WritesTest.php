@@ -15,7 +15,7 @@ final class WritesTest extends MetaTestCase {
 	/**
 	 * Sequences of changes: function, arguments.
 	 */
-	public function sequences(): array {
+	public static function sequences(): array {
 		$object      = new \stdClass();
 		$object->key = 'value';
 		return array(
