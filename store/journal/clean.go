@@ -214,11 +214,19 @@ func (f *feed) forgetBefore(before uint64) {
 	f.erased = left
 }
 
-// Own implements [store.FeedCouriers]. The rights end with the process.
-func (f *feed) Own(_ context.Context, destination, token string, lease time.Duration) (map[int]store.Cursor, error) {
+// lasting is the lease above which a right outlasts the process, as an operator's pause does. A courier's right ends with the process.
+const lasting = time.Hour
+
+// Own implements [store.FeedCouriers].
+func (f *feed) Own(ctx context.Context, destination, token string, lease time.Duration) (map[int]store.Cursor, error) {
 	known := f.destinations.Known(destination)
 	cursors, err := f.destinations.Own(destination, token, lease)
-	if err == nil && !known {
+	switch {
+	case err != nil:
+	case lease > lasting:
+		f.note()
+		f.made(ctx)
+	case !known:
 		f.note()
 	}
 	return cursors, err
@@ -236,7 +244,11 @@ func (f *feed) Advance(_ context.Context, destination, token string, partition i
 
 // Release implements [store.FeedCouriers].
 func (f *feed) Release(_ context.Context, destination, token string) error {
+	lasted := f.destinations.All()[destination].Until.Sub(f.s.opts.Now()) > lasting
 	f.destinations.Release(destination, token)
+	if lasted {
+		f.note()
+	}
 	return nil
 }
 

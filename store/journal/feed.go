@@ -64,7 +64,8 @@ func (f *feed) replay(r *entry, at wal.Position) {
 			}
 		}
 		for name, cursor := range r.feed.cursors {
-			f.destinations.Put(name, cursor)
+			of := r.feed.rights[name]
+			f.destinations.Put(name, cursor, of.owner, of.until)
 		}
 	case kindFeedLetter:
 		f.destinations.PutLetter(r.destination, &r.letter)
@@ -343,9 +344,14 @@ func (f *feed) note() {
 func (f *feed) state() feedState {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	s := feedState{to: f.to, number: f.number, erased: f.erased, cursors: map[string]store.Cursor{}}
+	s := feedState{
+		to: f.to, number: f.number, erased: f.erased, cursors: map[string]store.Cursor{}, rights: map[string]right{},
+	}
 	for name, d := range f.destinations.All() {
 		s.cursors[name] = d.Cursors[0]
+		if d.Until.Sub(f.s.opts.Now()) > lasting {
+			s.rights[name] = right{d.Owner, d.Until}
+		}
 	}
 	return s
 }

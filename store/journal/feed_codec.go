@@ -15,8 +15,16 @@ type feedState struct {
 	to      store.FeedSwitch
 	number  uint64 // of the newest event
 	cursors map[string]store.Cursor
+	// rights are those that last: the pauses of operators.
+	rights map[string]right
 	// erased are the numbers up to which tickets' events were erased.
 	erased map[ticket.ID]uint64
+}
+
+// right is a right to serve a destination.
+type right struct {
+	owner string
+	until time.Time
 }
 
 // ofFeed writes the content of a record of the feed.
@@ -113,6 +121,12 @@ func (w *writer) feed(s *feedState) {
 		w.Int(int64(id))
 		w.Int(int64(s.erased[id])) //nolint:gosec // a count
 	}
+	w.Count(len(s.rights))
+	for _, name := range slices.Sorted(maps.Keys(s.rights)) {
+		w.Text(name)
+		w.Text(s.rights[name].owner)
+		w.Time(s.rights[name].until)
+	}
 }
 
 func (r reader) feed(s *feedState) {
@@ -126,6 +140,11 @@ func (r reader) feed(s *feedState) {
 	for range r.Count(2) {
 		id := r.ID()
 		s.erased[id] = uint64(max(r.Int(), 0))
+	}
+	s.rights = map[string]right{}
+	for range r.Count(3) {
+		name := r.Text()
+		s.rights[name] = right{r.Text(), r.Time()}
 	}
 }
 

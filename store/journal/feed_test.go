@@ -48,7 +48,7 @@ func (r *rig) change(t *testing.T, id ticket.ID, value string) {
 	}
 }
 
-// A restart finds the feed as it was: the switch, the numbers, the cursors and the letters, also when the segments that had them
+// A restart finds the feed as it was: the switch, the numbers, the cursors, the letters and an operator's pause, also when the segments that had them
 // were cleaned away.
 func TestRestartFindsTheFeed(t *testing.T) {
 	t.Parallel()
@@ -61,6 +61,9 @@ func TestRestartFindsTheFeed(t *testing.T) {
 	r.change(t, 1, "open")
 	r.change(t, 1, "closed")
 	if _, err := feed().Own(ctx, "crm", "a", time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := feed().Own(ctx, "paused", "stopped", 100*365*24*time.Hour); err != nil {
 		t.Fatal(err)
 	}
 	page := r.events(t, "")
@@ -98,6 +101,13 @@ func TestRestartFindsTheFeed(t *testing.T) {
 	if gap.Kind != ticket.EventGap || gap.First != 2 || behind.Events[1].Number != gap.Last+1 {
 		t.Errorf("behind the slowest destination: %+v, then %+v", gap, behind.Events[1])
 	}
+	if err := feed().Release(ctx, "paused", "stopped"); err != nil {
+		t.Fatal(err)
+	}
+	r.reopen(t)
+	if destinations, err := feed().Destinations(ctx); err != nil || destinations["paused"].Owner != "" {
+		t.Errorf("destinations %+v, %v", destinations, err)
+	}
 }
 
 // restartsFeed demands that a restart finds the feed up to a number, and the destination crm at its cursor, with a letter.
@@ -107,6 +117,9 @@ func (r *rig) restartsFeed(t *testing.T, number uint64, cursor store.Cursor) {
 	destinations, err := r.Feed().Destinations(t.Context())
 	if err != nil || destinations["crm"].Letters != 1 || destinations["crm"].Cursors[0] != cursor {
 		t.Fatalf("destinations %+v, %v", destinations, err)
+	}
+	if destinations["paused"].Owner != "stopped" || destinations["crm"].Owner != "" {
+		t.Fatalf("destinations %+v: a pause lasts, a courier's right ends", destinations)
 	}
 	if end, err := r.Feed().End(t.Context(), 0); err != nil || end.Number() != number {
 		t.Fatalf("the feed ends at %q, want %d: %v", end, number, err)

@@ -61,6 +61,7 @@ func samples() []entry {
 		{kind: kindFeed, feed: feedState{
 			to: store.FeedSwitch{On: true, MaxEvents: 5, MaxBytes: 6}, number: 8,
 			cursors: map[string]store.Cursor{"crm": "E.7.1-52", "bus": ""}, erased: map[ticket.ID]uint64{1: 2, 812: 7},
+			rights: map[string]right{"bus": {"stopped", at}},
 		}},
 		{kind: kindFeedLetter, destination: "crm", letter: store.FeedLetter{
 			Key: 3, Event: ticket.Event{

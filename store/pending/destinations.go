@@ -194,12 +194,12 @@ func (d *Destinations) DropLetters(name string, keys []uint64) int {
 	return before - len(at.letters)
 }
 
-// Put sets the cursor of a destination in the first partition, as a log has it.
-func (d *Destinations) Put(name string, cursor store.Cursor) {
+// Put sets the cursor of a destination in the first partition, and who has the right to serve it, as a log has them.
+func (d *Destinations) Put(name string, cursor store.Cursor, owner string, until time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if at, err := d.get(name); err == nil {
-		at.cursors[0] = cursor
+		at.cursors[0], at.owner, at.until = cursor, owner, until
 	}
 }
 

@@ -505,6 +505,42 @@ func TestAnOperatorPausesAndResumes(t *testing.T) {
 	})
 }
 
+// An endpoint that has unsubscribed says by an event alone that it takes events again.
+func TestResumeTriesAPausedDestinationWithAnEvent(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		m.write(1)
+		m.write(2)
+		gone := errors.New("410 Gone")
+		unsubscribed := true
+		r := &receiver{probe: func() error { return gone }, answer: func(ticket.Event) feed.Verdict {
+			if unsubscribed {
+				return feed.Verdict{Decision: feed.Paused, Err: gone}
+			}
+			return fine()
+		}}
+		c := start(t, m, r, feed.Options{})
+		resume := func() {
+			if s := c.Status(nil); s.State != feed.StatePaused {
+				t.Errorf("state %s", s.State)
+			}
+			if err := c.Resume(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Hour)
+		resume()
+		time.Sleep(time.Hour)
+		r.set(func() { unsubscribed = false })
+		resume()
+		m.wait(t, "confirmed", func() bool { return m.cursor == at(2) })
+		if n := len(r.calls); n != 4 { // each pause after one, then one as a trial
+			t.Errorf("%d calls", n)
+		}
+	})
+}
+
 func TestASnapshotGoesBetweenTheEvents(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
