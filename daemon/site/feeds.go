@@ -14,6 +14,7 @@ import (
 	"github.com/ticketd/ticketd/store"
 	"github.com/ticketd/ticketd/sync/feed"
 	"github.com/ticketd/ticketd/sync/feed/history"
+	"github.com/ticketd/ticketd/sync/flush"
 	"github.com/ticketd/ticketd/sync/mysql"
 )
 
@@ -79,7 +80,7 @@ func (f *Feeds) History(ctx context.Context, p *protocol.HistoryParams) (protoco
 		Ticket: ticket.ID(p.ID), Before: ticket.Revision(p.Before), Field: p.Field, Limit: limit,
 	})
 	if err != nil {
-		return protocol.HistoryResult{}, answer(err)
+		return protocol.HistoryResult{}, historyAnswer(err)
 	}
 	bytes := 0
 	for i := range changes {
@@ -106,6 +107,14 @@ func (f *Feeds) History(ctx context.Context, p *protocol.HistoryParams) (protoco
 	return result, nil
 }
 
+// historyAnswer makes an error of the history's table an answer.
+func historyAnswer(err error) error {
+	if errors.Is(err, flush.ErrSinkPaused) {
+		return protocol.Errorf(protocol.CodeUnavailable, "the table of the history cannot be used: %v", err)
+	}
+	return answer(err)
+}
+
 // EraseHistory implements [daemon.Site]. The destinations are told, as ticketd cannot erase what they have. The history's courier
 // may have read events before they were erased in the feed: it erases the values again when the event of the erasure comes.
 func (f *Feeds) EraseHistory(ctx context.Context, p *protocol.EraseHistoryParams) (protocol.CountResult, error) {
@@ -120,7 +129,7 @@ func (f *Feeds) EraseHistory(ctx context.Context, p *protocol.EraseHistoryParams
 	if keeps, _ := f.keeps(); keeps {
 		var err error
 		if n, err = f.Changes.Erase(ctx, ids, ticket.Ceiling); err != nil {
-			return protocol.CountResult{}, answer(err)
+			return protocol.CountResult{}, historyAnswer(err)
 		}
 	}
 	records, err := f.site.Store.Get(ctx, ids)

@@ -92,7 +92,7 @@ func New(source Source, publisher Publisher, opts Options) *Courier {
 	opts.complete()
 	c := &Courier{
 		source: source, publisher: publisher, opts: opts, token: rand.Text(),
-		failing: map[ticket.ID]*failing{}, nudge: make(chan struct{}, 1), calls: make(chan func(context.Context)),
+		failing: map[ticket.ID]*failing{}, nudge: make(chan struct{}, 1), calls: make(chan func(context.Context), 1),
 	}
 	const burst = 10
 	c.repeats = logs.Limited(opts.Log, burst, time.Minute)

@@ -75,7 +75,7 @@ func (h *History) Add(ctx context.Context, changes []Change) error {
 			args = append(args, row...)
 			n++
 		}
-		statement := "INSERT INTO " + h.table() + " (ticket_id,revision,kind,fields,changes,actor,via,changed_at) VALUES " +
+		statement := "INSERT INTO " + h.table() + " (" + historyColumns + ") VALUES " +
 			values.String()[1:] + " ON DUPLICATE KEY UPDATE kind = IF(VALUES(kind) = '" + HistoryDropped + "', VALUES(kind), kind)"
 		if _, err := h.db.pool.ExecContext(ctx, statement, args...); err != nil {
 			return h.failure("add to the history", err)
@@ -87,8 +87,13 @@ func (h *History) Add(ctx context.Context, changes []Change) error {
 
 // failure wraps an error of the history's table, which says nothing about the tickets table.
 func (h *History) failure(operation string, err error) error {
-	if missing(err) {
+	const noSuchColumn = 1054
+	switch {
+	case missing(err):
 		return fmt.Errorf("mysql: %s: %w: %w; run ticketd migrate", operation, flush.ErrSinkPaused, err)
+	case refusedWith(err, noSuchColumn):
+		return fmt.Errorf("mysql: %s: %w: %w; another program's table has the name of the history's: rename that table, and run "+
+			"ticketd migrate", operation, flush.ErrSinkPaused, err)
 	}
 	if answered(err) && judge(err) != down && judge(err) != conflict {
 		h.db.heard(nil)
@@ -96,6 +101,8 @@ func (h *History) failure(operation string, err error) error {
 	}
 	return h.db.failure(operation, err)
 }
+
+const historyColumns = "ticket_id,revision,kind,fields,changes,actor,via,changed_at"
 
 // The columns' lengths.
 const (
@@ -162,7 +169,7 @@ func (h *History) Make(ctx context.Context) error {
 // Look checks that the history can be read. Errors are those of [History.Add].
 func (h *History) Look(ctx context.Context) error {
 	var n int
-	err := h.db.pool.QueryRowContext(ctx, "SELECT COUNT(*) FROM (SELECT 1 FROM "+h.table()+" LIMIT 1) AS one").Scan(&n)
+	err := h.db.pool.QueryRowContext(ctx, "SELECT COUNT(*) FROM (SELECT "+historyColumns+" FROM "+h.table()+" LIMIT 1) AS one").Scan(&n)
 	if err != nil {
 		return h.failure("look at the history", err)
 	}

@@ -197,7 +197,9 @@ func (h *History) Probe(ctx context.Context) error {
 	}
 	err := h.db.Look(ctx)
 	if errors.Is(err, flush.ErrSinkPaused) {
-		err = h.db.Make(ctx)
+		if err = h.db.Make(ctx); err == nil { // or the table is another program's
+			err = h.db.Look(ctx)
+		}
 	}
 	return err
 }

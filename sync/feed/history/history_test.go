@@ -40,6 +40,29 @@ func database(t *testing.T) *mysql.History {
 
 var noon = time.Date(2026, 11, 29, 12, 0, 0, 123456000, time.UTC)
 
+// Another program's table under the history's name is named; its rows stay as they are.
+func TestATableOfAnotherProgram(t *testing.T) {
+	t.Parallel()
+	server, name := testenv.SharedMariaDB(t)
+	db, err := mysql.Open(mysql.Config{DSN: server.DSN(name)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	if _, err := server.DB(t, name).ExecContext(t.Context(), "CREATE TABLE wp_support_tickets_history (id INT, note TEXT)"); err != nil {
+		t.Fatal(err)
+	}
+	changes := mysql.NewHistory(db)
+	h := history.New(changes, history.Options{})
+	for at, err := range []error{changes.Look(t.Context()), h.Probe(t.Context()), h.Publish(t.Context(), []ticket.Event{
+		event(812, 1, "status", "open", "closed"),
+	})[0].Err} {
+		if !errors.Is(err, flush.ErrSinkPaused) || !strings.Contains(err.Error(), "another program's table") {
+			t.Errorf("%d: %v", at, err)
+		}
+	}
+}
+
 // event is the nth change of a ticket: name, old, new, …; the old value "?" is not known, the value NULL is null.
 func event(id ticket.ID, n int, triples ...string) ticket.Event {
 	at := noon.Add(time.Duration(n) * time.Second)
