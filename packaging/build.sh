@@ -53,7 +53,7 @@ rpm_arch() {
 }
 
 scratch
-compile "$("$GO" env GOHOSTARCH)" "$work/tool"
+GOFLAGS="${GOFLAGS:-} -tags=man" compile "$("$GO" env GOHOSTARCH)" "$work/tool" # with the command man
 share "$work/share" "$work/tool"
 mkdir -p "$DIST"
 (($#)) || set -- amd64 arm64

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/cobra/doc"
 
 	"github.com/ticketd/ticketd/daemon/config"
 	"github.com/ticketd/ticketd/internal/version"
@@ -48,7 +47,8 @@ func newRoot(std streams) *cobra.Command {
 	root.AddCommand(listCommands(o)...)
 	root.AddCommand(backlogCommands(o)...)
 	root.AddCommand(feedCommands(o)...)
-	root.AddCommand(newServe(o), newImport(o), newVersion(o), newMan())
+	root.AddCommand(newServe(o), newImport(o), newVersion(o))
+	root.AddCommand(packagersCommands()...)
 	o.everySite(root)
 	wrongArgsAreUsage(root)
 	return root
@@ -89,24 +89,6 @@ func newVersion(o *options) *cobra.Command {
 		RunE: func(*cobra.Command, []string) error {
 			_, err := fmt.Fprintf(o.out, "ticketd %s (%s, %s/%s)\n", version.String(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 			return err
-		},
-	}
-}
-
-// newMan is for packagers; the pages are made from the texts of --help.
-func newMan() *cobra.Command {
-	return &cobra.Command{
-		Use: "man folder", Short: "Write the man pages, one for each command", Args: cobra.ExactArgs(1), Hidden: true,
-		Long: "Write the man pages into a folder that exists, one for each command.\n" +
-			"The pages bear the date of $SOURCE_DATE_EPOCH, in seconds since 1970, if set.",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			root := cmd.Root()
-			root.DisableAutoGenTag = true
-			header := &doc.GenManHeader{Section: "1", Source: "ticketd", Manual: "ticketd"}
-			if err := doc.GenManTree(root, header, args[0]); err != nil {
-				return fmt.Errorf("writing the man pages: %w", err)
-			}
-			return nil
 		},
 	}
 }

@@ -6,10 +6,11 @@ import (
 	"maps"
 	"net"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/ticketd/ticketd/internal/charset"
 )
 
 // Feed is the sequence of a site's changes as the store keeps it for the destinations.
@@ -133,8 +134,8 @@ func (s *Site) Follows() bool { return s.Feed.Enabled || s.History.Enabled || le
 // DestinationNames returns the names of the site's destinations, in order.
 func (s *Site) DestinationNames() []string { return slices.Sorted(maps.Keys(s.Feeds)) }
 
-// destinationName matches the names of destinations: the store's bound.
-var destinationName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,32}$`)
+// maxDestinationName bounds the names of destinations, in characters: the store's bound.
+const maxDestinationName = 32
 
 // historyName is the name of the history among the destinations.
 const historyName = "history"
@@ -149,7 +150,7 @@ func (s *Site) validateFeeds(c *checks, key string) {
 		d := s.Feeds[name]
 		at := key + "feeds." + name
 		switch {
-		case !destinationName.MatchString(name):
+		case !charset.Only(name, maxDestinationName, charset.Letters+"_-"):
 			c.failf(at, "the name of a destination is 1 to 32 letters, digits, - or _")
 		case name == historyName:
 			c.failf(at, "history is the name of the site's history; give the destination another name")

@@ -146,7 +146,7 @@ func ofBlog(s Site, name, blog string) Site {
 // validateMultisite checks a section for all blogs, as the section of a blog, and what must differ from blog to blog.
 func (s *Site) validateMultisite(c *checks, name string) {
 	key := "sites." + name + "."
-	if strings.Count(name, anyBlog) != 1 || !siteName.MatchString(strings.Replace(name, anyBlog, "1", 1)) {
+	if strings.Count(name, anyBlog) != 1 || !isSiteName(strings.Replace(name, anyBlog, "1", 1)) {
 		c.failf("sites."+name, "the name of a section for all blogs of a multisite is a site's name with one *, as in blog-*")
 	}
 	for _, k := range []struct{ key, value string }{{"table", s.Table}, {"key_prefix", s.KeyPrefix}} {

@@ -2,11 +2,12 @@ package config
 
 import (
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/ticketd/ticketd/internal/charset"
 )
 
 // The kinds of sites.
@@ -91,13 +92,10 @@ func (s *Site) MetaPosts() map[string]string { return s.Posts }
 
 const (
 	maxMetaFields = 128 // of a ticket in a request
+	maxMetaField  = 64  // characters of a field
+	maxPostType   = 20  // characters of a post type
 	maxMetaKey    = 255 // characters of the column
 	maxQueryWait  = 10 * time.Second
-)
-
-var (
-	metaField = regexp.MustCompile(`^[A-Za-z0-9-][A-Za-z0-9_-]{0,63}$`)
-	postType  = regexp.MustCompile(`^[a-z0-9_-]{1,20}$`)
 )
 
 // shownColumns are the columns of wp_posts that a site may write.
@@ -179,7 +177,7 @@ func (s *Site) validatePostTypes(c *checks, key string) {
 		c.failf(key+"post_types", "is empty: name the types of the posts, as in post_types = [\"ticket\"], or a preset")
 	}
 	for _, name := range s.PostTypes {
-		if !postType.MatchString(name) {
+		if !charset.Only(name, maxPostType, charset.Lower+"_-") {
 			c.failf(key+"post_types", "%q is no post type: 1 to 20 of a-z 0-9 _ -", name)
 		}
 	}
@@ -199,7 +197,7 @@ func validateNames(c *checks, key string, names map[string]string, fault func(st
 	taken := map[string]string{} // fields by folded name
 	for _, field := range slices.Sorted(maps.Keys(names)) {
 		name := names[field]
-		if !metaField.MatchString(field) {
+		if !charset.Only(field, maxMetaField, charset.Letters+"_-") || field[0] == '_' {
 			c.failf(key+field, "a field's name is 1 to 64 of A-Z a-z 0-9 _ - and does not begin with _")
 		}
 		if why := fault(name); why != "" {

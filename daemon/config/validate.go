@@ -4,24 +4,26 @@ import (
 	"fmt"
 	"maps"
 	"net"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	driver "github.com/go-sql-driver/mysql"
+
+	"github.com/ticketd/ticketd/internal/charset"
 )
 
 const (
 	maxSocketPath = 107 // sun_path without its final zero
 	maxPrefix     = 200
+	maxName       = 64 // characters of a site, a table or a column
 )
 
-var (
-	siteName   = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
-	identifier = regexp.MustCompile(`^[A-Za-z0-9_$]{1,64}$`)
-)
+// isSiteName says whether a site may have this name.
+func isSiteName(name string) bool {
+	return charset.Only(name, maxName, charset.Lower+"_-") && name[0] != '_' && name[0] != '-'
+}
 
 // SiteNames returns the sites' names in order.
 func (c *Config) SiteNames() []string { return slices.Sorted(maps.Keys(c.Sites)) }
@@ -76,7 +78,7 @@ func shortDuration(d time.Duration) string {
 
 func (c *checks) identifier(key, value string) {
 	c.boundf(key, "1 to 64 letters, digits, _ or $")
-	if !identifier.MatchString(value) {
+	if !charset.Only(value, maxName, charset.Letters+"_$") {
 		c.failf(key, "%q is not 1 to 64 letters, digits, _ or $", value)
 	}
 }
@@ -106,7 +108,7 @@ func (c *Config) check(found *checks) {
 	}
 	for _, name := range c.SiteNames() {
 		site := c.Sites[name]
-		if !siteName.MatchString(name) {
+		if !isSiteName(name) {
 			found.failf("sites."+name, "a site's name is 1 to 64 of a-z 0-9 _ -, beginning with a letter or digit")
 		}
 		site.validate(found, "sites."+name+".")

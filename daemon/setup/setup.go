@@ -3,7 +3,6 @@ package setup
 import (
 	"cmp"
 	"context"
-	_ "embed"
 	"errors"
 	"fmt"
 	"os"
@@ -11,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"syscall"
-	"text/template"
 
 	driver "github.com/go-sql-driver/mysql"
 	"github.com/pelletier/go-toml/v2"
@@ -279,31 +277,6 @@ func (o *Options) decided(ctx context.Context, db *mysql.DB) (mysql.Identity, er
 	}
 }
 
-//go:embed ticketd.toml.tmpl
-var page string
-
-// line writes key = value in TOML, whatever characters the value has.
-func line(key string, value any) (string, error) {
-	text, err := toml.Marshal(map[string]any{key: value})
-	return strings.TrimRight(string(text), "\n"), err
-}
-
-var pageTemplate = template.Must(template.New("ticketd.toml").Funcs(template.FuncMap{"line": line}).Parse(page))
-
-func render(d *draft) (string, error) {
-	var b strings.Builder
-	if err := pageTemplate.Execute(&b, d); err != nil {
-		return "", err
-	}
-	err := sectionTemplate.Execute(&b, d)
-	return b.String(), err
-}
-
-//go:embed site.toml.tmpl
-var section string
-
-var sectionTemplate = template.Must(template.New("site.toml").Funcs(template.FuncMap{"line": line}).Parse(section))
-
 // add adds a site to the configuration and keeps the existing text, comments included.
 func (o *Options) add(ctx context.Context) error {
 	text, err := os.ReadFile(o.Config)
@@ -447,8 +420,8 @@ func placeOf(ctx context.Context, c *config.Config, own owner) (prefix string, t
 
 // joined returns the text, followed by the site's section.
 func joined(text []byte, d *draft) (string, error) {
-	var b strings.Builder
-	b.WriteString(strings.TrimRight(string(text), "\n") + "\n\n")
-	err := sectionTemplate.Execute(&b, d)
-	return b.String(), err
+	p := &page{}
+	p.add(strings.TrimRight(string(text), "\n"), "")
+	p.section(d)
+	return p.text.String(), p.err
 }

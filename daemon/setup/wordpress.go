@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -17,6 +16,7 @@ import (
 
 	"github.com/ticketd/ticketd/daemon/boot"
 	"github.com/ticketd/ticketd/daemon/config"
+	"github.com/ticketd/ticketd/internal/charset"
 	"github.com/ticketd/ticketd/internal/wpconfig"
 	"github.com/ticketd/ticketd/sync/mysql"
 )
@@ -49,9 +49,6 @@ func unreachable(err error) error {
 	}
 	return fmt.Errorf(text, err)
 }
-
-// Users returns User as a list.
-func (d *draft) Users() []string { return []string{d.User} }
 
 // draft returns the facts about the site from WordPress and MySQL, without Redis. Up to the check of WordPress' own table a
 // failure ends with a configuration to write by hand.
@@ -365,7 +362,7 @@ type adopted struct {
 // mapping is a field and its column.
 type mapping struct{ Field, Column string }
 
-// Mappings returns the columns as an inline table of TOML. plainName excludes names that need quotes.
+// Mappings returns the columns as an inline table of TOML. guess excludes names that need quotes.
 func (a *adopted) Mappings() string {
 	pairs := make([]string, len(a.Columns))
 	for i, m := range a.Columns {
@@ -483,15 +480,15 @@ var synonyms = []struct {
 	{"deleted_at", []string{"date_deleted", "deleted_on", "deleted_time", "trashed_at"}},
 }
 
-// plainName matches the column names that the configuration accepts.
-var plainName = regexp.MustCompile(`^[A-Za-z0-9_$]{1,64}$`)
+// maxName bounds the column names that the configuration accepts, in characters.
+const maxName = 64
 
 // guess maps ticketd's fields to columns with other names, by the names. Each column is used once.
 func guess(found *mysql.Found) []mapping {
 	taken := []string{strings.ToLower(found.Key)}
 	column := func(name string) (string, bool) {
 		i := slices.IndexFunc(found.Columns, func(c mysql.FoundColumn) bool { return strings.EqualFold(c.Name, name) })
-		if i < 0 || !plainName.MatchString(found.Columns[i].Name) {
+		if i < 0 || !charset.Only(found.Columns[i].Name, maxName, charset.Letters+"_$") {
 			return "", false
 		}
 		return found.Columns[i].Name, true

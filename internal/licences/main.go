@@ -39,9 +39,10 @@ type module struct {
 	Path, Version, Dir string
 }
 
-// modulesOf returns the modules of all packages in a program, in order, and Go's standard library as the module std.
+// modulesOf returns the modules of all packages in a program, in order, and Go's standard library as the module std. What
+// replaces a module is ours.
 func modulesOf(pkg string) ([]module, error) {
-	const each = "{{with .Module}}{{if not .Main}}{{.Path}}\t{{.Version}}\t{{.Dir}}{{end}}{{end}}"
+	const each = "{{with .Module}}{{if not (or .Main .Replace)}}{{.Path}}\t{{.Version}}\t{{.Dir}}{{end}}{{end}}"
 	list := exec.Command("go", "list", "-deps", "-f", each, pkg) //nolint:gosec,noctx // a package of ours
 	list.Stderr = os.Stderr
 	text, err := list.Output()

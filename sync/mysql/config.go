@@ -4,10 +4,11 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 
 	driver "github.com/go-sql-driver/mysql"
+
+	"github.com/ticketd/ticketd/internal/charset"
 )
 
 // Defaults of [Config].
@@ -49,9 +50,9 @@ type Config struct {
 // maxMaxRows bounds MaxRows: larger statements only hold locks for longer.
 const maxMaxRows = 10_000
 
-// identifier matches the names of tables and columns that this package accepts: the names that the databases take unquoted. The
-// statements quote the names too.
-var identifier = regexp.MustCompile(`^[A-Za-z0-9_$]{1,64}$`)
+// unquoted are the characters in the names of tables and columns that this package accepts: the names that the databases take
+// unquoted. The statements quote the names too.
+const unquoted = charset.Letters + "_$"
 
 // longestName is the databases' limit in characters.
 const longestName = 64
@@ -91,7 +92,7 @@ func (c Config) Validate() error {
 		wrong = append(wrong, err)
 	}
 	name := func(setting, value string, most int) {
-		if !identifier.MatchString(value) || len(value) > most {
+		if !charset.Only(value, most, unquoted) {
 			wrong = append(wrong, fmt.Errorf("%s: %q is not 1 to %d letters, digits, _ or $", setting, value, most))
 		}
 	}

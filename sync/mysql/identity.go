@@ -10,12 +10,13 @@ import (
 	sqldriver "database/sql/driver"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	driver "github.com/go-sql-driver/mysql"
+
+	"github.com/ticketd/ticketd/internal/charset"
 )
 
 // identitySuffix makes the name of the table of the identity, beside the tickets table: so dumps, replicas and restored backups
@@ -113,8 +114,10 @@ type place struct {
 	readOnly bool
 }
 
-// container matches the hostnames of container engines: every container gets a new hostname, whatever its data.
-var container = regexp.MustCompile(`^[0-9a-f]{12}$`)
+// isContainer says whether a hostname is one of a container engine's: every container gets a new hostname, whatever its data.
+func isContainer(hostname string) bool {
+	return len(hostname) == 12 && charset.Only(hostname, 12, "0123456789abcdef")
+}
 
 // maxPlace is the length of the place's column, in characters.
 const maxPlace = 512
@@ -163,7 +166,7 @@ func (i identities) server(ctx context.Context, v map[string]string) (string, er
 		return "MySQL server " + v["server_uuid"], nil
 	}
 	host := "host " + v["hostname"]
-	if container.MatchString(v["hostname"]) {
+	if isContainer(v["hostname"]) {
 		made, err := i.query(ctx, "SELECT COALESCE(MAX(create_time), '') FROM information_schema.tables "+
 			"WHERE table_schema = DATABASE() AND table_name = ?", i.table+identitySuffix)
 		if err != nil {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"regexp"
 	"sync"
 	"time"
 
@@ -15,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 
+	"github.com/ticketd/ticketd/internal/charset"
 	"github.com/ticketd/ticketd/sync/feed"
 	"github.com/ticketd/ticketd/sync/feed/cloudevent"
 	"github.com/ticketd/ticketd/sync/feed/route"
@@ -26,8 +26,8 @@ const (
 	defaultTimeout = 15 * time.Second
 )
 
-// topicName is what Kafka accepts as a topic.
-var topicName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
+// maxTopic is how long a topic may be for Kafka.
+const maxTopic = 249
 
 // Config is the configuration of a Kafka destination.
 type Config struct {
@@ -77,7 +77,7 @@ func New(config Config) (feed.Publisher, error) {
 		config.Topic = defaultTopic
 	}
 	topic, err := route.Parse(config.Topic, config.Site, route.Site)
-	if err == nil && !topicName.MatchString(topic.String()) {
+	if err == nil && !charset.Only(topic.String(), maxTopic, charset.Letters+"._-") {
 		err = errors.New("may have letters, digits, dots, underscores and hyphens, 249 at most")
 	}
 	if err != nil {

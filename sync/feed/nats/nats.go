@@ -6,13 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"regexp"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/ticketd/ticketd/internal/charset"
 	"github.com/ticketd/ticketd/sync/feed"
 	"github.com/ticketd/ticketd/sync/feed/cloudevent"
 	"github.com/ticketd/ticketd/sync/feed/route"
@@ -24,12 +24,17 @@ const (
 	defaultTimeout = 15 * time.Second
 )
 
-var (
-	// subjectToken is a part of a subject: a placeholder for the ticket or the type is a whole part, so that consumers and the
-	// stream can have a wildcard in its place.
-	subjectToken = regexp.MustCompile(`^([a-zA-Z0-9_-]+|\{ticket\}|\{type\})$`)
-	streamName   = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,255}$`)
+// maxStream is how long a stream's name may be; token are the characters of a subject's parts and of streams.
+const (
+	maxStream = 255
+	token     = charset.Letters + "_-"
 )
+
+// isSubjectPart says whether a text is a part of a subject: a placeholder for the ticket or the type is a whole part, so that
+// consumers and the stream can have a wildcard in its place.
+func isSubjectPart(text string) bool {
+	return text == "{ticket}" || text == "{type}" || charset.Only(text, len(text), token)
+}
 
 // Config is the configuration of a NATS destination.
 type Config struct {
@@ -77,8 +82,8 @@ func New(config Config) (feed.Publisher, error) {
 	if p.subject, err = route.Parse(config.Subject, config.Site, route.Site, route.Ticket, route.Type); err != nil {
 		return nil, fmt.Errorf("subject: %w", err)
 	}
-	for token := range strings.SplitSeq(p.subject.String(), ".") {
-		if !subjectToken.MatchString(token) {
+	for part := range strings.SplitSeq(p.subject.String(), ".") {
+		if !isSubjectPart(part) {
 			return nil, errors.New("subject: must be parts of letters, digits, _ and - with dots between; " +
 				"{ticket} and {type} are whole parts")
 		}
@@ -86,7 +91,7 @@ func New(config Config) (feed.Publisher, error) {
 	if config.Stream == "" && config.Create {
 		config.Stream = "ticketd-" + config.Site
 	}
-	if config.Stream != "" && !streamName.MatchString(config.Stream) {
+	if config.Stream != "" && !charset.Only(config.Stream, maxStream, token) {
 		return nil, errors.New("stream: may have letters, digits, _ and -")
 	}
 	if config.Password != "" && config.Username == "" {
