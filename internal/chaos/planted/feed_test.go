@@ -46,6 +46,12 @@ var feeds = map[string]invariant{
 		}},
 		with: "feed", site: never + withFeed, provoke: keptLater, rule: check.RuleKept,
 	},
+	"a courier that has lost its destination moves no cursor": {
+		plants: []plant{{
+			file: "store/redis/feed_advance.lua", text: "if redis.call('GET', KEYS[1]) ~= ARGV[2] then", instead: "if false then",
+		}},
+		with: "feed", site: never + withFeed, provoke: rewoundMeanwhile, rule: check.RuleKept,
+	},
 }
 
 // changedTwice changes a ticket twice.
@@ -102,11 +108,7 @@ func keptLater(t *testing.T, r *rig) {
 	const history = "_history"
 	h := r.host(t)
 	r.set(t, h, 1, "first", "")
-	kept := func() (rows int) {
-		_ = r.db.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM wp_support_tickets_history").Scan(&rows)
-		return rows
-	}
-	testenv.Eventually(t, patience, "the first change is kept", func() bool { return kept() == 1 })
+	testenv.Eventually(t, patience, "the first change is kept", func() bool { return r.kept(t) == 1 })
 	r.alterTable(t, history, "RENAME COLUMN changes TO renamed")
 	r.set(t, h, 1, "second", "")
 	testenv.Eventually(t, patience, "the courier has tried, or given up", func() bool {
@@ -117,6 +119,33 @@ func keptLater(t *testing.T, r *rig) {
 			(status.Destinations[0].State != "up" || status.Destinations[0].Sent == 2)
 	})
 	r.alterTable(t, history, "RENAME COLUMN renamed TO changes")
+}
+
+// kept counts the rows of the tickets' history.
+func (r *rig) kept(t *testing.T) (rows int) {
+	t.Helper()
+	_ = r.db.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM wp_support_tickets_history").Scan(&rows)
+	return rows
+}
+
+// rewoundMeanwhile loses a row of the tickets' history and has the daemon tell everything again, while its courier waits for
+// MySQL's answer about a later row.
+func rewoundMeanwhile(t *testing.T, r *rig) {
+	h := r.host(t)
+	r.set(t, h, 1, "first", "")
+	testenv.Eventually(t, patience, "the first change is kept", func() bool { return r.kept(t) == 1 })
+	h.mariadb.Hold()
+	r.set(t, h, 1, "second", "")
+	testenv.Eventually(t, patience, "the second change's row is under way", func() bool { return h.mariadb.Holds("second") })
+	if _, err := r.db.ExecContext(t.Context(), "DELETE FROM wp_support_tickets_history"); err != nil {
+		t.Fatal(err)
+	}
+	c, end := h.dial(t)
+	defer end()
+	if err := c.FeedControl(t.Context(), "history", protocol.FeedRewind, r.began.Add(-time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	h.mariadb.Release()
 }
 
 // alterTable changes a table beside the tickets' table.
