@@ -43,6 +43,7 @@ const (
 	RuleFeedOrder  = "the feed tells in order"
 	RuleChain      = "an event names the one before"
 	RuleInvented   = "the feed tells what was made"
+	RuleFollowed   = "who follows has what MySQL has"
 	RuleKept       = "the history is the feed's"
 )
 

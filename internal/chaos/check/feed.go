@@ -2,6 +2,7 @@ package check
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/ticketd/ticketd/internal/chaos/history"
@@ -14,7 +15,7 @@ func feeds(b *book) []history.Violation {
 		return nil
 	}
 	f := newFeedBook(b)
-	return slices.Concat(f.gaps(), f.order(), f.chain(), f.untold(), f.invented(), f.kept())
+	return slices.Concat(f.gaps(), f.order(), f.chain(), f.untold(), f.invented(), f.followed(), f.kept())
 }
 
 // feedBook is a feed sorted by tickets.
@@ -246,6 +247,43 @@ func (f *feedBook) wrote(id int64, field string, value history.Value, e *history
 		made := op.Outcome != history.Refused || op.Code == "not_found" // see lateOnDeleted
 		return (stray || op.Ticket == id) && made && op.Call <= e.Seen
 	})
+}
+
+// isDropped says whether the feed tells that changes of a ticket are not true any more.
+func (f *feedBook) isDropped(id int64) bool {
+	return slices.ContainsFunc(f.feed.Events, func(e history.Event) bool { return e.Ticket == id && e.Kind == history.Dropped })
+}
+
+// followed demands that a consumer that takes every event in order, and reads the fields that an event omits, has what MySQL has
+// in the end.
+func (f *feedBook) followed() []history.Violation {
+	var found []history.Violation
+	for i := range f.history.Final.Rows {
+		row := &f.history.Final.Rows[i]
+		dead := slices.ContainsFunc(f.history.Final.Dead, func(d history.Row) bool { return d.Ticket == row.Ticket })
+		if p := f.book.tickets[row.Ticket]; p != nil && p.disputed() || f.isDropped(row.Ticket) {
+			continue // two tickets may have had the id, and a consumer reads the ticket after a dropped event
+		}
+		if row.Deleted || dead || f.broken || f.inserted[row.Ticket] || f.changedID(row.Ticket) {
+			continue
+		}
+		state, last := map[string]history.Value{}, map[string]*history.Event{}
+		for _, e := range f.first[row.Ticket] {
+			for field, value := range e.Fields {
+				state[field], last[field] = value, e
+			}
+			for _, field := range e.Omitted {
+				delete(state, field)
+			}
+		}
+		for _, field := range slices.Sorted(maps.Keys(state)) {
+			if value, has := row.Fields[field]; has && !equal(value, state[field]) {
+				found = append(found, violation(RuleFollowed, row.Ticket,
+					fmt.Sprintf("MySQL has %s=%s, and %s has %s", field, text(value), told(last[field]), text(state[field]))))
+			}
+		}
+	}
+	return found
 }
 
 // kept demands that the tickets' history has a row of every change that changed something, and no other.

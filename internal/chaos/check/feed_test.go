@@ -230,6 +230,15 @@ var badFeeds = map[string]badHistory{
 		s.row(1, 10, "subject=a")
 		s.keeps()
 	}},
+	"an older value that is told again as the newest": {RuleFollowed, func(s *script) {
+		s.set(1, "subject=a", rev(10))
+		s.set(1, "subject=b", rev(11))
+		s.tells(history.Updated, 1, 10, "subject=a")
+		s.tells(history.Updated, 1, 11, "subject=b", behind(10))
+		s.tells(history.Updated, 1, 12, "subject=a", behind(11))
+		s.row(1, 12, "subject=b")
+		s.keeps()
+	}},
 	"a change that the tickets' history lacks": {RuleKept, func(s *script) {
 		s.set(1, "subject=a", rev(10))
 		s.tells(history.Updated, 1, 10, "subject=a")
