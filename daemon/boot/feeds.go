@@ -136,8 +136,8 @@ func openPublisher(site string, d *config.Destination, encoder *cloudevent.Encod
 		})
 	default:
 		return nats.New(nats.Config{
-			URL: d.URL.Reveal(), Username: d.Username, Password: d.Password.Reveal(), Subject: d.Subject, Create: d.Create,
-			Stream: d.Stream, Timeout: d.Timeout, TLS: secured, Site: site, Encoder: encoder,
+			URL: d.URL.Reveal(), Username: d.Username, Password: d.Password.Reveal(), CredentialsFile: d.CredentialsFile,
+			Subject: d.Subject, Create: d.Create, Stream: d.Stream, Timeout: d.Timeout, TLS: secured, Site: site, Encoder: encoder,
 		})
 	}
 }

@@ -72,6 +72,8 @@ type Destination struct {
 	Username     string `toml:"username"`
 	Password     Secret `toml:"password"`
 	PasswordFile string `toml:"password_file"`
+	// CredentialsFile holds a user's JWT and seed, of the kind nats, which reads it at each connection.
+	CredentialsFile string `toml:"credentials_file"`
 
 	// Secret signs requests, SecretFile holds it instead: a line for each secret. Batch is how many events a request carries, and
 	// Parallel how many requests are under way. Of the kind webhook.
@@ -186,6 +188,9 @@ func (d *Destination) validate(c *checks, key string) {
 		d.validateKafka(c, key)
 	case KindNATS:
 		d.validateURL(c, key, "nats://host:4222 or tls://host:4222", "nats", "tls")
+		if d.CredentialsFile != "" && d.Username != "" {
+			c.failf(key+"credentials_file", "logs in by itself: leave username and password out")
+		}
 	}
 }
 
@@ -223,6 +228,7 @@ func (d *Destination) kindsOf() []struct {
 		{"tls", d.TLS, []string{KindKafka, KindNATS}},
 		{"username", d.Username != "", []string{KindKafka, KindNATS}},
 		{"password", d.Password != "", []string{KindKafka, KindNATS}},
+		{"credentials_file", d.CredentialsFile != "", []string{KindNATS}},
 		{"subject", d.Subject != def.Subject, []string{KindNATS}},
 		{"stream", d.Stream != "", []string{KindNATS}},
 		{"create", d.Create, []string{KindNATS}},

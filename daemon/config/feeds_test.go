@@ -56,6 +56,11 @@ func TestDestinations(t *testing.T) {
 func TestMistakesInDestinationsAreNamed(t *testing.T) {
 	t.Parallel()
 	webhook := "kind = \"webhook\"\nurl = \"https://crm.example/h\"\nsecret = \"" + goodSecret + "\"\n"
+	nats := "kind = \"nats\"\nurl = \"tls://mq:4222\"\n"
+	creds := filepath.Join(t.TempDir(), "user.creds")
+	if err := os.WriteFile(creds, []byte("hunter2"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	kafka := "kind = \"kafka\"\nbrokers = [\"10.0.0.9:9092\"]\n"
 	for text, key := range map[string]string{
 		"kind = \"ftp\"\n": "kind", webhook + "of = \"rows\"\n": "of", webhook + "types = [\"changed\"]\n": "types",
@@ -78,6 +83,9 @@ func TestMistakesInDestinationsAreNamed(t *testing.T) {
 		kafka + "sasl = \"gssapi\"\n": "sasl", kafka + "sasl = \"scram-sha-256\"\n": "sasl", kafka + "username = \"u\"\n": "username",
 		kafka + "tombstones = true\n": "tombstones", kafka + "topic = \"\"\n": "topic", "kind = \"nats\"\nurl = \"mq:4222\"\n": "url",
 		"kind = \"pull\"\ntypes = [\"created\"]\n": "types", kafka + "password_file = \"/no/such/file\"\n": "password_file",
+		nats + "credentials_file = \"/no/such/file\"\n":                   "credentials_file",
+		nats + "credentials_file = \"" + creds + "\"\nusername = \"u\"\n": "credentials_file",
+		kafka + "credentials_file = \"" + creds + "\"\n":                  "credentials_file",
 	} {
 		_, err := destination(t, text)
 		if err == nil || !strings.Contains(err.Error(), "sites.main.feeds.crm."+key) {

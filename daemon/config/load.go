@@ -63,6 +63,11 @@ func (c *Config) readSecrets() []error {
 			read(key+"url_file", d.URLFile, &d.URL)
 			read(key+"secret_file", d.SecretFile, &d.Secret)
 			read(key+"password_file", d.PasswordFile, &d.Password)
+			var text Secret // NATS' client reads the file itself, again for each connection
+			read(key+"credentials_file", d.CredentialsFile, &text)
+			if path, err := credential(d.CredentialsFile); err == nil {
+				d.CredentialsFile = path
+			}
 			s.Feeds[at] = d
 		}
 	})

@@ -170,6 +170,9 @@ var meanings = map[string]string{
 	"sites.NAME.feeds.NAME.username":        "`kafka`, `nats`: the user.",
 	"sites.NAME.feeds.NAME.password":        "`kafka`, `nats`: the password.",
 	"sites.NAME.feeds.NAME.password_file":   "File that holds the password instead.",
+	"sites.NAME.feeds.NAME.credentials_file": "" +
+		"`nats`: file with the user's JWT and seed (`.creds`, as `nsc` writes it), or `credential:NAME`, instead of a user and a " +
+		"password.",
 	"sites.NAME.feeds.NAME.secret": "" +
 		"`webhook`: the secret that signs requests, as `ticketd feed secret` makes it; a second line is the " +
 		"old secret while receivers change over.",

@@ -29,14 +29,20 @@ type Filter struct {
 func (f *Filter) View(_ context.Context, events []ticket.Event) ([]ticket.Event, error) {
 	passed := make([]ticket.Event, 0, len(events))
 	for i := range events {
-		e := events[i]
-		f.untouch(&e)
+		e := *events[i].Untouched(f.touched())
 		if f.passes(&e) {
 			f.prune(&e)
 			passed = append(passed, e)
 		}
 	}
 	return passed, nil
+}
+
+func (f *Filter) touched() string {
+	if f.Touched == nil {
+		return ""
+	}
+	return f.Touched()
 }
 
 func (f *Filter) passes(e *ticket.Event) bool {
@@ -57,18 +63,6 @@ func (f *Filter) touches(e *ticket.Event) bool {
 		_, there := e.Fields.Get(name)
 		return there || slices.Contains(e.Omitted, name)
 	})
-}
-
-// untouch leaves out the field that each change sets to its time.
-func (f *Filter) untouch(e *ticket.Event) {
-	if f.Touched == nil || e.Kind != ticket.EventUpdated {
-		return
-	}
-	touched := func(field ticket.Field) bool { return field.Name == f.Touched() }
-	if slices.ContainsFunc(e.Fields, touched) {
-		e.Fields = slices.DeleteFunc(slices.Clone(e.Fields), touched)
-		e.Was = slices.DeleteFunc(slices.Clone(e.Was), touched)
-	}
 }
 
 // prune leaves out the values of omitted fields.

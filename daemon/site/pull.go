@@ -250,7 +250,7 @@ func (r *reader) read(ctx context.Context) error {
 			return err
 		}
 		for i := range page.Events {
-			raw := omitted(&page.Events[i], omit)
+			raw := omitted(r.untouched(&page.Events[i]), omit)
 			event := wireEvent(r.table, raw)
 			event.Cursor = placeOf(partition, page.Cursors[i])
 			if r.bytes += event.Bytes(); r.bytes > protocol.PageBytes && len(r.events) > 0 {
@@ -264,6 +264,14 @@ func (r *reader) read(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// untouched leaves out the table's own time of the last change, as for the other destinations.
+func (r *reader) untouched(e *ticket.Event) *ticket.Event {
+	if r.table == nil {
+		return e
+	}
+	return e.Untouched(r.table.UpdatedAt)
 }
 
 // deliver counts the delivery of the first event to a consumer. An event that was delivered too often becomes a letter.

@@ -45,6 +45,9 @@ func feedOverTheSocket(t *testing.T, r *rig) {
 		!slices.Contains(first.Omitted, "customer_email") || first.Deliveries < 1 {
 		t.Errorf("first event %+v", first)
 	}
+	if _, touched := first.Fields.Get("updated_at"); touched {
+		t.Errorf("the table's own time is told: %+v", first)
+	}
 	if !strings.HasPrefix(second.By, "peer:") || second.Deliveries != 0 {
 		t.Errorf("second event %+v", second)
 	}

@@ -2,6 +2,7 @@ package ticket
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -68,6 +69,18 @@ type Event struct {
 // IsChange says whether the event tells a change of a ticket.
 func (e *Event) IsChange() bool {
 	return e.Kind == EventCreated || e.Kind == EventUpdated || e.Kind == EventDeleted
+}
+
+// Untouched is the event without the field that each change sets to its time, which an update does not tell.
+func (e *Event) Untouched(field string) *Event {
+	touched := func(f Field) bool { return f.Name == field }
+	if e.Kind != EventUpdated || !slices.ContainsFunc(e.Fields, touched) {
+		return e
+	}
+	without := *e
+	without.Fields = slices.DeleteFunc(slices.Clone(e.Fields), touched)
+	without.Was = slices.DeleteFunc(slices.Clone(e.Was), touched)
+	return &without
 }
 
 // ID names the event: the same in every try and at every destination. A change is named by ticket and revision. Other events of a

@@ -164,16 +164,15 @@ func (h *History) change(e *ticket.Event, next []ticket.Event) (mysql.Change, bo
 
 // values fills in what has changed and returns the number of changed fields.
 func (h *History) values(e *ticket.Event, into map[string][]ticket.Value) int {
-	touched := ""
-	if h.opts.Touched != nil && e.Kind == ticket.EventUpdated {
-		touched = h.opts.Touched()
+	if h.opts.Touched != nil {
+		e = e.Untouched(h.opts.Touched())
 	}
 	for _, f := range e.Fields {
 		was, known := e.Was.Get(f.Name)
 		created := e.Kind == ticket.EventCreated
 		known = known || created // a new ticket had no value
 		switch {
-		case f.Name == touched, known && same(was, f.Value):
+		case known && same(was, f.Value):
 		case slices.Contains(h.opts.Omit, f.Name):
 			into[f.Name] = []ticket.Value{}
 		case known:
