@@ -137,6 +137,7 @@ var rows = []row{
 	{"httptls", bareWrite, throughFPMOverTLS},
 	{"httpfar", bareWrite, throughFPMFar},
 	{"crowd", capacity, crowd},
+	{"feed", capacity, fed},
 	{"flush", capacity, flushed},
 	{"idle", capacity, idle},
 	{"statements", capacity, statements},
