@@ -371,7 +371,7 @@ final class FeedTest extends SiteTestCase {
 			'feed-bus'       => array( 'warning', 'bus: does not answer, tried again; refused and tried again: 2: dial tcp' ),
 			'feed-lake'      => array( 'warning', 'lake: up; letters: 4; gaps: 1. See "ticketd feed dead list lake" and "ticketd feed snapshot lake".' ),
 			'feed-late'      => array( 'error', 'late: up; events behind: 1, lag 15 mins.' ),
-			'history'        => array( 'good', 'History: about 12 changes, 2.0 KB.' ),
+			'history'        => array( 'good', 'Changes in the history: about 12 (2.0 KB).' ),
 		);
 		Plugin::instance()->api()->use_client( null );
 		$this->daemon( array( null, $state ), array( null, $state ) );

@@ -346,6 +346,6 @@ final class ImportTest extends SiteTestCase {
 		$report->refuse( '9', 'bad', '', array( 'id' => 'x' ) );
 		$now = 7.0;
 		$report->progress();
-		$this->assertSame( array( '2 lines so far, 0 of them refused (50 %)', '4 lines so far, 0 of them refused (50 %)', '5 lines so far, 1 of them refused' ), $notes );
+		$this->assertSame( array( 'Lines so far: 2, refused: 0 (50 %)', 'Lines so far: 4, refused: 0 (50 %)', 'Lines so far: 5, refused: 1' ), $notes );
 	}
 }

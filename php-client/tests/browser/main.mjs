@@ -46,4 +46,5 @@ await import( './conflict.mjs' );
 await import( './history.mjs' );
 await import( './operations.mjs' );
 await import( './form.mjs' );
+await import( './layout.mjs' );
 await import( './outage.mjs' );

@@ -44,12 +44,12 @@ test( 'flush with progress, charts that follow', async () => {
 	// The table is held, so that the flush can be seen at work.
 	await control( '/lock' );
 	await page.click( '#ticketd-flush button' );
-	await page.locator( '#ticketd-flush-text', { hasText: '0 of 40 tickets' } ).waitFor();
+	await page.locator( '#ticketd-flush-text', { hasText: 'Tickets flushed: 0 of 40' } ).waitFor();
 	assert.equal( await page.getAttribute( '#ticketd-progress', 'max' ), '40' );
 	assert.equal( await page.locator( '#ticketd-flush button' ).isDisabled(), true );
 	await shot( page, 'flush' );
 	await control( '/unlock' );
-	await page.locator( '#ticketd-flush-text', { hasText: 'Done: 40 tickets' } ).waitFor();
+	await page.locator( '#ticketd-flush-text', { hasText: 'Done. Tickets flushed: 40' } ).waitFor();
 	await page.locator( '[data-status=dirty]', { hasText: /^0$/ } ).waitFor();
 	await page.locator( '#ticketd-chart-dirty-text', { hasText: 'Now 0, highest 40' } ).waitFor();
 	// Some more, so that the charts have something to show.
@@ -104,14 +104,14 @@ test( 'dead letters: shown, retried, dropped', async ( t ) => {
 		await php( 'ticketd_retry_dead_letters( null ); echo wp_json_encode( ticketd_flush() );' );
 	} );
 	await control( '/sql', "ALTER TABLE wp_support_tickets ADD CONSTRAINT known CHECK (category <> 'forbidden')" );
-	await change( 3, 'array( "category" => "forbidden" )' );
+	await change( 3, 'array( "category" => "forbidden", "note" => "if (a<b && c>d) &lt;" )' );
 	await php( 'echo wp_json_encode( ticketd_flush() );' );
 	const page = await login( manager );
 	await visit( page, 'index.php' );
 	assert.match( ( await notices( page ) ).join(), /rejects the changes of 3 tickets/ );
 	await visit( page, dead );
 	assert.equal( await page.locator( 'tbody tr' ).count(), 3 );
-	assert.match( await page.locator( 'tbody tr' ).first().innerText(), /known[\s\S]*4025[\s\S]*category: forbidden/ );
+	assert.match( await page.locator( 'tbody tr' ).first().innerText(), /known[\s\S]*4025[\s\S]*category: forbidden[\s\S]*note: if \(a<b && c>d\) &lt;/ );
 	await page.setViewportSize( { width: 1280, height: 620 } );
 	await shot( page, 'dead-letters' );
 

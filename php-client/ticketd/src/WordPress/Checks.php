@@ -221,7 +221,8 @@ final class Checks {
 		$this->check_set_aside( $status['spool']['bad'] );
 		foreach ( $status['warnings'] as $warning ) {
 			$title = __( 'ticketd has warnings', 'ticketd' );
-			$this->add( 'warning', 'store', 'warning', $title, Format::masked( (string) $warning ) );
+			$text  = ucfirst( rtrim( Format::masked( (string) $warning ), '.' ) ) . '.'; // The log's form has no end.
+			$this->add( 'warning', 'store', 'warning', $title, $text );
 		}
 	}
 
@@ -357,7 +358,7 @@ final class Checks {
 			$this->add( 'spool', 'spool', 'error', $title, self::no_spool( $spool ) );
 		} elseif ( $spool->strangers() > 0 ) {
 			/* translators: 1: number of files, 2: path of a folder */
-			$text = __( '%1$d files in %2$s belong to other users. PHP does not read them; remove them.', 'ticketd' );
+			$text = __( 'Files of other users in %2$s: %1$d. PHP does not read them; remove them.', 'ticketd' );
 			$text = sprintf( $text, $spool->strangers(), $spool->folder() );
 			$this->add( 'spool', 'spool', 'error', __( 'Another user writes to the spool', 'ticketd' ), $text );
 		} else {
@@ -418,7 +419,7 @@ final class Checks {
 		}
 		if ( $feed['history']['enabled'] ) {
 			/* translators: 1: number of changes, 2: a size, e.g. "12 KB" */
-			$text = __( 'History: about %1$s changes, %2$s.', 'ticketd' );
+			$text = __( 'Changes in the history: about %1$s (%2$s).', 'ticketd' );
 			$text = sprintf(
 				$text,
 				number_format_i18n( $feed['history']['rows'] ),

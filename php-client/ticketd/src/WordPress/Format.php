@@ -14,6 +14,9 @@ defined( 'ABSPATH' ) || exit;
  */
 final class Format {
 
+	/** Most characters of an excerpt; the whole text is elsewhere, in the ticket for example. */
+	private const MOST_CHARACTERS = 200;
+
 	/**
 	 * A length of time.
 	 *
@@ -120,6 +123,18 @@ final class Format {
 			$texts[] = array() === $shown ? (string) $name : $name . ': ' . implode( ' → ', $shown );
 		}
 		return implode( '; ', $texts );
+	}
+
+	/**
+	 * The beginning of a text for people; bytes that are no UTF-8 as hex. The text is not escaped.
+	 *
+	 * @param string $text The text.
+	 */
+	public static function excerpt( string $text ): string {
+		if ( 1 !== preg_match( '//u', $text ) ) {
+			$text = '0x' . bin2hex( $text );
+		}
+		return mb_strlen( $text ) > self::MOST_CHARACTERS ? mb_substr( $text, 0, self::MOST_CHARACTERS ) . '…' : $text;
 	}
 
 	/**

@@ -8,6 +8,7 @@
 namespace Ticketd\WordPress\Admin;
 
 use Ticketd\WordPress\Api;
+use Ticketd\WordPress\Format;
 use Ticketd\WordPress\Input;
 
 defined( 'ABSPATH' ) || exit;
@@ -197,11 +198,14 @@ final class DeadTable extends \WP_List_Table {
 			printf( '<p>%s</p>', esc_html__( 'The deletion of the ticket.', 'ticketd' ) );
 		}
 		foreach ( $letter['fields'] as $name => $value ) {
-			printf(
-				'<div><strong>%s</strong>: %s</div>',
-				esc_html( (string) $name ),
-				null === $value ? '<em>NULL</em>' : esc_html( wp_html_excerpt( (string) $value, 200, '…' ) )
-			);
+			printf( '<div><strong>%s</strong>: ', esc_html( (string) $name ) );
+			if ( null === $value ) {
+				echo '<em>NULL</em></div>';
+			} else {
+				// Unlike esc_html(), esc_textarea() also keeps what looks like an entity: customers quote code.
+				$text = Format::excerpt( (string) $value );
+				printf( '<span class="ticketd-value">%s</span></div>', esc_textarea( $text ) );
+			}
 		}
 	}
 }

@@ -8,6 +8,7 @@
 namespace Ticketd\WordPress\Admin;
 
 use Ticketd\WordPress\Api;
+use Ticketd\WordPress\Format;
 use Ticketd\WordPress\Input;
 
 defined( 'ABSPATH' ) || exit;
@@ -20,9 +21,6 @@ final class History {
 
 	/** Changes of one page. */
 	private const PAGE = 20;
-
-	/** Most characters of a value; the whole value is in the ticket, or was. */
-	private const MOST_CHARACTERS = 200;
 
 	/** Fields that say when a change was made, as the change does itself. */
 	private const TIMES = array(
@@ -276,7 +274,8 @@ final class History {
 			' <span aria-hidden="true">→</span><span class="screen-reader-text">%s</span> ',
 			esc_html__( 'changed to', 'ticketd' )
 		);
-		echo implode( $arrow, $shown ); // phpcs:ignore WordPress.Security.EscapeOutput.OutputNotEscaped -- Escaped above.
+		// phpcs:ignore WordPress.Security.EscapeOutput.OutputNotEscaped -- Escaped above.
+		echo implode( $arrow, $shown );
 	}
 
 	/**
@@ -287,12 +286,12 @@ final class History {
 	 */
 	private function shown( string $name, $value ): string {
 		if ( is_string( $value ) && 1 !== preg_match( '//u', $value ) ) {
-			return '0x' . bin2hex( $value );
+			return Format::excerpt( $value );
 		}
 		$text = isset( $this->fields[ $name ] )
 			? Fields::shown( $this->fields[ $name ], null === $value ? '' : $value )
 			: Fields::shown( array( 'type' => 'text' ), $value );
-		return mb_strlen( $text ) > self::MOST_CHARACTERS ? mb_substr( $text, 0, self::MOST_CHARACTERS ) . '…' : $text;
+		return Format::excerpt( $text );
 	}
 
 	/**
@@ -301,7 +300,12 @@ final class History {
 	 * @param string $name The field's name.
 	 */
 	private function label( string $name ): string {
-		return (string) ( $this->fields[ $name ]['label'] ?? $name );
+		$others = array(
+			'message'        => __( 'Message', 'ticketd' ),
+			'customer_name'  => __( 'Name of a guest', 'ticketd' ),
+			'customer_email' => __( 'E-mail address of a guest', 'ticketd' ),
+		);
+		return (string) ( $this->fields[ $name ]['label'] ?? $others[ $name ] ?? $name );
 	}
 
 	/**

@@ -205,7 +205,7 @@ final class Operations {
 			Messages::add( 'error', __( 'Not flushed:', 'ticketd' ) . ' ' . $result->get_error_message() );
 		} elseif ( ! $result['finished'] ) {
 			/* translators: 1, 2: numbers of tickets */
-			$text = __( '%1$s of %2$s tickets are flushed. Flush again to continue.', 'ticketd' );
+			$text = __( 'Tickets flushed: %1$s of %2$s. Flush again to continue.', 'ticketd' );
 			Messages::add(
 				'warning',
 				sprintf( $text, number_format_i18n( $result['done'] ), number_format_i18n( $result['total'] ) )

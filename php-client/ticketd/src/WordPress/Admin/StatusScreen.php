@@ -100,9 +100,9 @@ final class StatusScreen {
 				'pause'    => __( 'Pause', 'ticketd' ),
 				'resume'   => __( 'Resume', 'ticketd' ),
 				/* translators: 1, 2: numbers of tickets */
-				'progress' => __( '%1$s of %2$s tickets flushed.', 'ticketd' ),
+				'progress' => __( 'Tickets flushed: %1$s of %2$s.', 'ticketd' ),
 				/* translators: 1, 2: numbers of tickets */
-				'flushed'  => __( 'Done: %1$s tickets flushed, %2$s rejected.', 'ticketd' ),
+				'flushed'  => __( 'Done. Tickets flushed: %1$s; rejected: %2$s.', 'ticketd' ),
 				'starting' => __( 'Flushing …', 'ticketd' ),
 				/* translators: %s: the reason */
 				'failed'   => __( 'Not flushed: %s', 'ticketd' ),
@@ -212,10 +212,14 @@ final class StatusScreen {
 		echo '</tr></thead><tbody>';
 		foreach ( $feed['destinations'] as $destination ) {
 			printf(
-				'<tr><th scope="row">%s</th><td>%s</td><td>%s</td><td>%s</td><td>',
+				'<tr><th scope="row">%s</th><td data-label="%s">%s</td><td data-label="%s">%s</td>'
+				. '<td data-label="%s">%s</td><td>',
 				esc_html( $destination['name'] ),
+				esc_attr( $columns[1] ),
 				esc_html( $destination['kind'] ),
+				esc_attr( $columns[2] ),
 				esc_html( Format::destination( $destination ) ),
+				esc_attr( $columns[3] ),
 				esc_html( number_format_i18n( $destination['sent'] ) )
 			);
 			self::show_actions( $destination );

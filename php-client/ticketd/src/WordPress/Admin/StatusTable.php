@@ -69,7 +69,7 @@ final class StatusTable {
 		);
 		$backend    = $backends[ $status['backend'] ] ?? $status['backend'];
 		/* translators: 1: number of tickets, 2: number of statements */
-		$flushed = __( '%1$s tickets in %2$s statements', 'ticketd' );
+		$flushed = __( 'tickets: %1$s; statements: %2$s', 'ticketd' );
 		/* translators: 1: number, 2: number */
 		$of = __( '%1$s of %2$s', 'ticketd' );
 		return array(
@@ -109,7 +109,7 @@ final class StatusTable {
 			return __( 'empty', 'ticketd' );
 		}
 		/* translators: 1: number of changes, 2: a size, e.g. "12 KB", 3: a time, e.g. "5 mins" */
-		$text = __( 'backlog: %1$s changes, %2$s, lag %3$s', 'ticketd' );
+		$text = __( 'backlog: %1$s (%2$s), lag %3$s', 'ticketd' );
 		return sprintf(
 			$text,
 			number_format_i18n( $journal['entries'] ),
@@ -125,7 +125,7 @@ final class StatusTable {
 	 */
 	private static function spool( array $spool ): string {
 		/* translators: 1, 2, 3: numbers of files */
-		$text = __( 'backlog: %1$s files; %2$s ingested and %3$s rejected since the start', 'ticketd' );
+		$text = __( 'backlog: %1$s; since the start ingested: %2$s, rejected: %3$s', 'ticketd' );
 		return sprintf(
 			$text,
 			number_format_i18n( $spool['files'] ),

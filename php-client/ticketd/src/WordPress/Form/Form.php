@@ -165,7 +165,8 @@ final class Form {
 		}
 		$html .= ( new Inputs( self::LENGTHS, $this->typed, $this->errors ) )->all( $categories );
 		$html .= sprintf(
-			'<p style="position:absolute;left:-9999px" aria-hidden="true"><label>%s '
+			'<p style="position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%%)"'
+				. ' aria-hidden="true"><label>%s '
 				. '<input type="text" name="%s" value="" tabindex="-1" autocomplete="off"></label></p>',
 			esc_html__( 'Leave this empty', 'ticketd' ),
 			self::HONEYPOT

@@ -183,7 +183,7 @@ final class Report {
 		$this->shown = $now;
 		$total       = array_sum( $this->counts );
 		/* translators: 1: number of lines, 2: number of lines */
-		$text = sprintf( __( '%1$d lines so far, %2$d of them refused', 'ticketd' ), $total, $this->counts['refused'] );
+		$text = sprintf( __( 'Lines so far: %1$d, refused: %2$d', 'ticketd' ), $total, $this->counts['refused'] );
 		( $this->note )( null === $percent ? $text : sprintf( '%s (%d %%)', $text, $percent ) );
 	}
 
