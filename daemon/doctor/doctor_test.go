@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/ticketd/ticketd/daemon/config"
@@ -114,6 +116,9 @@ var faults = map[string]fault{
 
 	"no Redis": {plant: func(_ *testing.T, p *patient) { p.redis.Kill() }, area: "redis", check: "reach", verdict: Fail,
 		fix: "start Redis"},
+	"two Redis behind one address": {plant: func(t *testing.T, p *patient) {
+		p.config.Redis.Addr = goRound(t, p.redis.Socket(), testenv.NewRedis(t, testenv.RedisOptions{}).Socket())
+	}, area: "redis", check: "processes", verdict: Fail, fix: "redis.addr"},
 	"no password for Redis": {redis: testenv.RedisOptions{Password: "x"}, area: "redis", check: "password", verdict: Fail,
 		fix: "redis.password_file"},
 	"a wrong password for Redis": {redis: testenv.RedisOptions{Password: "x"}, plant: func(_ *testing.T, p *patient) {
@@ -296,6 +301,33 @@ var faults = map[string]fault{
 	"no spool": {plant: func(_ *testing.T, p *patient) { p.config.Daemon.SpoolDir = "" }, area: "spool", check: "there",
 		verdict: Warn,
 		fix:     "daemon.spool_dir"},
+}
+
+// goRound leads each connection to the next of several sockets, as a balancer does, and returns its address.
+func goRound(t *testing.T, sockets ...string) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pumps sync.WaitGroup
+	t.Cleanup(func() { _ = listener.Close(); pumps.Wait() })
+	pumps.Go(func() {
+		for n := 0; ; n++ {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			server, err := net.Dial("unix", sockets[n%len(sockets)])
+			if err != nil {
+				_ = conn.Close()
+				continue
+			}
+			pumps.Go(func() { _, _ = io.Copy(server, conn); _ = server.Close() })
+			pumps.Go(func() { _, _ = io.Copy(conn, server); _ = conn.Close() })
+		}
+	})
+	return listener.Addr().String()
 }
 
 func TestPlantedFaultsAreFound(t *testing.T) {

@@ -28,6 +28,8 @@ const (
 	full     = 0.97
 	allSlots = 16384
 	skewedBy = 2 * time.Second
+	// connections are how many further connections to Redis are compared.
+	connections = 6
 )
 
 func checkRedis(ctx context.Context, e *exam) {
@@ -62,6 +64,7 @@ func checkRedis(ctx context.Context, e *exam) {
 		return
 	}
 	e.ok("redis", "reach", "", "Redis "+info["redis_version"]+" answers")
+	checkOneProcess(ctx, e, client, info["run_id"])
 	checkRedisServer(e, info)
 	checkMemory(e, info)
 	checkPersistence(e, info)
@@ -71,6 +74,37 @@ func checkRedis(ctx context.Context, e *exam) {
 	for _, name := range e.Config.SiteNames() {
 		checkStrays(ctx, e, name)
 	}
+}
+
+// checkOneProcess connects several times more and looks whether the address leads to processes with different data: a name or a
+// balancer that goes round. run is the process behind client. Every second call would fail there, as if Redis were emptied.
+func checkOneProcess(ctx context.Context, e *exam, client goredis.UniversalClient, run string) {
+	_, address := e.Config.Redis.Network()
+	if address == "" || run == "" {
+		return // sentinels or the cluster's nodes name the processes
+	}
+	runs := map[string]bool{run: true}
+	for range connections {
+		another, err := boot.OpenRedis(e.Config)
+		if err != nil {
+			return
+		}
+		info, err := link.Info(ctx, another)
+		_ = another.Close()
+		if err != nil {
+			return // the other checks show the error
+		}
+		runs[info["run_id"]] = true
+	}
+	if info, err := link.Info(ctx, client); err != nil || info["run_id"] != run {
+		return // Redis was restarted just now
+	}
+	if len(runs) > 1 {
+		e.fail("redis", "processes", "", fmt.Sprintf("%d Redis processes answer at %s, each with data of its own", len(runs), address),
+			"set redis.addr to one of them; for fail-overs, name sentinels or a cluster's nodes")
+		return
+	}
+	e.ok("redis", "processes", "", "one Redis process answers at the address")
 }
 
 // checkStrays counts the hashes of other programs under a site's names.

@@ -71,9 +71,9 @@ func TestWPCLI(t *testing.T) {
 		want("2", "list", "--format=ids")
 
 		// A file may come through a pipe, which cannot be rewound.
-		const file = "\xEF\xBB\xBF\"id\",subject,status\n50,\"through, a pipe\",open\n51,another,open\n"
+		const file = "\xEF\xBB\xBF\"id\",subject,status,shelf\n50,\"through, a pipe\",open,4\n51,another,open,5\n"
 		out := cli(t, s, strings.NewReader(file), 0, "import", "csv", "-", "--format=csv")
-		if !strings.Contains(out.Stdout, "created,") {
+		if !strings.Contains(out.Stdout, "created,") || !strings.Contains(out.Stderr, `go into "extra": shelf.`) {
 			t.Errorf("import prints\n%s%s", out.Stdout, out.Stderr)
 		}
 		want("id,subject\n50,\"through, a pipe\"\n51,another", "get", "50", "51", "--fields=id,subject", "--format=csv")

@@ -107,6 +107,16 @@ final class Columns {
 	}
 
 	/**
+	 * The fields of the columns, without the id and what is left out.
+	 *
+	 * @return string[]
+	 */
+	public function fields(): array {
+		$fields = array_filter( array_diff_key( $this->fields, array( $this->id => '' ) ), 'strlen' );
+		return array_values( array_diff( $fields, array( self::DELETED ) ) );
+	}
+
+	/**
 	 * Makes a line of a row.
 	 *
 	 * @param string $place Where the row stands.

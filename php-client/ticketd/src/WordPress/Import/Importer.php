@@ -11,6 +11,7 @@ namespace Ticketd\WordPress\Import;
 
 use Ticketd\WordPress\Api;
 use Ticketd\WordPress\Sequence;
+use Ticketd\WordPress\Table;
 
 defined( 'ABSPATH' ) || exit;
 
@@ -159,9 +160,27 @@ final class Importer {
 	public function begin( array $columns ): void {
 		$this->columns = new Columns( $columns, $this->options );
 		$this->report->begin( $columns );
+		$this->tell_extra();
 		if ( '' !== $this->options->key_column ) {
 			$this->asked( fn() => $this->api->flush() );
 			$this->keys = new Keys( $this->table, $this->columns->key_field() );
+		}
+	}
+
+	/**
+	 * Says which fields the table has no column for: "title" may have been meant as the subject.
+	 */
+	private function tell_extra(): void {
+		$table = Table::describe( $this->table );
+		if ( null === $table || ! $table->has_extra() ) {
+			return;
+		}
+		$lacks  = static fn( string $name ): bool => ! $table->has( $name );
+		$fields = array_filter( $this->columns->fields(), $lacks );
+		if ( array() !== $fields ) {
+			/* translators: %s: names of fields */
+			$text = __( 'Fields for which the table has no column go into "extra": %s.', 'ticketd' );
+			$this->report->tell( sprintf( $text, implode( ', ', $fields ) ) );
 		}
 	}
 

@@ -171,6 +171,15 @@ final class Report {
 	}
 
 	/**
+	 * Says something about the whole source.
+	 *
+	 * @param string $text The text.
+	 */
+	public function tell( string $text ): void {
+		( $this->note )( $text );
+	}
+
+	/**
 	 * Shows now and then how far the import is.
 	 *
 	 * @param int|null $percent How much of the source is read; null: not known.
