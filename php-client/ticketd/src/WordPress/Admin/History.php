@@ -271,7 +271,8 @@ final class History {
 			$shown[] = sprintf( '<span class="ticketd-value">%s</span>', $text );
 		}
 		$arrow = sprintf(
-			' <span aria-hidden="true">→</span><span class="screen-reader-text">%s</span> ',
+			' <span aria-hidden="true">%s</span><span class="screen-reader-text">%s</span> ',
+			is_rtl() ? '←' : '→',
 			esc_html__( 'changed to', 'ticketd' )
 		);
 		// phpcs:ignore WordPress.Security.EscapeOutput.OutputNotEscaped -- Escaped above.
