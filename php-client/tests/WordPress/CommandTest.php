@@ -211,6 +211,7 @@ final class CommandTest extends SiteTestCase {
 			);
 			$this->assertStringContainsString( 'cannot be reached', $message );
 		}
+		$this->assertSame( 'Give fields as name=value, or --null.', $this->error_of( fn() => $this->command()->set( array( '1' ), array() ) ) );
 		$this->assertSame( array(), \WP_CLI::$printed );
 	}
 

@@ -134,6 +134,9 @@ final class Command {
 		$id       = Input::ids( array_splice( $args, 0, 1 ) )[0];
 		$expected = isset( $assoc_args['if-revision'] ) ? Input::revision( $assoc_args['if-revision'] ) : 0;
 		$fields   = Input::fields( $args, $assoc_args['null'] ?? '' );
+		if ( array() === $fields ) {
+			\WP_CLI::error( __( 'Give fields as name=value, or --null.', 'ticketd' ) );
+		}
 		$revision = true === ( $assoc_args['create'] ?? false )
 			? $this->api->set( $id, $fields, $expected )
 			: $this->api->update( $id, $fields, $expected );
