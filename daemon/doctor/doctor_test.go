@@ -306,10 +306,12 @@ var faults = map[string]fault{
 // goRound leads each connection to the next of several sockets, as a balancer does, and returns its address.
 func goRound(t *testing.T, sockets ...string) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	var listen net.ListenConfig
+	listener, err := listen.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
+	var dialer net.Dialer
 	var pumps sync.WaitGroup
 	t.Cleanup(func() { _ = listener.Close(); pumps.Wait() })
 	pumps.Go(func() {
@@ -318,7 +320,7 @@ func goRound(t *testing.T, sockets ...string) string {
 			if err != nil {
 				return
 			}
-			server, err := net.Dial("unix", sockets[n%len(sockets)])
+			server, err := dialer.DialContext(t.Context(), "unix", sockets[n%len(sockets)])
 			if err != nil {
 				_ = conn.Close()
 				continue
