@@ -186,7 +186,7 @@ func (d *decoder) counts(what string, number func(key string) *int64) bool {
 	}) == nil
 }
 
-// list reads an array of at most most elements, each with read. The result is not nil, even without elements.
+// list reads an array, each element with read; most bounds the number of elements. The result is not nil, even without elements.
 func list[T any](d *decoder, most int, into *[]T, read func(*T, *decoder) bool) bool {
 	n, ok := d.arrayLen()
 	if !ok || n > most {

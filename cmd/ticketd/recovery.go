@@ -326,8 +326,9 @@ func (o *options) renew(ctx context.Context, p *boot.Places) error {
 	}
 	fmt.Fprintf(o.err, "%d tickets are flushed to MySQL again when ticketd starts, besides the tickets already pending\n", n)
 	if parts > 0 {
-		fmt.Fprintf(o.err, "Redis holds %d tickets in part: their fields are flushed if the backup has their rows; without a row such a "+
-			"ticket\nbecomes a dead letter (1032, 'ticketd dead list'), as a row of some fields would get defaults for all others\n", parts)
+		fmt.Fprintf(o.err, "Redis holds %d tickets in part: their fields are flushed if the backup has their rows; without a row such "+
+			"a ticket\nbecomes a dead letter (1032, 'ticketd dead list'), "+
+			"as a row of some fields would get defaults for all others\n", parts)
 	}
 	return nil
 }

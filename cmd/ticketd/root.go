@@ -69,8 +69,8 @@ func wrongArgsAreUsage(parent *cobra.Command) {
 	}
 }
 
-// socketOf returns the socket that the environment names: for the client commands, or, in a container, for the daemon, whose health
-// check has the daemon's environment.
+// socketOf returns the socket that the environment names: for the client commands, or, in a container, for the daemon, whose
+// health check has the daemon's environment.
 func socketOf(environ []string) string {
 	for _, pair := range environ {
 		if socket, named := strings.CutPrefix(pair, "TICKETD_SOCKET="); named && socket != "" {

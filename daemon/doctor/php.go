@@ -87,7 +87,7 @@ func letIn(e *exam, name string, uid uint32, path string) string {
 		"then systemctl restart ticketd.socket ticketd.service", group, group)
 }
 
-// checkExtension checks that PHP-FPM has msgpack, by the files of Debian's packages. On other systems Site Health asks PHP itself.
+// checkExtension checks that PHP-FPM has msgpack, by the files of Debian's packages. On other systems Site Health asks PHP.
 func checkExtension(e *exam) {
 	pools, _ := filepath.Glob(e.Root + "/etc/php/*/fpm/conf.d") // the pattern is valid
 	for _, dir := range pools {

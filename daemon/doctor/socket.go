@@ -160,8 +160,8 @@ func groupName(gid uint32) string {
 // short returns an error as a single line.
 func short(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
 
-// checkSandbox checks that the service's unit hides no socket of the configuration from the daemon, as this command sees them all,
-// and that no password crosses a network without TLS.
+// checkSandbox checks that the service's unit hides no socket of the configuration from the daemon, as this command sees all
+// sockets, and that no password crosses a network without TLS.
 func checkSandbox(ctx context.Context, e *exam) {
 	view := e.Unit
 	if view == nil {
