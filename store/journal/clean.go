@@ -214,7 +214,8 @@ func (f *feed) forgetBefore(before uint64) {
 	f.erased = left
 }
 
-// lasting is the lease above which a right outlasts the process, as an operator's pause does. A courier's right ends with the process.
+// lasting is the lease above which a right outlasts the process, as an operator's pause does. A courier's right ends with the
+// process.
 const lasting = time.Hour
 
 // Own implements [store.FeedCouriers].

@@ -90,8 +90,8 @@ func (c *Courier) Test(ctx context.Context, by string) error {
 	}
 }
 
-// Resume ends the pauses: the destination is tried at once, with an event, as an endpoint that has unsubscribed has no other way to
-// take events again.
+// Resume ends the pauses: the destination is tried at once, with an event, as an endpoint that has unsubscribed has no other way
+// to take events again.
 func (c *Courier) Resume(ctx context.Context) error {
 	return c.call(ctx, func(context.Context) {
 		if c.trouble.paused {

@@ -169,7 +169,8 @@ func (h *History) Make(ctx context.Context) error {
 // Look checks that the history can be read. Errors are those of [History.Add].
 func (h *History) Look(ctx context.Context) error {
 	var n int
-	err := h.db.pool.QueryRowContext(ctx, "SELECT COUNT(*) FROM (SELECT "+historyColumns+" FROM "+h.table()+" LIMIT 1) AS one").Scan(&n)
+	one := "SELECT " + historyColumns + " FROM " + h.table() + " LIMIT 1"
+	err := h.db.pool.QueryRowContext(ctx, "SELECT COUNT(*) FROM ("+one+") AS one").Scan(&n)
 	if err != nil {
 		return h.failure("look at the history", err)
 	}

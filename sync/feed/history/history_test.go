@@ -49,7 +49,8 @@ func TestATableOfAnotherProgram(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	if _, err := server.DB(t, name).ExecContext(t.Context(), "CREATE TABLE wp_support_tickets_history (id INT, note TEXT)"); err != nil {
+	_, err = server.DB(t, name).ExecContext(t.Context(), "CREATE TABLE wp_support_tickets_history (id INT, note TEXT)")
+	if err != nil {
 		t.Fatal(err)
 	}
 	changes := mysql.NewHistory(db)
