@@ -289,7 +289,7 @@ func TestLettersAreRetriedAndDropped(t *testing.T) {
 	})
 }
 
-// The letters of a person's tickets go with the person's events, dead ones and those that are still tried; the erasure itself is told.
+// The letters of a person's tickets go with the person's events, dead ones and those that are still tried. The erasure is told.
 func TestAnErasureTakesTheLettersAlong(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -48,8 +48,8 @@ func (r *rig) change(t *testing.T, id ticket.ID, value string) {
 	}
 }
 
-// A restart finds the feed as it was: the switch, the numbers, the cursors, the letters and an operator's pause, also when the segments that had them
-// were cleaned away.
+// A restart finds the feed as it was: the switch, the numbers, the cursors, the letters and an operator's pause, also when the
+// segments that had them were cleaned away.
 func TestRestartFindsTheFeed(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, Options{Sync: wal.Never, MaxBytes: 64 << 10})
