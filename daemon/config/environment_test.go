@@ -40,8 +40,8 @@ func TestEnvironmentWithoutFile(t *testing.T) {
 	}
 }
 
-// Kubernetes gives each pod variables of all Services of its namespace, those of a Service with the name ticketd, too: they are no
-// keys. Without such a Service they are mistakes.
+// Kubernetes gives each pod variables of all Services of its namespace, those of a Service with the name ticketd, too: they are
+// no keys. Without such a Service they are mistakes.
 func TestServicesOfKubernetes(t *testing.T) {
 	t.Parallel()
 	environ := []string{

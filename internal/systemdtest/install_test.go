@@ -23,10 +23,9 @@ type host struct {
 	wp     string // what --wp names
 }
 
-// By the words of docs/install.md alone, a Debian with WordPress gets its first ticket, from the command line and from a page, and
-// is rid of ticketd again. The commands are read from the document; only the paths that it leaves open are filled in.
-func TestInstall(t *testing.T) {
-	t.Parallel()
+// By the words of docs/install.md alone, a Debian with WordPress gets its first ticket, from the command line and from a page,
+// and is rid of ticketd again. The commands are read from the document; only the paths that it leaves open are filled in.
+func TestInstall(t *testing.T) { //nolint:paralleltest // one machine after the other
 	need(t, "TICKETD_TEST_INSTALL", "test-install")
 	debs := build(t, "0.0.1")
 	binds := map[string]string{"/mnt/debs": debs, "/mnt/src": sources(t)}
@@ -37,7 +36,7 @@ func TestInstall(t *testing.T) {
 		}
 		binds[at] = abs
 	}
-	for _, suite := range []string{"bookworm", "trixie"} {
+	for _, suite := range []string{"bookworm", "trixie"} { //nolint:paralleltest // as above
 		base := root(t, debian{suite: suite, base: installBase, more: installMore})
 		for name, follow := range map[string]func(*testing.T, *host){
 			"Debian's WordPress and Redis": func(t *testing.T, h *host) {
@@ -126,7 +125,8 @@ func (h *host) debianWordPress(t *testing.T) {
 	h.folder, h.wp = "/usr/share/wordpress", "/etc/wordpress/config-localhost.php"
 	h.write(t, h.wp, "<?php\n# Created by setup-mysql -n wordpress localhost\ndefine('DB_NAME', 'wordpress');\n"+
 		"define('DB_USER', 'wordpress');\ndefine('DB_PASSWORD', 'secret');\ndefine('DB_HOST', 'localhost');\n"+
-		"define('SECRET_KEY', 'x');\ndefine('WP_CONTENT_DIR', '/var/lib/wordpress/wp-content');\ndefine('FS_METHOD', 'direct');\n?>\n")
+		"define('SECRET_KEY', 'x');\ndefine('WP_CONTENT_DIR', '/var/lib/wordpress/wp-content');\n"+
+		"define('FS_METHOD', 'direct');\n?>\n")
 	h.run(t, "sh", "-ec", "chgrp www-data "+h.wp+"; chmod 0640 "+h.wp+"; chown -R www-data /var/lib/wordpress/wp-content")
 	h.serve(t)
 }
@@ -146,7 +146,8 @@ func (h *host) ownWordPress(t *testing.T) {
 func (h *host) serve(t *testing.T) {
 	t.Helper()
 	h.run(t, "mariadb", "-e", "CREATE DATABASE wordpress; CREATE USER wordpress@localhost IDENTIFIED BY 'secret'; "+
-		"GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, INDEX, CREATE TEMPORARY TABLES ON wordpress.* TO wordpress@localhost")
+		"GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, INDEX, CREATE TEMPORARY TABLES ON wordpress.* "+
+		"TO wordpress@localhost")
 	h.run(t, "setpriv", "--reuid=www-data", "--regid=www-data", "--init-groups", "php", "/mnt/testenv/wordpress_install.php",
 		h.folder, "admin", "secret")
 	h.write(t, "/etc/nginx/sites-enabled/default", "server {\nlisten 127.0.0.1:80;\nroot "+h.folder+";\nindex index.php;\n"+
