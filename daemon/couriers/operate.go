@@ -1,6 +1,7 @@
 package couriers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -162,18 +163,22 @@ func (c *Couriers) Letters(ctx context.Context, name string, after uint64, limit
 // lettersAtOnce is how many letters an operation on all letters reads at once.
 const lettersAtOnce = 100
 
-// Retry has the events of dead letters tried again; keys nil stands for all. Retry returns the number of letters.
+// Retry has the events of dead letters tried again; keys nil stands for all. Retry returns the number of letters. The letters of a
+// destination that clients read are delivered to them again.
 func (c *Couriers) Retry(ctx context.Context, name string, keys []uint64) (int, error) {
-	r, err := c.find(name)
-	if err != nil {
-		return 0, err
+	r := c.named(name)
+	if r == nil {
+		all, err := c.opts.Feed.Destinations(ctx)
+		if _, there := all[name]; err != nil || !there {
+			return 0, cmp.Or(err, fmt.Errorf("%q: %w", name, ErrNoDestination))
+		}
 	}
 	n, err := c.eachDead(ctx, name, keys, func(l *store.FeedLetter) error {
 		again := *l
 		again.Held, again.Since, again.Tries = true, time.Now(), 0
 		return c.opts.Feed.AddLetter(ctx, name, &again)
 	})
-	if n > 0 {
+	if n > 0 && r != nil {
 		err = errors.Join(err, r.courier.Resume(ctx))
 	}
 	return n, err

@@ -35,11 +35,16 @@ type consumer struct {
 	// first is the event that the last answer began with, deliveries how often answers have begun with it.
 	first      string
 	deliveries int64
+	// looked is when the consumer's letters were searched in vain for those to be delivered again.
+	looked time.Time
 }
 
 // maxDeliveries is how often an event is delivered as the first of an answer before the event becomes a letter: a consumer that
 // dies of an event acknowledges all events before it.
 const maxDeliveries = 5
+
+// undelivered is the reason of such a letter.
+const undelivered = "not acknowledged after five deliveries"
 
 // waitMargin is the time that a waiting feed_read leaves for its answer.
 const waitMargin = 100 * time.Millisecond
@@ -99,6 +104,12 @@ func (r *reader) answer(ctx context.Context, p *protocol.FeedReadParams) (result
 		return protocol.FeedReadResult{Events: r.events, Next: placesOf(r.cursors)}, err
 	}
 	if r.cursors, err = r.own(ctx, p.Consumer, p.Token, p.Lease); err == nil {
+		var found bool
+		if found, err = r.letter(ctx, p.Consumer); found {
+			return protocol.FeedReadResult{Events: r.events}, nil
+		}
+	}
+	if err == nil {
 		err = r.readOrWait(ctx, p)
 	}
 	if err == nil {
@@ -293,7 +304,7 @@ func (f pulled) deliver(ctx context.Context, p *protocol.FeedReadParams, r *read
 			return nil
 		}
 		letter := store.FeedLetter{
-			Event: r.raw[0], Reason: "not acknowledged after five deliveries", Tries: maxDeliveries, At: time.Now(),
+			Event: r.raw[0], Reason: undelivered, Tries: maxDeliveries, At: time.Now(),
 		}
 		if err := f.refuse(ctx, p.Consumer, p.Token, r.events[0].Cursor, &letter); err != nil {
 			return err
@@ -346,6 +357,9 @@ func (f *Feeds) FeedAck(ctx context.Context, p *protocol.FeedAckParams) (protoco
 func (f pulled) ack(ctx context.Context, p *protocol.FeedAckParams) error {
 	if p.Cursor == "" {
 		return nil // gives the consumer back
+	}
+	if is, err := f.ackLetter(ctx, p); is {
+		return err
 	}
 	partition, cursor, err := f.place(p.Cursor)
 	if err != nil {

@@ -108,9 +108,34 @@ func (c feedClient) giveUp(t *testing.T) {
 			t.Fatal("an event is delivered again and again")
 		}
 	}
-	letters, err := c.FeedDeadList(t.Context(), "php", 0, 0)
-	if err == nil && (len(letters) != 1 || letters[0].Ticket != 2) {
-		t.Errorf("letters %+v", letters)
+	if letters, err := c.FeedDeadList(t.Context(), "php", 0, 0); err != nil || len(letters) != 1 || letters[0].Ticket != 2 {
+		t.Errorf("letters %+v, %v", letters, err)
+	}
+	c.sendAgain(t)
+}
+
+// sendAgain has the letter of ticket 2 delivered again: refused it is a letter again, acknowledged it is gone.
+func (c feedClient) sendAgain(t *testing.T) {
+	t.Helper()
+	for _, refused := range []string{"no", ""} {
+		if n, err := c.FeedDeadRetry(t.Context(), "php", nil); n != 1 || err != nil {
+			t.Fatalf("%d letters are sent again, %v", n, err)
+		}
+		again := c.read(t, "two").Events
+		if len(again) != 1 || again[0].Ticket != 2 || again[0].Deliveries != 1 {
+			t.Fatalf("delivered again: %+v", again)
+		}
+		err := c.FeedAck(t.Context(), protocol.FeedAckParams{Consumer: "php", Token: "two", Cursor: again[0].Cursor, Refused: refused})
+		if err != nil {
+			t.Fatal(err)
+		}
+		letters, err := c.FeedDeadList(t.Context(), "php", 0, 0)
+		if err != nil || (len(letters) == 1) != (refused != "") {
+			t.Errorf("refused %q: letters %+v, %v", refused, letters, err)
+		}
+	}
+	if n, err := c.FeedDeadRetry(t.Context(), "nobody", nil); err == nil {
+		t.Errorf("%d letters of no destination", n)
 	}
 }
 
