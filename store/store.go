@@ -217,6 +217,8 @@ type Record struct {
 	Created ticket.Revision
 	// Born is when, by the clocks, the mutation that put the ticket into the store was accepted; zero if a row did.
 	Born ticket.Revision
+	// Had says that the next place had the ticket, which clean fields or Full do not show any more; see [Claim].Confirmed.
+	Had bool
 	// Behind says that a place which may hold newer changes of the ticket, or an apparently absent ticket, did not answer.
 	Behind bool
 	// Queued says that this host has pending changes that no other place has: these changes are newer than any row.

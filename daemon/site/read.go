@@ -224,10 +224,19 @@ func complete(d *table.Definition, records, found []store.Record) {
 			merge(record, row)
 		case flushed(record) && !record.Full: // the store's fields alone are no ticket
 			*record = store.Record{ID: record.ID}
+		case vanished(record):
+			*record = store.Record{ID: record.ID}
 		case record.Held():
 			_ = defaults(d, record) // a ticket that lacks a column without a default is shown unchanged
 		}
 	}
+}
+
+// vanished says that MySQL had the row of a record for which it has no row, so that the record's changes alone make none: the flush
+// makes them a dead letter.
+func vanished(r *store.Record) bool {
+	had := r.Had || r.Changed < len(r.Fields)
+	return r.Held() && had && !r.Full && r.Created == 0 && !r.Queued && !r.Behind && r.Stray == nil
 }
 
 // unwritten is the revision of a row that ticketd has never written, or of a different program's hash.

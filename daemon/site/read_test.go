@@ -67,6 +67,34 @@ func TestColumnAddedAfterTheCopy(t *testing.T) {
 	}
 }
 
+// A row was deleted in SQL, and the store holds a part of the ticket with a pending change: the ticket is not found, as lists have
+// it, and not shown with defaults for all that the store does not know. The first change of an id that no ticket had is shown.
+func TestAVanishedRowIsNotFound(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.write(t, 7, "open")
+	if _, err := d.Flusher.Flush(t.Context(), nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	set := func(id int64) {
+		t.Helper()
+		if _, err := d.Set(t.Context(), &protocol.SetParams{
+			ID: id, Fields: []protocol.Field{{Name: "updated_at", Value: protocol.Text("2026-01-02 03:04:05")}},
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	delete(d.db.rows, 7)
+	set(7)
+	set(8)
+	if got, err := d.Get(t.Context(), &protocol.GetParams{ID: 7}); !errors.Is(err, &protocol.Error{Code: protocol.CodeNotFound}) {
+		t.Errorf("the ticket is %+v (%v), want it not found", got, err)
+	}
+	if _, err := d.Get(t.Context(), &protocol.GetParams{ID: 8}); err != nil {
+		t.Errorf("the new ticket: %v", err)
+	}
+}
+
 // Readers share a look at the places: the result of a look during an outage stays stale for readers who got the store's answer
 // before.
 func TestStaleStaysStale(t *testing.T) {

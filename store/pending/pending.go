@@ -94,7 +94,7 @@ func (s *Store) Get(_ context.Context, ids []ticket.ID) ([]store.Record, error) 
 		if e := s.tickets[id]; e != nil {
 			fields, changed := e.changedFirst()
 			records[i] = store.Record{
-				ID: id, Revision: e.revision, Full: e.full, Deleted: e.gone, Dirty: e.dirty(), Created: e.created, Born: e.born,
+				ID: id, Revision: e.revision, Full: e.full, Deleted: e.gone, Dirty: e.dirty(), Had: e.had, Created: e.created, Born: e.born,
 				Fields: fields, Changed: changed,
 			}
 			if e.dirty() {

@@ -70,6 +70,7 @@ const (
 	fieldBorn     = "_born"
 	fieldDead     = "_dead"
 	fieldLine     = "_line"
+	fieldHad      = "_had"
 	fieldClean    = "_clean" // in a reply of changes.lua alone: the hash holds fields that have not changed
 	markPrefix    = "_d:"
 )
@@ -126,6 +127,7 @@ func record(id ticket.ID, hash map[string]string) store.Record {
 		Dirty:    hash[fieldDirty] != "",
 		Created:  revision(hash[markPrefix+fieldNew]),
 		Born:     revision(hash[fieldBorn]),
+		Had:      hash[fieldHad] != "",
 		Fields:   make(ticket.Fields, 0, len(hash)),
 	}
 	if ms, err := strconv.ParseInt(hash[fieldDirty], 10, 64); err == nil {
