@@ -331,7 +331,7 @@ final class Adapter {
 		if ( null === $parts ) {
 			return null;
 		}
-		return new Posts( $parts['keys'], $parts['daemon'], $parts['cache'], $parts['queries'], $parts['writes'] );
+		return new Posts( $parts['keys'], $parts['daemon'], $parts['cache'], $this->transaction, $parts['writes'] );
 	}
 
 	/**

@@ -46,11 +46,11 @@ final class Posts {
 	private Cache $cache;
 
 	/**
-	 * Knows the transaction.
+	 * The transaction of the connection.
 	 *
-	 * @var Queries
+	 * @var Transaction
 	 */
-	private Queries $queries;
+	private Transaction $transaction;
 
 	/**
 	 * Fires the actions.
@@ -62,18 +62,18 @@ final class Posts {
 	/**
 	 * Takes the parts.
 	 *
-	 * @param Keys    $keys    The keys.
-	 * @param Daemon  $daemon  The daemon.
-	 * @param Cache   $cache   The cache entries.
-	 * @param Queries $queries Knows the transaction.
-	 * @param Writes  $writes  Fires the actions.
+	 * @param Keys        $keys        The keys.
+	 * @param Daemon      $daemon      The daemon.
+	 * @param Cache       $cache       The cache entries.
+	 * @param Transaction $transaction The transaction of the connection.
+	 * @param Writes      $writes      Fires the actions.
 	 */
-	public function __construct( Keys $keys, Daemon $daemon, Cache $cache, Queries $queries, Writes $writes ) {
-		$this->keys    = $keys;
-		$this->daemon  = $daemon;
-		$this->cache   = $cache;
-		$this->queries = $queries;
-		$this->writes  = $writes;
+	public function __construct( Keys $keys, Daemon $daemon, Cache $cache, Transaction $transaction, Writes $writes ) {
+		$this->keys        = $keys;
+		$this->daemon      = $daemon;
+		$this->cache       = $cache;
+		$this->transaction = $transaction;
+		$this->writes      = $writes;
 	}
 
 	/**
@@ -100,7 +100,7 @@ final class Posts {
 		if ( array() === $raw ) {
 			return true;
 		}
-		if ( $this->queries->is_transaction() ) {
+		if ( $this->transaction->is_open() ) {
 			return $this->through( $id, $raw, $values ); // As every change of metadata in a transaction.
 		}
 		return $this->change( $id, $raw, $values );
@@ -118,7 +118,7 @@ final class Posts {
 			return $lacking;
 		}
 		try {
-			$fields = $this->queries->is_transaction() ? $this->known( $id ) : $this->daemon->read( $id );
+			$fields = $this->transaction->is_open() ? $this->known( $id ) : $this->daemon->read( $id );
 		} catch ( TicketdException $failure ) {
 			if ( ! $failure->is_outage() && 'unavailable' !== $failure->reason() ) {
 				return Errors::from_exception( $failure );
@@ -317,7 +317,7 @@ final class Posts {
 				$fields[ $field ] = $rows[0];
 			}
 		}
-		return $this->queries->is_transaction() ? $fields : array_merge( $fields, $this->daemon->spooled( $id ) );
+		return $this->transaction->is_open() ? $fields : array_merge( $fields, $this->daemon->spooled( $id ) );
 	}
 
 	/**
