@@ -62,7 +62,8 @@ func postMeta(ctx context.Context, e *env) (lines []line, err error) {
 	return lines, nil
 }
 
-// startBlog starts a WordPress with ticketd's plugin; name is that of its folder and database. If taken, a daemon takes the post meta.
+// startBlog starts a WordPress with ticketd's plugin; name is that of its folder and database. If taken, a daemon takes the post
+// meta.
 func (e *env) startBlog(ctx context.Context, name string, taken bool) (w *web, err error) {
 	if err := e.mariadb.CreateDatabase(ctx, name); err != nil {
 		return nil, err
@@ -81,9 +82,10 @@ func (e *env) startBlog(ctx context.Context, name string, taken bool) (w *web, e
 		return nil, err
 	}
 	w = &web{fpm: blog.PHPFPM, nginx: blog.Nginx, address: strings.TrimPrefix(blog.URL(), "http://")}
-	if err := e.fillBlog(ctx, blog, w, taken, fmt.Sprintf("[daemon]\nsocket = %q\nstate_dir = %q\nspool_dir = %q\n[redis]\naddr = %q\n"+
+	config := fmt.Sprintf("[daemon]\nsocket = %q\nstate_dir = %q\nspool_dir = %q\n[redis]\naddr = %q\n"+
 		"password = %q\nread_timeout = \"10s\"\n[sites.main]\ndsn = %q\ntable_prefix = \"wp_\"\nkey_prefix = \"%s:\"\n%s",
-		socket, filepath.Join(dir, "state"), spool, "unix://"+e.redis.Socket(), e.password, e.mariadb.DSN(name), name, metaSite)); err != nil {
+		socket, filepath.Join(dir, "state"), spool, "unix://"+e.redis.Socket(), e.password, e.mariadb.DSN(name), name, metaSite)
+	if err := e.fillBlog(ctx, blog, w, taken, config); err != nil {
 		return nil, errors.Join(err, w.end())
 	}
 	return w, nil
@@ -106,7 +108,7 @@ views_month = "_kbs_article_views_2026-11"
 // fillBlog makes the posts and, if taken, starts the daemon with a configuration.
 func (e *env) fillBlog(ctx context.Context, blog *testenv.WordPress, w *web, taken bool, config string) error {
 	mustUse := filepath.Join(blog.Root(), "wp-content", "mu-plugins")
-	if err := os.MkdirAll(mustUse, 0o755); err != nil {
+	if err := os.MkdirAll(mustUse, 0o750); err != nil {
 		return err
 	}
 	const all = 0o644 // PHP-FPM reads it

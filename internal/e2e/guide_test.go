@@ -94,8 +94,8 @@ var postSteps = []step{
 
 	{documented: "reads a post that it never wrote", code: `$names = $get( $id ) ? array_keys( $get( $id ) ) : array();
 		sort( $names ); return implode( ' ', $names );`, guide: `""`, ticketd: `"status updated_at"`},
-	{documented: "writes null to a meta key", code: `$write( $id, array( 'subject' => null ) ); return $get( $id )['subject'] ?? 'absent';`,
-		guide: `""`, ticketd: `"absent"`},
+	{documented: "writes null to a meta key", code: `$write( $id, array( 'subject' => null ) );
+		return $get( $id )['subject'] ?? 'absent';`, guide: `""`, ticketd: `"absent"`},
 	{documented: "writes a field that is in neither `keys` nor `posts`", code: `return $write( $id, array( 'mood' => 'good' ) );`,
 		guide: `true`, ticketd: `false`},
 	{documented: "writes a status that no code has registered", code: `return $write( $id, array( 'status' => 'lost' ) );`,
@@ -121,8 +121,9 @@ updated_at = "post_modified"
 updated_gmt = "post_modified_gmt"
 `
 
-// The functions on posts: the same differences as docs/guide.md lists; one change for a call; WordPress' actions; get_post_meta and
-// get_post return the values, the latter after a flush; times in the blog's time zone, also in the hour that a clock passes twice.
+// The functions on posts: the same differences as docs/guide.md lists; one change for a call; WordPress' actions; get_post_meta
+// and get_post return the values, the latter after a flush; times in the blog's time zone, also in the hour that a clock passes
+// twice.
 func TestGuidesFunctionsOnPosts(t *testing.T) {
 	t.Parallel()
 	s := newMetaStack(t, postSite, true, testenv.StackOptions{
@@ -136,13 +137,15 @@ func TestGuidesFunctionsOnPosts(t *testing.T) {
 		$said = array();
 		add_action( 'added_post_meta', function ( $row, $id, $key, $value ) use ( &$said ) {
 			$said[] = "added $key=$value " . get_post_meta( $id, '_subject', true ); }, 10, 4 );
-		add_action( 'updated_post_meta', function ( $row, $id, $key, $value ) use ( &$said ) { $said[] = "updated $key=$value"; }, 10, 4 );
+		add_action( 'updated_post_meta', function ( $row, $id, $key, $value ) use ( &$said ) {
+			$said[] = "updated $key=$value"; }, 10, 4 );
 		my_support_plugin_write_ticket_metadata( $id, array( 'customer_id' => 7, 'subject' => 'a', 'status' => 'closed',
 			'updated_at' => 1730615400 ) );
 		my_support_plugin_write_ticket_metadata( $id, array( 'customer_id' => 7, 'subject' => 'b' ) );
 		$said[] = get_post_meta( $id, '_subject', true );
 		$said[] = get_post( $id )->post_status;
-		$GLOBALS['wpdb']->get_var( "SELECT meta_value FROM {$GLOBALS['wpdb']->postmeta} WHERE meta_key = '_subject' AND post_id = $id" );
+		$GLOBALS['wpdb']->get_var( "SELECT meta_value FROM {$GLOBALS['wpdb']->postmeta}
+			WHERE meta_key = '_subject' AND post_id = $id" );
 		foreach ( array( 'post_status', 'post_modified', 'post_modified_gmt' ) as $column ) {
 			$said[] = get_post( $id )->$column;
 		}

@@ -11,8 +11,8 @@ import (
 	"github.com/ticketd/ticketd/internal/testenv"
 )
 
-// In a network each blog has its own keys, site and rows, also for posts of the same id within a page; a blog without a site of post
-// meta is WordPress' alone.
+// In a network each blog has its own keys, site and rows, also for posts of the same id within a page; a blog without a site of
+// post meta is WordPress' alone.
 func TestMetaInANetwork(t *testing.T) {
 	t.Parallel()
 	sites := fmt.Sprintf(metaConfig, behind+metaKeys) +
@@ -80,14 +80,15 @@ func TestMetaInANetwork(t *testing.T) {
 	}
 	run(t, s, `foreach ( array( 1, 2 ) as $blog ) {
 		switch_to_blog( $blog ); Ticketd\WordPress\Meta\Adapter::instance()->flush( 'post' ); restore_current_blog(); }`)
-	if got, want := rows(), "_state=of 1,_wpas_status=of 1|_state=of 2,_wpas_status=of 2|_state=of 3,_wpas_status=of 3|"; got != want {
+	const want = "_state=of 1,_wpas_status=of 1|_state=of 2,_wpas_status=of 2|_state=of 3,_wpas_status=of 3|"
+	if got := rows(); got != want {
 		t.Errorf("after a flush the tables have %s, want %s", got, want)
 	}
 	noNotices(t, s)
 }
 
-// The daemon's keys are for tickets alone: a post of another type keeps its rows to WordPress, whatever registers the key there, with a
-// type and a default; and so does a post that becomes one of another type.
+// The daemon's keys are for tickets alone: a post of another type keeps its rows to WordPress, whatever registers the key there,
+// with a type and a default; and so does a post that becomes one of another type.
 func TestMetaOfAnotherPostType(t *testing.T) {
 	t.Parallel()
 	s := newMetaStack(t, behind+metaKeys, false, testenv.StackOptions{MustUse: `add_action( 'init', function () {

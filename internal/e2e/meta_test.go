@@ -58,8 +58,8 @@ func newMetaStack(t *testing.T, more string, isPersistent bool, o testenv.StackO
 	return s
 }
 
-// realCache is the object-cache.php of a plugin that keeps the object cache in Redis, such as Redis Object Cache; empty: the tests'
-// own is used.
+// realCache is the object-cache.php of a plugin that keeps the object cache in Redis, such as Redis Object Cache; empty: the
+// tests' own is used.
 func realCache() string { return os.Getenv("TICKETD_TEST_OBJECT_CACHE") }
 
 // shareCache gives a WordPress an object cache that all of its processes share.
@@ -68,7 +68,8 @@ func shareCache(t *testing.T, w *testenv.WordPress, redis *testenv.Redis) {
 	text, err := os.ReadFile(filepath.Join("testdata", "object-cache.php"))
 	if realCache() != "" {
 		text = fmt.Appendf(nil, "<?php\ndefine( 'WP_REDIS_SCHEME', 'unix' );\ndefine( 'WP_REDIS_PATH', '%s' );\n"+
-			"define( 'WP_REDIS_DATABASE', 3 );\ndefine( 'WP_REDIS_PREFIX', '%s' );\nrequire '%s';\n", redis.Socket(), w.Root(), realCache())
+			"define( 'WP_REDIS_DATABASE', 3 );\ndefine( 'WP_REDIS_PREFIX', '%s' );\nrequire '%s';\n",
+			redis.Socket(), w.Root(), realCache())
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -15,8 +15,8 @@ const mirrorSource = `add_filter( 'ticketd_mirror_sources', function ( $sources 
 	return $sources + array( 'desk' => array(
 		'tables' => array( 'desk_tickets', 'desk_archive' ),
 		'joins'  => 'LEFT JOIN {prefix}desk_states s ON s.id = t.state',
-		'fields' => array( 'subject' => 'LEFT(t.title, 255)', 'status' => 's.name', 'created_at' => 't.made', 'updated_at' => 't.changed',
-			'mood' => 't.mood' ),
+		'fields' => array( 'subject' => 'LEFT(t.title, 255)', 'status' => 's.name', 'created_at' => 't.made',
+			'updated_at' => 't.changed', 'mood' => 't.mood' ),
 		'local'  => array( 'made', 'created_at' ),
 	) );
 } );
@@ -80,8 +80,8 @@ func (m *mirror) want(t *testing.T, when string, want ...string) {
 	}
 }
 
-// A help desk with tables of its own is mirrored: what a page changes is in ticketd when the page has ended, however the statements
-// look; what is changed past WordPress is found by verify. Tickets of ticketd's own are left alone.
+// A help desk with tables of its own is mirrored: what a page changes is in ticketd when the page has ended, however the
+// statements look; what is changed past WordPress is found by verify. Tickets of ticketd's own are left alone.
 func TestMirror(t *testing.T) {
 	t.Parallel()
 	s := testenv.NewStack(t, testenv.StackOptions{Debug: true, MustUse: mirrorSource})
@@ -93,12 +93,13 @@ func TestMirror(t *testing.T) {
 		m.exec(t, query)
 	}
 	m.page(t, `ticketd_set_ticket( 50, array( 'subject' => 'own' ) );`)
-	if code, printed := m.cli(t, "start", "desk"); code != 0 || !strings.Contains(printed, "Tickets compared: 3. Changes copied: 3.") {
+	if code, printed := m.cli(t, "start", "desk"); code != 0 ||
+		!strings.Contains(printed, "Tickets compared: 3. Changes copied: 3.") {
 		t.Errorf("start: exit code %d\n%s", code, printed)
 	}
 	m.want(t, "after the start", "1 a open -", "2 b closed good", "3  open -", "50 own open -")
-	if got := m.page(t, `$fields = ticketd_get_ticket( 1 )['fields']; echo $fields['created_at'], ' ', $fields['updated_at'];`); got !=
-		"2026-07-01 10:00:00 2026-07-01 12:00:00" {
+	const times = `$fields = ticketd_get_ticket( 1 )['fields']; echo $fields['created_at'], ' ', $fields['updated_at'];`
+	if got := m.page(t, times); got != "2026-07-01 10:00:00 2026-07-01 12:00:00" {
 		t.Errorf("times %s: the first is in the blog's time zone, the second in UTC", got)
 	}
 
@@ -133,14 +134,16 @@ func TestMirror(t *testing.T) {
 	m.page(t, `$wpdb->query( "UPDATE wp_desk_tickets SET state = 2 WHERE title = 'given'" );
 		$wpdb->insert( 'wp_desk_tickets', array( 'title' => 'theirs', 'id' => 50 ) );`)
 	m.page(t, `do_action( 'ticketd_watchdog' );`)
-	m.want(t, "after a look", "1 it's WHERE id = 9 open -", "2 b closed bad", "4 Où open newest", "20 given closed -", "50 own open -")
+	m.want(t, "after a look", "1 it's WHERE id = 9 open -", "2 b closed bad", "4 Où open newest", "20 given closed -",
+		"50 own open -")
 	m.exec(t, "DELETE FROM wp_desk_tickets WHERE id = 50")
 
 	m.exec(t, "UPDATE wp_desk_tickets SET mood = 'past' WHERE id = 1")
 	m.exec(t, "DELETE FROM wp_desk_tickets WHERE id = 4")
 	m.exec(t, "INSERT INTO wp_desk_tickets (id,title) VALUES (30,'past')")
 	m.page(t, `ticketd_flush();`)
-	if code, printed := m.cli(t, "verify"); code != 1 || strings.Count(printed, "\n") < 4 || !strings.Contains(printed, "differ: 3") {
+	if code, printed := m.cli(t, "verify"); code != 1 || strings.Count(printed, "\n") < 4 ||
+		!strings.Contains(printed, "differ: 3") {
 		t.Errorf("verify: exit code %d\n%s", code, printed)
 	}
 	if code, printed := m.cli(t, "verify", "--repair"); code != 0 || !strings.Contains(printed, "Changes copied: 3.") {
