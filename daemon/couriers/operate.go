@@ -163,8 +163,8 @@ func (c *Couriers) Letters(ctx context.Context, name string, after uint64, limit
 // lettersAtOnce is how many letters an operation on all letters reads at once.
 const lettersAtOnce = 100
 
-// Retry has the events of dead letters tried again; keys nil stands for all. Retry returns the number of letters. The letters of a
-// destination that clients read are delivered to them again.
+// Retry has the events of dead letters tried again; keys nil stands for all. Retry returns the number of letters. The letters of
+// a destination that clients read are delivered to them again.
 func (c *Couriers) Retry(ctx context.Context, name string, keys []uint64) (int, error) {
 	r := c.named(name)
 	if r == nil {
