@@ -290,8 +290,8 @@ type Claim struct {
 	Rest func(ctx context.Context) (fields ticket.Fields, whole bool, err error)
 }
 
-// Follows says that the next place had the ticket before this change (Confirmed). If the next place has no such ticket now, another program has deleted the ticket, or the next
-// place went back in time.
+// Follows says that the next place had the ticket before this change (Confirmed). If the next place has no such ticket now,
+// another program has deleted the ticket, or the next place went back in time.
 func (c *Claim) Follows() bool {
 	return c.Created == 0 && !c.Deleted && c.Confirmed
 }

@@ -340,7 +340,8 @@ func (o *options) verify(ctx context.Context, f *configFlags, v verify.Options) 
 	return nil
 }
 
-// flushRepaired has the daemon flush tickets that the index names again. Without a daemon, or a MySQL that answers, they stay pending.
+// flushRepaired has the daemon flush tickets that the index names again. Without a daemon, or a MySQL that answers, they stay
+// pending.
 func (o *options) flushRepaired(ctx context.Context, c *config.Config, ids []int64) {
 	o.socket = c.Daemon.Socket
 	for part := range slices.Chunk(ids, protocol.MaxTickets) {
@@ -349,7 +350,8 @@ func (o *options) flushRepaired(ctx context.Context, c *config.Config, ids []int
 			return err
 		})
 		if err != nil {
-			fmt.Fprintf(o.err, "the daemon has not flushed the %d tickets that are in the index again: %v; they stay pending\n", len(ids), err)
+			fmt.Fprintf(o.err, "the daemon has not flushed the %d tickets that are in the index again: %v; they stay pending\n",
+				len(ids), err)
 			return
 		}
 	}

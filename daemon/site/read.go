@@ -86,8 +86,8 @@ func (s *Site) fitting(ctx context.Context, d *table.Definition, ids []ticket.ID
 }
 
 // settled says that the store's record of a ticket needs no completion. A whole copy that lacks a column which cannot be NULL is
-// older than the column. So may be a copy that lacks a column with another default than NULL: where the field was set to NULL, each
-// read asks MySQL.
+// older than the column. So may be a copy that lacks a column with another default than NULL: where the field was set to NULL,
+// each read asks MySQL.
 func settled(d *table.Definition, r *store.Record) bool {
 	if !r.Held() || r.Deleted {
 		return r.Held()
@@ -232,8 +232,8 @@ func complete(d *table.Definition, records, found []store.Record) {
 	}
 }
 
-// vanished says that MySQL had the row of a record for which it has no row, so that the record's changes alone make none: the flush
-// makes them a dead letter.
+// vanished says that MySQL had the row of a record for which it has no row, so that the record's changes alone make none: the
+// flush makes them a dead letter.
 func vanished(r *store.Record) bool {
 	had := r.Had || r.Changed < len(r.Fields)
 	return r.Held() && had && !r.Full && r.Created == 0 && !r.Queued && !r.Behind && r.Stray == nil

@@ -67,8 +67,9 @@ func TestColumnAddedAfterTheCopy(t *testing.T) {
 	}
 }
 
-// A row was deleted in SQL, and the store holds a part of the ticket with a pending change: the ticket is not found, as lists have
-// it, and not shown with defaults for all that the store does not know. The first change of an id that no ticket had is shown.
+// A row was deleted in SQL, and the store holds a part of the ticket with a pending change: the ticket is not found, as lists
+// have it, and not shown with defaults for all that the store does not know. The first change of an id that no ticket had is
+// shown.
 func TestAVanishedRowIsNotFound(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)

@@ -173,9 +173,9 @@ func (s *Site) Rebury() {
 	}
 }
 
-// buryAll tells the store what the table knows and the store may have forgotten, at the start and whenever [Site.Rebury] asks: the
-// deleted tickets, and the dead letters that were settled. Until a run has finished, the store treats a deleted ticket that the
-// store has forgotten as a ticket that the store does not hold.
+// buryAll tells the store what the table knows and the store may have forgotten, at the start and whenever [Site.Rebury] asks:
+// the deleted tickets, and the dead letters that were settled. Until a run has finished, the store treats a deleted ticket that
+// the store has forgotten as a ticket that the store does not hold.
 func (s *Site) buryAll(ctx context.Context) {
 	s.Rebury()
 	timer := time.NewTimer(0)

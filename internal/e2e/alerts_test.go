@@ -28,8 +28,8 @@ func TestAlertRules(t *testing.T) {
 	}
 }
 
-// A real Prometheus with the shipped rules, but for their waiting times, says what is wrong while no client uses the sites, and no
-// longer when that is over; a fault of what three hosts share is one alert as on one host.
+// A real Prometheus with the shipped rules, but for their waiting times, says what is wrong while no client uses the sites, and
+// no longer when that is over; a fault of what three hosts share is one alert as on one host.
 func TestAlertsOfIdleSites(t *testing.T) {
 	t.Parallel()
 	for name, hosts := range map[string]int{"one host": 1, "three hosts": 3} {

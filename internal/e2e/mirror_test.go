@@ -109,7 +109,7 @@ func TestMirror(t *testing.T) {
 		$wpdb->insert( $wpdb->postmeta, array( 'post_id' => 1, 'meta_key' => 'x' ) );
 		$wpdb->query( "INSERT INTO $desk (title) VALUES ('Où')" );
 		$wpdb->insert( $desk, array( 'title' => 'given', 'id' => 20 ) );
-		$wpdb->query( "INSERT INTO {$wpdb->prefix}desk_archive SELECT * FROM $desk WHERE id = 2" );
+		$wpdb->query( "INSERT INTO {$wpdb->prefix}desk_archive SELECT $desk.* FROM $desk WHERE id = 2" );
 		$wpdb->query( "DELETE FROM $desk WHERE id = 2" );
 		$wpdb->delete( $desk, array( 'id' => 3 ) );
 		$wpdb->query( 'START TRANSACTION' );

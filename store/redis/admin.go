@@ -89,9 +89,9 @@ var (
 	discardScript = guarded(discardSource)
 )
 
-// Renew makes all tickets dirty and due. renewed counts those that were clean before, parts those that Redis holds in part: a part
-// of a ticket makes no row. writable are the fields that the next place takes, computed the fields that the next place fills in
-// itself. Dead letters stay dead.
+// Renew makes all tickets dirty and due. renewed counts those that were clean before, parts those that Redis holds in part: a
+// part of a ticket makes no row. writable are the fields that the next place takes, computed the fields that the next place fills
+// in itself. Dead letters stay dead.
 func (a *Admin) Renew(ctx context.Context, now time.Time, writable, computed []string) (renewed, parts int, err error) {
 	first := []any{millis(now)}
 	for _, names := range [][]string{writable, computed} {

@@ -11,7 +11,8 @@ import (
 )
 
 // A ticket of which Redis knows one field, which MySQL has: where that field does not show any more that MySQL had the ticket, as
-// Redis was restarted or the field is pending again, a claim still says so. Without _had MySQL would make a row of that field alone.
+// Redis was restarted or the field is pending again, a claim still says so. Without _had MySQL would make a row of that field
+// alone.
 func TestARowIsRememberedWithoutItsCleanFields(t *testing.T) {
 	t.Parallel()
 	server := testenv.NewRedis(t, testenv.RedisOptions{})
@@ -31,7 +32,8 @@ func TestARowIsRememberedWithoutItsCleanFields(t *testing.T) {
 		}
 	}
 	h.must(t, change(3, field("status", "open"))) // the first change of an id that no ticket has
-	if renewed, parts, err := admin(h.Store).Renew(t.Context(), time.Now(), []string{"status"}, nil); err != nil || renewed != 2 || parts != 2 {
+	renewed, parts, err := admin(h.Store).Renew(t.Context(), time.Now(), []string{"status"}, nil)
+	if err != nil || renewed != 2 || parts != 2 {
 		t.Fatalf("renewed %d, %d in part (%v)", renewed, parts, err)
 	}
 	wantFollows := func(when string) {

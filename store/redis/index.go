@@ -14,9 +14,9 @@ import (
 	"github.com/ticketd/ticketd/store/redis/link"
 )
 
-// A pending ticket that the index does not name is never flushed. So where another program deletes the index, the queue builds the
-// index again from the hashes, which takes a scan of all keys. To notice the loss without a scan, the queue remembers the first
-// tickets of the index: later such a ticket is in the index, or is no longer pending.
+// A pending ticket that the index does not name is never flushed. So where another program deletes the index, the queue builds
+// the index again from the hashes, which takes a scan of all keys. To notice the loss without a scan, the queue remembers the
+// first tickets of the index: later such a ticket is in the index, or is no longer pending.
 
 const (
 	// firstTickets is how many tickets of a partition's index the queue remembers.

@@ -207,8 +207,8 @@ func (c *Courier) tryHeld(ctx context.Context) bool {
 	return true
 }
 
-// forgetErased drops what the destination has not got yet of the tickets whose erasure is among the events: the store has forgotten
-// it.
+// forgetErased drops what the destination has not got yet of the tickets whose erasure is among the events: the store has
+// forgotten it.
 func (c *Courier) forgetErased(ctx context.Context, events []ticket.Event) error {
 	of := map[ticket.ID]bool{}
 	for i := range events {

@@ -41,7 +41,8 @@ func TestMigrateOnAServerThatSaysNothing(t *testing.T) {
 	}
 	defer func() { _ = listener.Close() }()
 	db := open(t, mysql.Config{DSN: "u:p@tcp(" + listener.Addr().String() + ")/d?timeout=20ms"})
-	if _, err := db.Migrate(t.Context(), mysql.MigrateOptions{}); err == nil || !strings.Contains(err.Error(), "no log-in within 120ms") {
+	_, err = db.Migrate(t.Context(), mysql.MigrateOptions{})
+	if err == nil || !strings.Contains(err.Error(), "no log-in within 120ms") {
 		t.Errorf("the migration says %v", err)
 	}
 }

@@ -1,7 +1,8 @@
 // Package postmeta writes changes to WordPress' meta tables: post meta and user meta, and columns of wp_posts.
 //
 // A ticket is a post (or a user), its id is the post's, and each field is the value of a meta key, a column of the post, or both.
-// The tables are WordPress' and other plugins', so the package never alters these tables, and delays no other program's statements:
+// The tables are WordPress' and other plugins', so the package never alters these tables, and delays no other program's
+// statements:
 //
 //   - The revision of each post is in a side table of ticketd's own, written in the same transaction: "the revision is there"
 //     means "the values are there". A lock on the side row is the mutex between flushers, the comparison of revisions the guard.

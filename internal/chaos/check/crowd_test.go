@@ -113,7 +113,7 @@ func TestChangesThatNoAnswerShows(t *testing.T) {
 	s.get(1, "status=s7 subject=", rev(10))
 	s.get(1, "status=s7 subject=", rev(9))
 	s.get(1, "", missing)
-	s.History.Ops = append(s.History.Ops[:1:1], s.History.Ops[len(s.History.Ops)-4:]...)
+	s.Ops = append(s.Ops[:1:1], s.Ops[len(s.Ops)-4:]...)
 	found := newBook(&s.History).linear(time.Second, time.Now().Add(allTime))
 	if !slices.ContainsFunc(found, func(v history.Violation) bool { return v.Rule == RuleLinear }) {
 		t.Errorf("a ticket that was shown and then was missing is passed; found:\n%s", report(found))

@@ -267,23 +267,29 @@ func (f *feedBook) followed() []history.Violation {
 		if row.Deleted || dead || f.broken || f.inserted[row.Ticket] || f.changedID(row.Ticket) {
 			continue
 		}
-		state, last := map[string]history.Value{}, map[string]*history.Event{}
-		for _, e := range f.first[row.Ticket] {
-			for field, value := range e.Fields {
-				state[field], last[field] = value, e
-			}
-			for _, field := range e.Omitted {
-				delete(state, field)
-			}
-		}
-		for _, field := range slices.Sorted(maps.Keys(state)) {
-			if value, has := row.Fields[field]; has && !equal(value, state[field]) {
+		last := f.newest(row.Ticket)
+		for _, field := range slices.Sorted(maps.Keys(last)) {
+			if value, has := row.Fields[field]; has && !equal(value, last[field].Fields[field]) {
 				found = append(found, violation(RuleFollowed, row.Ticket,
-					fmt.Sprintf("MySQL has %s=%s, and %s has %s", field, text(value), told(last[field]), text(state[field]))))
+					fmt.Sprintf("MySQL has %s=%s, and %s has %s", field, text(value), told(last[field]), text(last[field].Fields[field]))))
 			}
 		}
 	}
 	return found
+}
+
+// newest finds the event that told the newest value of each field of a ticket. A consumer reads the fields that an event omits.
+func (f *feedBook) newest(id int64) map[string]*history.Event {
+	last := map[string]*history.Event{}
+	for _, e := range f.first[id] {
+		for field := range e.Fields {
+			last[field] = e
+		}
+		for _, field := range e.Omitted {
+			delete(last, field)
+		}
+	}
+	return last
 }
 
 // kept demands that the tickets' history has a row of every change that changed something, and no other.

@@ -243,7 +243,8 @@ func TestPermissions(t *testing.T) {
 	login := func(user, password string) string {
 		return strings.Replace(server.URL(), "nats://", "nats://"+user+":"+password+"@", 1)
 	}
-	feedtest.WantAll(t, publisher(t, login("ticketd", "right"), creates).Publish(t.Context(), feedtest.Wave(1, 1)), 1, feed.Confirmed)
+	writer := publisher(t, login("ticketd", "right"), creates)
+	feedtest.WantAll(t, writer.Publish(t.Context(), feedtest.Wave(1, 1)), 1, feed.Confirmed)
 	reader := publisher(t, server.URL(), func(c *nats.Config) { c.Username, c.Password = "reader", "right" })
 	feedtest.WantReason(t, reader.Publish(t.Context(), feedtest.Wave(2, 1))[1], feed.Paused, "ermissions")
 	verdict := publisher(t, login("ticketd", "s3cret"), nil).Publish(t.Context(), feedtest.Wave(1, 1))[0]
