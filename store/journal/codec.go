@@ -45,6 +45,8 @@ const (
 	kindFeed        // the feed's switch, its newest number, and the cursors of its destinations
 	kindFeedLetter  // a letter of a destination
 	kindFeedDropped // letters that an operator dropped
+
+	kindHadState // kindState of a ticket with [pending.State].Had; earlier versions refuse this kind
 )
 
 // entry is a record of the log; kind says which of the fields count.
@@ -92,7 +94,7 @@ func (r *entry) encode() []byte {
 		w.ids(r.ids)
 	case kindOldState: // written by tests alone
 		w.state(&r.state)
-	case kindState:
+	case kindState, kindHadState:
 		w.state(&r.state)
 		w.Int(int64(r.state.Born))
 		w.Int(int64(r.state.Created))
@@ -143,7 +145,8 @@ func (r reader) entry(rec *entry) bool {
 		rec.ids = r.ids()
 	case kindOldState:
 		r.state(&rec.state)
-	case kindState:
+	case kindState, kindHadState:
+		rec.state.Had = rec.kind == kindHadState
 		r.state(&rec.state)
 		rec.state.Born, rec.state.Created = r.Revision(), r.Revision()
 	case kindGraves:
@@ -168,19 +171,22 @@ const maxPart = wal.MaxRecord - 64<<10
 func encodeStates(states []pending.State) [][]byte {
 	var encoded [][]byte
 	for i := range states {
-		part := states[i]
+		part, as := states[i], kindState
+		if part.Had {
+			as = kindHadState
+		}
 		part.Fields = nil
 		size := 0
 		for _, f := range states[i].Fields {
 			more := len(f.Name) + len(f.Value.Text()) + 2*binary.MaxVarintLen64
 			if size > 0 && size+more > maxPart {
-				encoded = append(encoded, (&entry{kind: kindState, state: part}).encode())
+				encoded = append(encoded, (&entry{kind: as, state: part}).encode())
 				part.Fields, size = nil, 0
 			}
 			part.Fields = append(part.Fields, f)
 			size += more
 		}
-		encoded = append(encoded, (&entry{kind: kindState, state: part}).encode())
+		encoded = append(encoded, (&entry{kind: as, state: part}).encode())
 	}
 	return encoded
 }

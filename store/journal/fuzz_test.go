@@ -34,8 +34,8 @@ func samples() []entry {
 			ID: 5, Revision: 6, Full: true, Gone: true, Deleted: 6, Since: at, Due: at, Letter: &letter,
 			Fields: []pending.FieldState{{Name: "status", Value: ticket.Text("open"), Changed: 6}, {Name: "category"}},
 		}},
-		{kind: kindState, state: pending.State{
-			ID: 5, Revision: 6, Born: 4, Created: 3, Since: at, Due: at,
+		{kind: kindHadState, state: pending.State{
+			ID: 5, Revision: 6, Born: 4, Created: 3, Had: true, Since: at, Due: at,
 			Fields: []pending.FieldState{{Name: "status", Value: ticket.Text("open"), Changed: 6}},
 		}},
 		{kind: kindOldState, state: pending.State{ID: 5, Revision: 6, Gone: true, Deleted: 6, Since: at, Due: at}},

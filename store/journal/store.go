@@ -130,7 +130,7 @@ func (s *Store) replay(at wal.Position, data []byte) error {
 		_, err = s.index.Retry(ctx, r.at, r.ids)
 	case kindDrop:
 		_, err = s.index.Drop(ctx, r.ids)
-	case kindOldState, kindState:
+	case kindOldState, kindState, kindHadState:
 		s.index.Restore(&r.state, at.Segment)
 	case kindGraves:
 		s.index.Graves(r.graves, at.Segment)

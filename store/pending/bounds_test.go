@@ -255,3 +255,27 @@ func TestSinceAfterAnAck(t *testing.T) {
 		t.Errorf("oldest change at %v, want %v", b.Oldest, now.Add(time.Minute))
 	}
 }
+
+// What shows that the next place had a ticket survives in the state that a log writes when the log removes a segment.
+func TestStateKeepsThatTheRowWasThere(t *testing.T) {
+	t.Parallel()
+	s, now := New(), time.Unix(1_800_000_000, 0)
+	at := func(*store.Mutation, store.Outcome) (uint64, error) { return 1, nil }
+	o, err := s.ApplyLogged([]store.Mutation{change(1, now)}, at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Park(t.Context(), []ticket.Letter{{ID: 1, Revision: o[0].Revision, Code: ticket.RowVanished}}); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.Retry(t.Context(), now, []ticket.ID{1}); err != nil || n != 1 {
+		t.Fatalf("retried %d (%v)", n, err)
+	}
+	needs, _, _ := s.Oldest(1)
+	again := New()
+	again.Restore(&needs.States[0], 1)
+	claims, err := again.Claim(t.Context(), now.Add(time.Minute), 1, time.Second)
+	if err != nil || len(claims) != 1 || !claims[0].Follows() {
+		t.Errorf("claims %+v (%v), want one that follows a row", claims, err)
+	}
+}

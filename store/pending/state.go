@@ -13,6 +13,7 @@ type State struct {
 	ID         ticket.ID
 	Revision   ticket.Revision
 	Full, Gone bool
+	Had        bool // the next place had the ticket, which Full and clean fields do not show any more
 	// Deleted is the revision that deleted the ticket, if the next place does not have this deletion yet.
 	Deleted ticket.Revision
 	// Born is the revision at which a mutation made the entry, Created the revision of a create that the next place does not have
@@ -33,7 +34,7 @@ type FieldState struct {
 
 func (e *entry) state() State {
 	s := State{
-		ID: e.id, Revision: e.revision, Full: e.full, Gone: e.gone, Deleted: e.deleted, Born: e.born, Created: e.created,
+		ID: e.id, Revision: e.revision, Full: e.full, Gone: e.gone, Had: e.had, Deleted: e.deleted, Born: e.born, Created: e.created,
 		Since: time.UnixMicro(e.since), Due: time.UnixMicro(e.due), Letter: e.letter, Fields: make([]FieldState, len(e.fields)),
 	}
 	for i, f := range e.fields {
@@ -59,7 +60,7 @@ func (s *Store) Restore(state *State, segment uint64) {
 	defer s.mu.Unlock()
 	e := s.entry(state.ID)
 	e.revision, e.full, e.gone, e.deleted = state.Revision, state.Full, state.Gone, state.Deleted
-	e.born, e.created = state.Born, state.Created
+	e.born, e.created, e.had = state.Born, state.Created, state.Had
 	if e.gone {
 		s.bury(e.id, segment)
 	}

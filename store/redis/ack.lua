@@ -72,8 +72,8 @@ for i = 4, #KEYS do
 		letters[#letters + 1] = id
 	elseif oldest then
 		if #drop > 0 then
+			redis.call('HDEL', ticket, unpack(drop)) -- first: a Redis out of memory takes HSET after another write only
 			redis.pcall('HSET', ticket, '_had', '1')
-			redis.call('HDEL', ticket, unpack(drop))
 		end
 		redis.pcall('HSET', ticket, '_dirty', string.format('%.0f', math.floor(oldest / 1000)))
 	else

@@ -12,7 +12,7 @@
 
 local function reconcile(ticket, id)
 	local hash = redis.pcall('HGETALL', ticket)
-	local held, clean = {}, { ticket }
+	local held, clean, had = {}, { ticket }, false
 	for f = 1, hash.err and 0 or #hash, 2 do
 		held[hash[f]] = true
 	end
@@ -23,14 +23,17 @@ local function reconcile(ticket, id)
 		return redis.call('UNLINK', ticket)
 	end
 	for name in pairs(held) do
-		local reserved = string.sub(name, 1, 1) == '_'
-		if name == '_full' or (not reserved and not held['_d:' .. name]) then
+		if string.sub(name, 1, 1) ~= '_' and not held['_d:' .. name] then
+			clean[#clean + 1], had = name, true
+		elseif name == '_full' then
 			clean[#clean + 1] = name
 		end
 	end
 	if #clean > 1 then
-		redis.pcall('HSET', ticket, '_had', '1') -- a Redis out of memory may refuse
-		redis.call('HDEL', unpack(clean))
+		redis.call('HDEL', unpack(clean)) -- first: a Redis out of memory takes HSET after another write only
+	end
+	if had then
+		redis.pcall('HSET', ticket, '_had', '1')
 	end
 	if not held._dead then
 		redis.call('ZADD', KEYS[1], 'LT', ARGV[1], id)
