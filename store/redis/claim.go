@@ -25,8 +25,8 @@ type queue struct {
 	tickets *tickets
 	dead    *deadLetters
 
-	raising sync.Mutex
-	named   remembered
+	raising  sync.Mutex
+	expected expected
 }
 
 // maxClaim bounds the tickets of one script call: Lua's unpack is bounded at about 8,000 values.

@@ -294,6 +294,19 @@ func (k *kept) arrived(now time.Time, id ticket.ID, revision ticket.Revision, re
 	k.trimList(now, k.flushed)
 }
 
+// unflushed returns up to n tickets with changes that the next place may lack, the oldest first.
+func (k *kept) unflushed(n int) []ticket.ID {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	ids := make([]ticket.ID, 0, n)
+	for e := k.order.Front(); e != nil && len(ids) < n; e = e.Next() {
+		if t, _ := e.Value.(*keptTicket); t.changes() {
+			ids = append(ids, t.id)
+		}
+	}
+	return ids
+}
+
 // newest is the highest revision of a ticket's kept changes.
 func (t *keptTicket) newest() ticket.Revision {
 	newest := max(t.gone, t.created)

@@ -228,11 +228,17 @@ func (q *queue) NextDue(ctx context.Context) (time.Time, error) {
 			return time.Time{}, err
 		}
 	}
-	next, first, err := q.first(ctx)
-	if err == nil && q.isLost(ctx, first) {
-		if _, err = q.Reindex(ctx); err == nil {
-			next, _, err = q.first(ctx)
-		}
+	next, named, err := q.first(ctx)
+	if err != nil {
+		return next, link.Wrap("next due", err)
+	}
+	switch built, failed := q.rebuild(ctx, named, next.IsZero()); {
+	case built:
+		next, _, err = q.first(ctx)
+	case failed != nil && next.IsZero():
+		err = failed
+	case failed != nil: // the tickets that the index names are flushed meanwhile
+		q.opts.Log.Warn().Err(failed).Msg("pending tickets are missing from the index in Redis; the daemon tries again to index them")
 	}
 	return next, link.Wrap("next due", err)
 }

@@ -38,6 +38,8 @@ var (
 	seedSource string
 	//go:embed repair.lua
 	repairSource string
+	//go:embed lost.lua
+	lostSource string
 	//go:embed forget.lua
 	forgetSource string
 	//go:embed reconcile.lua
@@ -95,6 +97,7 @@ var (
 	fillScript      = guarded(fillSource)
 	seedScript      = goredis.NewScript(seedSource)
 	repairScript    = guarded(repairSource)
+	lostScript      = guarded(lostSource)
 	forgetScript    = guarded(forgetSource)
 	reconcileScript = guarded(reconcileSource)
 	raiseScript     = guarded(boundedSource + feedSource + raiseSource)
