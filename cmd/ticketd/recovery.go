@@ -316,7 +316,7 @@ func (o *options) renew(ctx context.Context, p *boot.Places) error {
 		switch column := &d.Columns[i]; {
 		case column.Generated:
 			computed = append(computed, column.Field)
-		case column.Nullable: // a whole ticket that lacks another column is older than the column
+		case column.AbsentIsNull(): // a whole ticket that lacks another column may be older than the column
 			writable = append(writable, column.Field)
 		}
 	}

@@ -85,17 +85,14 @@ func (s *Site) fitting(ctx context.Context, d *table.Definition, ids []ticket.ID
 	return all, nil
 }
 
-// settled says that the store's record of a ticket needs no completion. A whole copy that lacks a column which cannot be NULL is
-// older than the column. So may be a copy that lacks a column with another default than NULL: where the field was set to NULL,
-// each read asks MySQL.
+// settled says that the store's record of a ticket needs no completion. A whole copy may be older than a column: where a field
+// with another default than NULL was set to NULL, each read asks MySQL.
 func settled(d *table.Definition, r *store.Record) bool {
 	if !r.Held() || r.Deleted {
 		return r.Held()
 	}
 	for i := range d.Columns {
-		c := &d.Columns[i]
-		may := c.Nullable && (c.Generated || c.Default.Source == table.NullValue || c.Default.Source == table.NoDefault)
-		if r.Full && !may && !named(r.Fields, c.Field) {
+		if c := &d.Columns[i]; r.Full && !c.AbsentIsNull() && !named(r.Fields, c.Field) {
 			return false
 		}
 	}

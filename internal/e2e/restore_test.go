@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"database/sql"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -107,15 +108,22 @@ func (r *restored) begin(t *testing.T) string {
 
 // Redis' tickets come back, deletions and emptied fields included. (Without the fields that a complete ticket lacks, ticket
 // 1's category is "old" again; without the raised sequence the next ticket takes the new ticket's id; without _had ticket 500 is
-// a row of its status and of defaults.)
+// a row of its status and of defaults; where each field that a copy lacks is NULL, ticket 1 loses the default of a column that
+// came later.)
 func TestRestorePrefersRedis(t *testing.T) {
 	t.Parallel()
 	r := newRestored(t, false)
+	r.sql(t, "ALTER TABLE wp_support_tickets ADD COLUMN level VARCHAR(10) NULL DEFAULT 'basic'")
 	if _, notes, err := r.restore(t, "--prefer", "redis"); err != nil || !strings.Contains(notes, "holds 1 tickets in part") {
 		t.Fatalf("%v: %s", err, notes)
 	}
 	if got, want := r.begin(t), "1 new NULL 0, 2 old old 1, 3 waits old 0, made made NULL 0"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	var level sql.NullString
+	err := r.db.QueryRowContext(t.Context(), "SELECT level FROM wp_support_tickets WHERE ticket_id = 1").Scan(&level)
+	if err != nil || level.String != "basic" {
+		t.Errorf("the later column is %+v (%v), want its default", level, err)
 	}
 	letters, err := r.dial(t).DeadList(t.Context(), 0, 10)
 	if err != nil || len(letters) != 1 || letters[0].ID != 500 || letters[0].Code != 1032 {

@@ -4,12 +4,12 @@
 -- KEYS[1]  the partition's dirty index
 -- KEYS[2…] tickets' hashes
 -- ARGV[1]  now, in ms
--- ARGV[2]  how many fields follow that the next place takes, then the names
+-- ARGV[2]  how many fields follow that are NULL where a whole ticket does not hold them, then the names
 -- ARGV     how many fields follow that the next place computes itself, then the names
 -- ARGV     per ticket the id
 --
--- A field that the next place takes and that a whole ticket does not hold is NULL. Dead letters stay unchanged, and so do keys
--- without a ticket.
+-- A whole ticket may be older than any other field that the ticket does not hold: the next place keeps its value of that field.
+-- Dead letters stay unchanged, and so do keys without a ticket.
 --
 -- Returns how many of the tickets are dirty now that were clean, and how many are held in part and have become dirty: the
 -- next place had these tickets (_had), and Redis does not hold all of their fields.

@@ -57,7 +57,8 @@ func (w *write) gone(ctx context.Context, d *table.Definition, changes []store.C
 }
 
 // whole returns all fields of a ticket that the store holds whole, as a row that is inserted must have them. What the database
-// computes is left to it, and so is a NOT NULL column that the copy does not know; the mark of a deletion is the change's alone.
+// computes is left to it, and so is a column that the copy lacks and may be older than; the mark of a deletion is the change's
+// alone.
 func whole(d *table.Definition, c *store.Claim, rest ticket.Fields) ticket.Fields {
 	fields := slices.Clone(c.All)
 	for _, f := range rest {
@@ -71,7 +72,7 @@ func whole(d *table.Definition, c *store.Claim, rest ticket.Fields) ticket.Field
 	for i := range d.Columns {
 		column := &d.Columns[i]
 		_, given := fields.Get(column.Field)
-		if !given && column.Nullable && !column.Generated && column.Field != d.DeletedAt && !strings.HasPrefix(column.Field, "_") {
+		if !given && column.AbsentIsNull() && !column.Generated && column.Field != d.DeletedAt && !strings.HasPrefix(column.Field, "_") {
 			fields = append(fields, ticket.Field{Name: column.Field, Value: ticket.Null})
 		}
 	}

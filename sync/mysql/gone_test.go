@@ -43,6 +43,26 @@ func TestAVanishedRowDoesNotComeBackInPart(t *testing.T) {
 	wantFields(t, db, 2, 20, "subject", "two again", "status", "open")
 }
 
+// A copy of the whole ticket may be older than a column with a default: the row gets the default, as the lost row had. A column
+// without a default is NULL where the copy lacks the field.
+func TestAVanishedRowGetsTheDefaultOfALaterColumn(t *testing.T) {
+	t.Parallel()
+	db := private(t)
+	write(t, db, set(1, 10, "subject", "one", "status", "new"))
+	exec(t, db, "ALTER TABLE wp_support_tickets ADD COLUMN level VARCHAR(10) NULL DEFAULT 'basic'")
+	exec(t, db, "DELETE FROM wp_support_tickets")
+	if _, err := db.LoadDefinition(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	wantStored(t, write(t, db, follows(set(1, 20, "status", "open"), true, "subject", "one")), 20)
+	wantFields(t, db, 1, 20, "subject", "one", "status", "open", "level", "basic")
+	if rows, err := db.Rows(t.Context(), []ticket.ID{1}); err != nil || len(rows) != 1 {
+		t.Errorf("rows %+v (%v)", rows, err)
+	} else if v, _ := rows[0].Fields.Get("category"); !v.IsNull() {
+		t.Errorf("category is %+v, want NULL", v)
+	}
+}
+
 // Where the store does not answer with the rest of a ticket, the change of a row that vanished is not written, and not refused.
 func TestAVanishedRowWaitsForTheStore(t *testing.T) {
 	t.Parallel()

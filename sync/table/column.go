@@ -79,6 +79,13 @@ type Column struct {
 	ranges []rune // Characters, to search in
 }
 
+// AbsentIsNull says that the column is NULL in a ticket of which a whole copy lacks the field. A copy that lacks a column which
+// cannot be NULL is older than the column. So may be a copy that lacks a column with another default than NULL: the rows of that
+// time have the default, unless the field was set to NULL.
+func (c *Column) AbsentIsNull() bool {
+	return c.Nullable && (c.Generated || c.Default.Source == NullValue || c.Default.Source == NoDefault)
+}
+
 // Required says that an inserted row needs the column.
 func (c *Column) Required() bool {
 	return !c.Nullable && !c.Generated && c.Default.Source == NoDefault
