@@ -230,10 +230,11 @@ func complete(d *table.Definition, records, found []store.Record) {
 }
 
 // vanished says that MySQL had the row of a record for which it has no row, so that the record's changes alone make none: the
-// flush makes them a dead letter.
+// flush makes them a dead letter. A record may be behind where the store itself says that MySQL had the row: the store is then in
+// doubt about the values alone.
 func vanished(r *store.Record) bool {
-	had := r.Had || r.Changed < len(r.Fields)
-	return r.Held() && had && !r.Full && r.Created == 0 && !r.Queued && !r.Behind && r.Stray == nil
+	had := r.Had || r.Changed < len(r.Fields) && !r.Behind
+	return r.Held() && had && !r.Full && r.Created == 0 && !r.Queued && r.Stray == nil
 }
 
 // unwritten is the revision of a row that ticketd has never written, or of a different program's hash.

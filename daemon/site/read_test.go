@@ -96,6 +96,21 @@ func TestAVanishedRowIsNotFound(t *testing.T) {
 	}
 }
 
+// After a fail-over of Redis a pending change is behind until the flush, or as a dead letter for good. Where the store says that
+// MySQL had the row, such a ticket without a row is not found either, and is not shown with defaults. Without that proof a place
+// that does not answer may have the rest of the ticket.
+func TestAVanishedRowIsNotFoundInDoubt(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	fields := ticket.Fields{{Name: "status", Value: ticket.Text("open")}}
+	for had, held := range map[bool]bool{true: false, false: true} {
+		records := []store.Record{{ID: 7, Revision: 5, Dirty: true, Had: had, Behind: true, Changed: 1, Fields: fields}}
+		if complete(d.db.definition, records, nil); records[0].Held() != held {
+			t.Errorf("had %v: the ticket is %+v", had, records[0])
+		}
+	}
+}
+
 // Readers share a look at the places: the result of a look during an outage stays stale for readers who got the store's answer
 // before.
 func TestStaleStaysStale(t *testing.T) {

@@ -41,6 +41,14 @@ func TestADaemonStartsInDoubt(t *testing.T) {
 	if r := h.get(t, 2); r.Behind || r.Revision != pending {
 		t.Errorf("after a restart of the daemon alone the ticket is %+v", r)
 	}
+	h.must(t, change(5, field("note", "part")))
+	if err := h.Ack(t.Context(), []store.Receipt{{ID: 5, Revision: h.get(t, 5).Revision}}); err != nil {
+		t.Fatal(err)
+	}
+	h.must(t, change(5, field("counter", "1")))
+	if err := client.Save(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
 	h.must(t, change(3, field("counter", "1")))
 	server.Kill()
 	if err := server.Restart(t.Context()); err != nil {
@@ -50,6 +58,9 @@ func TestADaemonStartsInDoubt(t *testing.T) {
 	h = start()
 	if r := h.get(t, 1); len(r.Fields) != 0 || r.Full {
 		t.Errorf("the clean ticket is %+v", r)
+	}
+	if r := h.get(t, 5); len(r.Fields) != 1 || !r.Had {
+		t.Errorf("the ticket with a pending and a clean field is %+v, want the pending field, and that MySQL had the ticket", r)
 	}
 	undecided := func(when string) {
 		t.Helper()

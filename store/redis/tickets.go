@@ -228,15 +228,19 @@ func (t *tickets) Bury(ctx context.Context, ids []ticket.ID) error {
 	return link.Wrap("bury", firstErr(t.runPiped(ctx, buryScript, calls)))
 }
 
-// known returns a ticket's hash without the fields in doubt. No field is in doubt where the sink does not have the ticket's
-// create.
+// known returns a ticket's hash without the fields in doubt. A clean field still proves that the sink had the ticket. No field is
+// in doubt where the sink does not have the ticket's create.
 func known(hash map[string]string) map[string]string {
 	if hash[markPrefix+fieldNew] != "" {
 		return hash
 	}
 	for name := range hash {
 		_, dirty := hash[markPrefix+name]
-		if name == fieldFull || (!strings.HasPrefix(name, reserved) && !dirty) {
+		clean := !strings.HasPrefix(name, reserved) && !dirty
+		if clean {
+			hash[fieldHad] = "1"
+		}
+		if clean || name == fieldFull {
 			delete(hash, name)
 		}
 	}
