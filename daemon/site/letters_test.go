@@ -70,3 +70,35 @@ func TestOldDeadLettersAreForgotten(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A site may have many dead letters with large tickets: the daemon compares a page of them at a time.
+func TestOldDeadLettersAreComparedInPages(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.db.refuse = make(map[ticket.ID]*flush.Refusal)
+	const all = 2*atOnce + 1
+	for id := ticket.ID(1); id <= all; id++ {
+		d.write(t, int64(id), "refused")
+		d.db.refuse[id] = &flush.Refusal{Code: 1406, Reason: "too long"}
+	}
+	if _, err := d.Flusher.Flush(t.Context(), nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	letters, err := d.Store.Letters(t.Context(), 0, all+1)
+	if err != nil || len(letters) != all {
+		t.Fatalf("%d letters (%v)", len(letters), err)
+	}
+	for i := range letters {
+		d.db.rows[letters[i].ID] = store.Record{ID: letters[i].ID, Revision: letters[i].Revision}
+	}
+	d.db.most = 0
+	if err := d.supersede(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if d.db.most != atOnce {
+		t.Errorf("%d rows were read at once, want %d", d.db.most, atOnce)
+	}
+	if letters, err = d.Store.Letters(t.Context(), 0, 1); err != nil || len(letters) > 0 {
+		t.Errorf("letters %+v (%v), want none", letters, err)
+	}
+}

@@ -38,6 +38,7 @@ type database struct {
 	writes     int
 	queries    int
 	refreshes  int
+	most       int    // rows asked for at once
 	late       func() // is called once, when rows were read and are not returned yet
 }
 
@@ -131,6 +132,7 @@ func (d *database) Rows(ctx context.Context, ids []ticket.ID) ([]store.Record, e
 		return nil, err
 	}
 	d.mu.Lock()
+	d.most = max(d.most, len(ids))
 	var rows []store.Record
 	for _, id := range ids {
 		if row, there := d.rows[id]; there {

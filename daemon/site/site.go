@@ -223,9 +223,8 @@ func (s *Site) bury(ctx context.Context) (buried int, err error) {
 // store brings a letter back that was written, replaced or deleted since. The next change of the ticket would carry the letter's
 // values over the row.
 func (s *Site) supersede(ctx context.Context) error {
-	const page = 500
 	for after := ticket.ID(0); ; {
-		letters, err := s.Store.Letters(ctx, after, page)
+		letters, err := s.Store.Letters(ctx, after, atOnce)
 		if err != nil || len(letters) == 0 {
 			return err
 		}
