@@ -71,8 +71,10 @@ func whole(d *table.Definition, c *store.Claim, rest ticket.Fields) ticket.Field
 	}
 	for i := range d.Columns {
 		column := &d.Columns[i]
-		_, given := fields.Get(column.Field)
-		if !given && column.AbsentIsNull() && !column.Generated && column.Field != d.DeletedAt && !strings.HasPrefix(column.Field, "_") {
+		if column.Generated || column.Field == d.DeletedAt || strings.HasPrefix(column.Field, "_") {
+			continue
+		}
+		if _, given := fields.Get(column.Field); !given && column.AbsentIsNull() {
 			fields = append(fields, ticket.Field{Name: column.Field, Value: ticket.Null})
 		}
 	}
