@@ -173,9 +173,11 @@ func (c *Courier) turn(ctx context.Context) time.Duration {
 	wave, wait := c.wave(now)
 	if len(wave) > 0 {
 		c.bring(ctx, wave)
+	} else if len(c.held.tickets) > 0 {
+		c.trouble.down = false // held events alone can show whether the destination takes events
 	}
 	busy := len(wave) > 0
-	if !c.trouble.is() {
+	if !c.trouble.is() && !now.Before(c.trouble.until) { // the wave may have met a destination that asks for a pause
 		busy = c.tryHeld(ctx) || busy
 	}
 	if err := c.advance(ctx); err != nil {

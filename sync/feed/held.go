@@ -197,12 +197,21 @@ func (c *Courier) tryHeld(ctx context.Context) bool {
 	for i := range letters {
 		events[i] = letters[i].Event
 	}
-	verdicts, _ := c.publish(ctx, events)
+	verdicts, confirmed := c.publish(ctx, events)
 	if ctx.Err() != nil {
 		return false
 	}
+	if confirmed > 0 {
+		c.recovered()
+	}
+	now = time.Now()
+	var after time.Duration
 	for i := range letters {
 		c.settleHeld(ctx, of[i], &letters[i], &verdicts[i], now)
+		after = max(after, verdicts[i].After)
+	}
+	if until := now.Add(after); after > 0 && c.trouble.until.Before(until) {
+		c.trouble.until = until
 	}
 	return true
 }
@@ -285,6 +294,11 @@ func (c *Courier) settleHeld(ctx context.Context, id ticket.ID, l *store.FeedLet
 	case v.Decision == Paused:
 		c.pause(v, now)
 		return
+	case v.Decision != Confirmed && !c.trouble.is() && c.stats.state() == StatePaused: // the destination answers again
+		c.stats.set(StateRetrying, v.Err.Error(), now)
+	default:
+	}
+	switch {
 	case down, v.Decision != Confirmed && now.Sub(l.Since) < c.opts.GiveUp:
 		return
 	case v.Decision != Confirmed:

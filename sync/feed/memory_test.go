@@ -33,6 +33,10 @@ type memory struct {
 	full    bool // of letters
 	keys    uint64
 	changed chan struct{} // closed at the next change of the cursor or the letters
+	// reads counts the reads at the instant; spins says that there were too many.
+	instant time.Time
+	reads   int
+	spins   bool
 }
 
 func newMemory() *memory { return &memory{first: 1, changed: make(chan struct{})} }
@@ -115,7 +119,23 @@ func (m *memory) Release(_ context.Context, _, token string) error {
 	return nil
 }
 
+// spun counts a read, and says whether the reader spins: its clock would stand still.
+func (m *memory) spun() bool {
+	const most = 1000
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if now := time.Now(); now != m.instant {
+		m.instant, m.reads = now, 0
+	}
+	m.reads++
+	m.spins = m.spins || m.reads > most
+	return m.reads > most
+}
+
 func (m *memory) Events(_ context.Context, _ int, after store.Cursor, limit int) (store.FeedPage, error) {
+	if m.spun() {
+		time.Sleep(time.Minute)
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	page := store.FeedPage{Next: after}
@@ -278,6 +298,9 @@ func start(t *testing.T, m *memory, r feed.Publisher, o feed.Options) *feed.Cour
 	t.Cleanup(func() {
 		if err := c.Stop(context.Background()); err != nil {
 			t.Error(err)
+		}
+		if m.spins {
+			t.Error("the courier reads the feed without a pause")
 		}
 	})
 	return c
