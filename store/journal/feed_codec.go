@@ -142,6 +142,9 @@ func (r reader) feed(s *feedState) {
 		s.erased[id] = uint64(max(r.Int(), 0))
 	}
 	s.rights = map[string]right{}
+	if r.Left() == 0 { // written before the journal kept rights
+		return
+	}
 	for range r.Count(3) {
 		name := r.Text()
 		s.rights[name] = right{r.Text(), r.Time()}

@@ -152,3 +152,21 @@ func TestFeedIsDurable(t *testing.T) {
 		t.Errorf("%d events of a durable change", len(page.Events))
 	}
 }
+
+// A journal of a build that kept no rights of destinations opens.
+func TestARecordOfTheFeedWithoutRightsIsRead(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, Options{Sync: wal.Never})
+	was := (&entry{kind: kindFeed, feed: feedState{
+		to: store.FeedSwitch{On: true}, number: 8, cursors: map[string]store.Cursor{"crm": "E.7.1-52"},
+		erased: map[ticket.ID]uint64{812: 7},
+	}}).encode()
+	if _, err := r.log.Append(was[:len(was)-1]); err != nil { // without the count of the rights
+		t.Fatal(err)
+	}
+	r.reopen(t)
+	destinations, err := r.Feed().Destinations(t.Context())
+	if err != nil || destinations["crm"].Cursors[0] != "E.7.1-52" || !r.feed.on() || r.feed.newest() != 8 {
+		t.Errorf("destinations %+v, %v", destinations, err)
+	}
+}
