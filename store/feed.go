@@ -71,7 +71,7 @@ type FeedCouriers interface {
 
 // FeedLetters keeps the events that a destination will never accept.
 type FeedLetters interface {
-	// AddLetter keeps a letter. An error that wraps [ErrFull] says that the destination has [MaxFeedLetters] letters already.
+	// AddLetter keeps a letter. An error that wraps [ErrFullLetters] says that the destination has [MaxFeedLetters] letters already.
 	AddLetter(ctx context.Context, destination string, letter *FeedLetter) error
 	// FeedLetters returns up to limit letters of a destination with keys above after, oldest first; fewer than limit are the last.
 	FeedLetters(ctx context.Context, destination string, after uint64, limit int) ([]FeedLetter, error)
@@ -256,18 +256,20 @@ const (
 )
 
 var (
+	// ErrFullLetters refuses a letter: the destination has [MaxFeedLetters] already.
+	ErrFullLetters = errors.New("too many letters")
 	// ErrNotOwner refuses a courier's call: another courier serves the destination.
 	ErrNotOwner = errors.New("another courier serves the destination")
 	// ErrCursor refuses a text that is no cursor.
 	ErrCursor = errors.New("not a cursor of a feed")
 )
 
-// FullLetters is the error of a destination that has [MaxFeedLetters] letters.
+// FullLetters is the error of a destination that has [MaxFeedLetters] letters: an [ErrFullLetters] and an [ErrFull].
 func FullLetters(destination string) error {
-	return &FullError{
+	return fmt.Errorf("%w: %w", ErrFullLetters, &FullError{
 		Bound:  "letters of the destination " + destination,
 		Reason: fmt.Sprintf("the destination has refused %d events; retry or drop them", MaxFeedLetters),
-	}
+	})
 }
 
 // DestinationName says whether a text may name a destination: 1 to 32 letters, digits, "-" and "_".

@@ -289,6 +289,27 @@ func TestLettersAreRetriedAndDropped(t *testing.T) {
 	})
 }
 
+// Letters at their bound are retried: each makes room for itself.
+func TestLettersAtTheirBoundAreRetried(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t)
+		for range store.MaxFeedLetters {
+			letter := store.FeedLetter{Event: ticket.Event{Kind: ticket.EventUpdated, Ticket: 7, Revision: 1}, At: time.Now()}
+			if err := s.Feed().AddLetter(t.Context(), "php", &letter); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n, err := s.Retry(t.Context(), "php", []uint64{1, 2}); n != 2 || err != nil {
+			t.Errorf("retried %d, %v", n, err)
+		}
+		letters, err := s.Letters(t.Context(), "php", store.MaxFeedLetters, 10)
+		if err != nil || len(letters) != 2 || !letters[0].Held || !letters[1].Held {
+			t.Errorf("letters %+v, %v", letters, err)
+		}
+	})
+}
+
 // The letters of a person's tickets go with the person's events, dead ones and those that are still tried. The erasure is told.
 func TestAnErasureTakesTheLettersAlong(t *testing.T) {
 	t.Parallel()

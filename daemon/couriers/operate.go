@@ -173,10 +173,10 @@ func (c *Couriers) Retry(ctx context.Context, name string, keys []uint64) (int, 
 			return 0, cmp.Or(err, fmt.Errorf("%q: %w", name, ErrNoDestination))
 		}
 	}
-	n, err := c.eachDead(ctx, name, keys, func(l *store.FeedLetter) error {
+	n, err := c.eachDead(ctx, name, keys, func(l *store.FeedLetter) (int, error) {
 		again := *l
 		again.Held, again.Since, again.Tries = true, time.Now(), 0
-		return c.opts.Feed.AddLetter(ctx, name, &again)
+		return feed.ReplaceLetter(ctx, c.opts.Feed, name, l.Key, &again)
 	})
 	if n > 0 && r != nil {
 		err = errors.Join(err, r.courier.Resume(ctx))
@@ -194,7 +194,9 @@ func (c *Couriers) Drop(ctx context.Context, name string, keys []uint64) (int, e
 		}
 		return n, err
 	}
-	return c.eachDead(ctx, name, nil, func(*store.FeedLetter) error { return nil })
+	return c.eachDead(ctx, name, nil, func(l *store.FeedLetter) (int, error) {
+		return c.opts.Feed.DropLetters(ctx, name, []uint64{l.Key})
+	})
 }
 
 // Erase removes the events of tickets from the feed, and the letters of all destinations that have such events, for a person's
@@ -222,8 +224,10 @@ func (c *Couriers) Erase(ctx context.Context, ids []ticket.ID) error {
 	return nil
 }
 
-// eachDead calls do for dead letters and removes those for which do has no error.
-func (c *Couriers) eachDead(ctx context.Context, name string, keys []uint64, do func(*store.FeedLetter) error) (int, error) {
+// eachDead calls do for dead letters, and returns the sum of what do returns.
+func (c *Couriers) eachDead(
+	ctx context.Context, name string, keys []uint64, do func(*store.FeedLetter) (int, error),
+) (int, error) {
 	wanted := map[uint64]bool{}
 	for _, key := range keys {
 		wanted[key] = true
@@ -240,10 +244,7 @@ func (c *Couriers) eachDead(ctx context.Context, name string, keys []uint64, do 
 			if l.Held || keys != nil && !wanted[l.Key] {
 				continue
 			}
-			if err := do(l); err != nil {
-				return sum, err
-			}
-			n, err := c.opts.Feed.DropLetters(ctx, name, []uint64{l.Key})
+			n, err := do(l)
 			sum += n
 			if err != nil {
 				return sum, err

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ticketd/ticketd/protocol"
 	"github.com/ticketd/ticketd/store"
+	"github.com/ticketd/ticketd/sync/feed"
 )
 
 // letterPlace begins the cursor of an event that an operator has sent again to a consumer; the letter's key follows.
@@ -76,10 +77,7 @@ func (r *reader) letter(ctx context.Context, name string) (found bool, err error
 func (f pulled) bury(ctx context.Context, name string, l *store.FeedLetter, reason string, tries int) error {
 	dead := *l
 	dead.Held, dead.Reason, dead.Tries, dead.At = false, reason, tries, time.Now()
-	if err := f.AddLetter(ctx, name, &dead); err != nil {
-		return err
-	}
-	_, err := f.DropLetters(ctx, name, []uint64{l.Key})
+	_, err := feed.ReplaceLetter(ctx, f, name, l.Key, &dead)
 	return err
 }
 

@@ -2,6 +2,8 @@ package feed
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/ticketd/ticketd/internal/ticket"
@@ -267,6 +269,25 @@ func EraseLetters(ctx context.Context, from store.FeedLetters, destination strin
 	}
 }
 
+// ReplaceLetter keeps a letter instead of the one with a key, and returns how many were there. If the destination has as many
+// letters as the feed keeps, the old letter goes first: a crash in between loses its event.
+func ReplaceLetter(
+	ctx context.Context, in store.FeedLetters, destination string, key uint64, by *store.FeedLetter,
+) (n int, err error) {
+	err = in.AddLetter(ctx, destination, by)
+	full := errors.Is(err, store.ErrFullLetters)
+	if err != nil && !full {
+		return 0, err
+	}
+	n, err = in.DropLetters(ctx, destination, []uint64{key})
+	if err == nil && full && n > 0 {
+		if err = in.AddLetter(context.WithoutCancel(ctx), destination, by); err != nil {
+			err = fmt.Errorf("the letter with event %s is lost: %w", by.Event.ID(), err)
+		}
+	}
+	return n, err
+}
+
 // lettersOf reads the oldest letters of held tickets.
 func (c *Courier) lettersOf(ctx context.Context, of []ticket.ID) ([]store.FeedLetter, error) {
 	letters := make([]store.FeedLetter, 0, len(of))
@@ -304,20 +325,24 @@ func (c *Courier) settleHeld(ctx context.Context, id ticket.ID, l *store.FeedLet
 	case v.Decision != Confirmed:
 		dead := *l
 		dead.Held, dead.Reason, dead.Answer, dead.Tries, dead.At = false, v.Err.Error(), v.Answer, l.Tries+1, now
-		if err := c.source.AddLetter(ctx, c.opts.Name, &dead); err != nil {
-			return // and is tried again
+		if n, err := ReplaceLetter(ctx, c.source, c.opts.Name, l.Key, &dead); n == 0 || err != nil {
+			if err != nil {
+				c.repeats.Warn().Err(err).Msg("an event that was refused for give_up cannot become a dead letter")
+			}
+			c.held.stale() // a letter that is still there is tried again
+			return
 		}
-		c.held.letters++
 		c.held.dead++
 		c.stats.letters.Add(1)
 		c.opts.Log.Error().Int64("ticket", int64(id)).Err(v.Err).
 			Msg("the destination has refused an event for give_up: the event is a dead letter")
+	default:
+		if _, err := c.source.DropLetters(ctx, c.opts.Name, []uint64{l.Key}); err != nil {
+			c.repeats.Warn().Err(err).Msg("a letter cannot be removed: its event is published again")
+			return
+		}
+		c.held.letters--
 	}
-	if _, err := c.source.DropLetters(ctx, c.opts.Name, []uint64{l.Key}); err != nil {
-		c.repeats.Warn().Err(err).Msg("a letter cannot be removed: its event is published again")
-		return
-	}
-	c.held.letters--
 	c.stats.held.Add(-1)
 	t.until, t.pause = now, 0
 	if t.keys = t.keys[1:]; len(t.keys) == 0 {

@@ -139,3 +139,20 @@ func TestAPauseThatTheDestinationAsksForCountsForHeldEvents(t *testing.T) {
 		})
 	}
 }
+
+// Letters at their bound do not keep an event that was refused for give_up from becoming a dead letter.
+func TestAHeldEventIsGivenUpWhereLettersHaveNoRoom(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		m.hold(7, 8)
+		m.most = 2
+		r := &receiver{answer: func(ticket.Event) feed.Verdict { return refused() }}
+		c := start(t, m, r, feed.Options{GiveUp: time.Hour})
+		m.wait(t, "given up", func() bool { return len(m.letters) == 2 && !m.letters[0].Held && !m.letters[1].Held })
+		synctest.Wait()
+		if s := c.Status(nil); s.Letters != 2 || s.Held != 0 {
+			t.Errorf("status %+v", s)
+		}
+	})
+}

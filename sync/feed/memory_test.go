@@ -31,6 +31,7 @@ type memory struct {
 	fail    error
 	letters []store.FeedLetter
 	full    bool // of letters
+	most    int  // letters; 0: no bound
 	keys    uint64
 	changed chan struct{} // closed at the next change of the cursor or the letters
 	// reads counts the reads at the instant; spins says that there were too many.
@@ -180,8 +181,8 @@ func (m *memory) FeedLetters(_ context.Context, _ string, after uint64, limit in
 func (m *memory) AddLetter(_ context.Context, _ string, l *store.FeedLetter) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.full {
-		return store.ErrFull
+	if m.full || m.most > 0 && len(m.letters) >= m.most {
+		return store.FullLetters(destination)
 	}
 	m.keys++
 	l.Key = m.keys
