@@ -316,7 +316,9 @@ func (f *Feeds) FeedDeadRetry(ctx context.Context, p *protocol.FeedDeadParams) (
 		return protocol.CountResult{}, errNoFeed
 	}
 	n, err := f.Couriers.Retry(ctx, p.Name, keysOf(p))
-	f.Pull.Again(p.Name)
+	if n > 0 {
+		f.Pull.Again(p.Name)
+	}
 	return protocol.CountResult{Count: int64(n)}, feedAnswer(err)
 }
 

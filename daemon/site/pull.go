@@ -35,8 +35,11 @@ type consumer struct {
 	// first is the event that the last answer began with, deliveries how often answers have begun with it.
 	first      string
 	deliveries int64
-	// looked is when the consumer's letters were searched in vain for those to be delivered again.
+	// looked is when the consumer's letters were searched in vain for those to be delivered again. Those with keys up to dead are
+	// for nobody: a letter that is sent again gets a key of its own.
 	looked time.Time
+	dead   uint64
+	used   time.Time
 }
 
 // maxDeliveries is how often an event is delivered as the first of an answer before the event becomes a letter: a consumer that
@@ -84,7 +87,7 @@ func (f *Feeds) FeedRead(ctx context.Context, p *protocol.FeedReadParams) (proto
 	if limit == 0 {
 		limit = protocol.DefaultFeedLimit
 	}
-	r := reader{pulled: f.pulled(), limit: limit, table: f.site.Database.Definition()}
+	r := reader{pulled: f.pulled(), limit: limit}
 	result, err := r.answer(ctx, p)
 	switch {
 	case errors.Is(err, store.ErrNotOwner):
@@ -122,13 +125,15 @@ func (r *reader) answer(ctx context.Context, p *protocol.FeedReadParams) (result
 type pulled struct {
 	store.Feed
 	*Pull
+
+	table *table.Definition // nil while not known
 }
 
-func (f *Feeds) pulled() pulled { return pulled{f.Couriers.Feed(), &f.Pull} }
+func (f *Feeds) pulled() pulled { return pulled{f.Couriers.Feed(), &f.Pull, f.site.Database.Definition()} }
 
 // own takes the right to read for a consumer.
 func (f pulled) own(ctx context.Context, name, token string, lease time.Duration) (map[int]store.Cursor, error) {
-	if f.Reserved != nil && f.Reserved(name) {
+	if f.reserved(name) {
 		return nil, protocol.Invalid("consumer", "the name belongs to a destination of the configuration")
 	}
 	f.mu.Lock()
@@ -141,19 +146,35 @@ func (f pulled) own(ctx context.Context, name, token string, lease time.Duration
 	return f.Own(ctx, name, strings.Clone(token), lease) // a store keeps the token beyond the request
 }
 
-// consumer returns what is known of a consumer. The caller holds the lock.
+func (f *Pull) reserved(name string) bool { return f.Reserved != nil && f.Reserved(name) }
+
+// consumer returns what is known of a consumer, of as many consumers as a feed has destinations. The caller holds the lock.
 func (f *Pull) consumer(name string) *consumer {
+	c := f.consumers[name]
+	if c == nil {
+		f.forgetUnused()
+		c = &consumer{lease: protocol.DefaultFeedLease}
+		f.consumers[strings.Clone(name)] = c // a name is a part of its request
+	}
+	c.used = time.Now()
+	return c
+}
+
+// forgetUnused makes room for a consumer.
+func (f *Pull) forgetUnused() {
 	if f.consumers == nil {
 		f.consumers = map[string]*consumer{}
 	}
-	c := f.consumers[name]
-	if c == nil {
-		c = &consumer{lease: protocol.DefaultFeedLease}
-		if len(f.consumers) < store.MaxDestinations {
-			f.consumers[name] = c
+	if len(f.consumers) < store.MaxDestinations {
+		return
+	}
+	var oldest string
+	for name, c := range f.consumers {
+		if had := f.consumers[oldest]; had == nil || c.used.Before(had.used) {
+			oldest = name
 		}
 	}
-	return c
+	delete(f.consumers, oldest)
 }
 
 // places are the places from which a client without a consumer reads.
@@ -209,7 +230,6 @@ type reader struct {
 	pulled
 
 	limit   int
-	table   *table.Definition // nil while not known
 	cursors map[int]store.Cursor
 	began   map[int]store.Cursor
 	events  []protocol.FeedEvent
@@ -250,7 +270,6 @@ func (r *reader) readOrWait(ctx context.Context, p *protocol.FeedReadParams) err
 // read reads a page of each partition, up to the limit.
 func (r *reader) read(ctx context.Context) error {
 	r.events = []protocol.FeedEvent{}
-	omit := r.omit()
 	for partition := range r.Partitions() {
 		cursor, answers := r.cursors[partition]
 		if !answers || len(r.events) >= r.limit {
@@ -261,7 +280,7 @@ func (r *reader) read(ctx context.Context) error {
 			return err
 		}
 		for i := range page.Events {
-			raw := omitted(r.untouched(&page.Events[i]), omit)
+			raw := r.shown(&page.Events[i])
 			event := wireEvent(r.table, raw)
 			event.Cursor = placeOf(partition, page.Cursors[i])
 			if r.bytes += event.Bytes(); r.bytes > protocol.PageBytes && len(r.events) > 0 {
@@ -277,12 +296,16 @@ func (r *reader) read(ctx context.Context) error {
 	return nil
 }
 
-// untouched leaves out the table's own time of the last change, as for the other destinations.
-func (r *reader) untouched(e *ticket.Event) *ticket.Event {
-	if r.table == nil {
+// shown is the event as clients get it: without the table's own time of the last change, as for the other destinations, and without
+// the values of omitted fields.
+func (f pulled) shown(e *ticket.Event) *ticket.Event {
+	if f.table != nil {
+		e = e.Untouched(f.table.UpdatedAt)
+	}
+	if f.Omit == nil {
 		return e
 	}
-	return e.Untouched(r.table.UpdatedAt)
+	return omitted(e, f.Omit())
 }
 
 // deliver counts the delivery of the first event to a consumer. An event that was delivered too often becomes a letter.
@@ -378,19 +401,11 @@ func (f pulled) ack(ctx context.Context, p *protocol.FeedAckParams) error {
 	}
 	for i := range page.Events {
 		if page.Cursors[i] == cursor {
-			letter := store.FeedLetter{Event: *omitted(&page.Events[i], f.omit()), Reason: p.Refused, Tries: 1, At: time.Now()}
+			letter := store.FeedLetter{Event: *f.shown(&page.Events[i]), Reason: p.Refused, Tries: 1, At: time.Now()}
 			return f.refuse(ctx, p.Consumer, p.Token, p.Cursor, &letter)
 		}
 	}
 	return errCursor
-}
-
-// omit are the fields whose values no client gets.
-func (f *Pull) omit() []string {
-	if f.Omit == nil {
-		return nil
-	}
-	return f.Omit()
 }
 
 // omitted is the event without the values of fields, which it names.

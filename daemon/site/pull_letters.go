@@ -19,38 +19,47 @@ const lookEvery = 10 * time.Second
 
 // Again says that a consumer has letters to be delivered again.
 func (f *Pull) Again(name string) {
+	if f.reserved(name) {
+		return
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.consumer(name).looked = time.Time{}
+	c := f.consumer(name)
+	c.looked, c.dead = time.Time{}, 0
 }
 
-// again finds the oldest letter that an operator has sent again, nil if there is none.
-func (f pulled) again(ctx context.Context, name string) (*store.FeedLetter, error) {
+// again finds the oldest letter that an operator has sent again, nil if there is none. A search goes on behind the letters that an
+// earlier search has seen.
+func (f pulled) again(ctx context.Context, name string) (found *store.FeedLetter, err error) {
 	f.mu.Lock()
-	looked := f.consumer(name).looked
+	c := f.consumer(name)
+	looked, dead := c.looked, c.dead
 	f.mu.Unlock()
 	if time.Since(looked) < lookEvery {
 		return nil, nil //nolint:nilnil // no letter is no error
 	}
 	const page = 100
-	for after := uint64(0); ; {
-		letters, err := f.FeedLetters(ctx, name, after, page)
+	for more := true; more && found == nil; {
+		letters, err := f.FeedLetters(ctx, name, dead, page)
 		if err != nil {
 			return nil, err
 		}
+		more = len(letters) == page
 		for i := range letters {
-			if after = letters[i].Key; letters[i].Held {
-				return &letters[i], nil
+			if letters[i].Held {
+				found = &letters[i]
+				break
 			}
-		}
-		if len(letters) < page {
-			break
+			dead = letters[i].Key
 		}
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.consumer(name).looked = time.Now()
-	return nil, nil //nolint:nilnil // no letter is no error
+	c = f.consumer(name)
+	if c.dead = dead; found == nil {
+		c.looked = time.Now()
+	}
+	return found, nil
 }
 
 // letter answers with a letter that an operator has sent again, if there is one: the only event of its answer. After too many
@@ -61,7 +70,7 @@ func (r *reader) letter(ctx context.Context, name string) (found bool, err error
 		if l == nil || err != nil {
 			return false, err
 		}
-		event := wireEvent(r.table, omitted(&l.Event, r.omit()))
+		event := wireEvent(r.table, r.shown(&l.Event))
 		event.Cursor = letterPlace + strconv.FormatUint(l.Key, 10)
 		if event.Deliveries = r.count(name, event.Cursor); event.Deliveries <= maxDeliveries {
 			r.events = []protocol.FeedEvent{event}
