@@ -53,7 +53,7 @@ func fed(ctx context.Context, e *env) (lines []line, err error) {
 			}
 			defer func() { err = errors.Join(err, l.close()) }()
 			sides = append(sides, round.Side{Name: load.side, Run: func(ctx context.Context) (round.Sample, error) {
-				return e.fedRound(ctx, d, l)
+				return fedRound(ctx, e, d, l)
 			}})
 		}
 	}
@@ -62,7 +62,7 @@ func fed(ctx context.Context, e *env) (lines []line, err error) {
 }
 
 // fedRound writes for a while. The sample's server is Redis.
-func (e *env) fedRound(ctx context.Context, d *daemon, load *crowdLoad) (round.Sample, error) {
+func fedRound(ctx context.Context, e *env, d *daemon, load *crowdLoad) (round.Sample, error) {
 	before, err := cpu(e.redis.PID())
 	if err != nil {
 		return round.Sample{}, err

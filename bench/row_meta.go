@@ -26,12 +26,12 @@ var metaPage string
 
 // postMeta measures pages of a WordPress that change and read post meta, with ticketd's plugin active on both sides.
 func postMeta(ctx context.Context, e *env) (lines []line, err error) {
-	core, err := e.startBlog(ctx, "metacore", false)
+	core, err := startBlog(ctx, e, "metacore", false)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, core.end()) }()
-	taken, err := e.startBlog(ctx, "metataken", true)
+	taken, err := startBlog(ctx, e, "metataken", true)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +64,7 @@ func postMeta(ctx context.Context, e *env) (lines []line, err error) {
 
 // startBlog starts a WordPress with ticketd's plugin; name is that of its folder and database. If taken, a daemon takes the post
 // meta.
-func (e *env) startBlog(ctx context.Context, name string, taken bool) (w *web, err error) {
+func startBlog(ctx context.Context, e *env, name string, taken bool) (w *web, err error) {
 	if err := e.mariadb.CreateDatabase(ctx, name); err != nil {
 		return nil, err
 	}
@@ -85,7 +85,7 @@ func (e *env) startBlog(ctx context.Context, name string, taken bool) (w *web, e
 	config := fmt.Sprintf("[daemon]\nsocket = %q\nstate_dir = %q\nspool_dir = %q\n[redis]\naddr = %q\n"+
 		"password = %q\nread_timeout = \"10s\"\n[sites.main]\ndsn = %q\ntable_prefix = \"wp_\"\nkey_prefix = \"%s:\"\n%s",
 		socket, filepath.Join(dir, "state"), spool, "unix://"+e.redis.Socket(), e.password, e.mariadb.DSN(name), name, metaSite)
-	if err := e.fillBlog(ctx, blog, w, taken, config); err != nil {
+	if err := fillBlog(ctx, e, blog, w, taken, config); err != nil {
 		return nil, errors.Join(err, w.end())
 	}
 	return w, nil
@@ -106,7 +106,7 @@ views_month = "_kbs_article_views_2026-11"
 `
 
 // fillBlog makes the posts and, if taken, starts the daemon with a configuration.
-func (e *env) fillBlog(ctx context.Context, blog *testenv.WordPress, w *web, taken bool, config string) error {
+func fillBlog(ctx context.Context, e *env, blog *testenv.WordPress, w *web, taken bool, config string) error {
 	mustUse := filepath.Join(blog.Root(), "wp-content", "mu-plugins")
 	if err := os.MkdirAll(mustUse, 0o750); err != nil {
 		return err
@@ -120,7 +120,7 @@ func (e *env) fillBlog(ctx context.Context, blog *testenv.WordPress, w *web, tak
 	}
 	pids := []int{e.redis.PID(), e.mariadb.PID()}
 	if taken {
-		d, err := e.startMetaDaemon(ctx, filepath.Dir(blog.Root()), config)
+		d, err := startMetaDaemon(ctx, e, filepath.Dir(blog.Root()), config)
 		if err != nil {
 			return err
 		}
@@ -139,7 +139,7 @@ func (e *env) fillBlog(ctx context.Context, blog *testenv.WordPress, w *web, tak
 }
 
 // startMetaDaemon migrates and starts a daemon in a folder.
-func (e *env) startMetaDaemon(ctx context.Context, dir, config string) (*daemon, error) {
+func startMetaDaemon(ctx context.Context, e *env, dir, config string) (*daemon, error) {
 	file := filepath.Join(dir, "migrate.toml")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		return nil, err

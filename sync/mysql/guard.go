@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"sync"
@@ -53,45 +52,6 @@ type guard struct {
 	mark     string    // the text of the mark
 	former   string    // the text before: a replica may be behind
 	marked   time.Time // the time of the mark
-}
-
-// Guard makes db check every new connection. db closes a connection that leads to a copy or to another table than this process
-// works for; the caller's statement then fails with [flush.ErrSinkForeign]. Guard is called before the first use.
-func (db *DB) Guard(o GuardOptions) {
-	var random [8]byte
-	_, _ = rand.Read(random[:]) // never fails
-	row := int64(binary.BigEndian.Uint64(random[:])>>2) + identityRow + 1
-	db.guard = &guard{
-		options: o, table: db.config.Table, name: db.Name(), row: row, now: time.Now,
-		look: func(ctx context.Context, i identities) (place, error) { return i.look(ctx) },
-	}
-}
-
-// Assume tells the guard the table's identity before MySQL has answered.
-func (db *DB) Assume(identity string) {
-	db.guard.mu.Lock()
-	defer db.guard.mu.Unlock()
-	if db.guard.identity == "" {
-		db.guard.identity = identity
-	}
-}
-
-// Identify asks the table for its identity if this process does not know the identity yet. Without a guard, Identify has no
-// effect.
-func (db *DB) Identify(ctx context.Context) error {
-	if db.guard == nil || db.guard.known() != "" {
-		return nil
-	}
-	return db.identifyAgain(ctx)
-}
-
-// identifyAgain asks the table for its identity on any connection: after a renaming of tables, an already checked connection
-// leads to another table.
-func (db *DB) identifyAgain(ctx context.Context) error {
-	if db.guard == nil {
-		return nil
-	}
-	return db.failure("identify the table", db.identities(ctx, func(i identities) error { return db.guard.check(ctx, i) }))
 }
 
 func (g *guard) known() string {
