@@ -129,7 +129,9 @@ type pulled struct {
 	table *table.Definition // nil while not known
 }
 
-func (f *Feeds) pulled() pulled { return pulled{f.Couriers.Feed(), &f.Pull, f.site.Database.Definition()} }
+func (f *Feeds) pulled() pulled {
+	return pulled{f.Couriers.Feed(), &f.Pull, f.site.Database.Definition()}
+}
 
 // own takes the right to read for a consumer.
 func (f pulled) own(ctx context.Context, name, token string, lease time.Duration) (map[int]store.Cursor, error) {
