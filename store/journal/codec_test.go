@@ -21,7 +21,12 @@ func TestRecordsComeBack(t *testing.T) {
 		if !reflect.DeepEqual(got, &r) {
 			t.Errorf("kind %d: read %+v, written %+v", r.kind, *got, r)
 		}
+		earlier := r // without the part that earlier builds did not write
+		earlier.feed.rights = nil
 		for cut := range encoded {
+			if r.kind == kindFeed && cut == len(earlier.encode())-1 {
+				continue
+			}
 			if _, err := decode(encoded[:cut]); err == nil {
 				t.Errorf("kind %d: the first %d of %d bytes were read", r.kind, cut, len(encoded))
 			}
