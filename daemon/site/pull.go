@@ -298,8 +298,8 @@ func (r *reader) read(ctx context.Context) error {
 	return nil
 }
 
-// shown is the event as clients get it: without the table's own time of the last change, as for the other destinations, and without
-// the values of omitted fields.
+// shown is the event as clients get it: without the table's own time of the last change, as for the other destinations, and
+// without the values of omitted fields.
 func (f pulled) shown(e *ticket.Event) *ticket.Event {
 	if f.table != nil {
 		e = e.Untouched(f.table.UpdatedAt)

@@ -28,8 +28,8 @@ func (f *Pull) Again(name string) {
 	c.looked, c.dead = time.Time{}, 0
 }
 
-// again finds the oldest letter that an operator has sent again, nil if there is none. A search goes on behind the letters that an
-// earlier search has seen.
+// again finds the oldest letter that an operator has sent again, nil if there is none. A search goes on behind the letters that
+// an earlier search has seen.
 func (f pulled) again(ctx context.Context, name string) (found *store.FeedLetter, err error) {
 	f.mu.Lock()
 	c := f.consumer(name)

@@ -60,7 +60,8 @@ func (r readers) letter(t *testing.T, id ticket.ID, held bool) {
 
 // touched is a change with the table's own time.
 func touched(id ticket.ID) ticket.Event {
-	return ticket.Event{Kind: ticket.EventUpdated, Ticket: id, Revision: 5, At: time.Now(), Recorded: time.Now(), Fields: ticket.Fields{
+	now := time.Now()
+	return ticket.Event{Kind: ticket.EventUpdated, Ticket: id, Revision: 5, At: now, Recorded: now, Fields: ticket.Fields{
 		{Name: "status", Value: ticket.Text("open")}, {Name: "updated_at", Value: ticket.Text("2026-01-01 00:00:00")},
 	}}
 }

@@ -170,16 +170,7 @@ func (c *Courier) turn(ctx context.Context) time.Duration {
 	if err := c.setAside(ctx); err != nil {
 		return c.withoutStore(ctx, err)
 	}
-	wave, wait := c.wave(now)
-	if len(wave) > 0 {
-		c.bring(ctx, wave)
-	} else if len(c.held.tickets) > 0 {
-		c.trouble.down = false // held events alone can show whether the destination takes events
-	}
-	busy := len(wave) > 0
-	if !c.trouble.is() && !now.Before(c.trouble.until) { // the wave may have met a destination that asks for a pause
-		busy = c.tryHeld(ctx) || busy
-	}
+	busy, wait := c.tryDue(ctx, now)
 	if err := c.advance(ctx); err != nil {
 		return c.withoutStore(ctx, err)
 	}
@@ -191,6 +182,24 @@ func (c *Courier) turn(ctx context.Context) time.Duration {
 		c.stats.set(StateUp, "", now)
 	}
 	return min(wait, c.held.wait(now), c.opts.Poll, c.lease.renewal(c.opts.Lease))
+}
+
+// tryDue publishes a wave and the held events that are due, and says whether there were any. Otherwise wait is the time until an
+// event of the window is due.
+func (c *Courier) tryDue(ctx context.Context, now time.Time) (busy bool, wait time.Duration) {
+	wave, wait := c.wave(now)
+	busy = len(wave) > 0
+	switch {
+	case busy:
+		c.bring(ctx, wave)
+	case len(c.held.tickets) > 0:
+		c.trouble.down = false // held events alone can show whether the destination takes events
+	default:
+	}
+	if !c.trouble.is() && !now.Before(c.trouble.until) { // the wave may have met a destination that asks for a pause
+		busy = c.tryHeld(ctx) || busy
+	}
+	return busy, wait
 }
 
 // withoutStore returns the pause after the store, or a part of the site that a view reads, has failed.

@@ -47,6 +47,16 @@ func (h *held) wait(now time.Time) time.Duration {
 	return wait
 }
 
+// due are held tickets to try now.
+func (h *held) due(now time.Time) (of []ticket.ID) {
+	for id, t := range h.tickets {
+		if !now.Before(t.until) && len(of) < heldAtOnce {
+			of = append(of, id)
+		}
+	}
+	return of
+}
+
 // loadHeld reads the letters again where it is time.
 func (c *Courier) loadHeld(ctx context.Context) error {
 	now := time.Now()
@@ -170,12 +180,7 @@ const behindRefused = "waits behind a refused event of the ticket"
 // tryHeld publishes the oldest letters of the held tickets that are due, and says whether there were any.
 func (c *Courier) tryHeld(ctx context.Context) bool {
 	now := time.Now()
-	var of []ticket.ID
-	for id, t := range c.held.tickets {
-		if !now.Before(t.until) && len(of) < heldAtOnce {
-			of = append(of, id)
-		}
-	}
+	of := c.held.due(now)
 	if len(of) == 0 {
 		return false
 	}
@@ -207,13 +212,12 @@ func (c *Courier) tryHeld(ctx context.Context) bool {
 		c.recovered()
 	}
 	now = time.Now()
-	var after time.Duration
 	for i := range letters {
-		c.settleHeld(ctx, of[i], &letters[i], &verdicts[i], now)
-		after = max(after, verdicts[i].After)
-	}
-	if until := now.Add(after); after > 0 && c.trouble.until.Before(until) {
-		c.trouble.until = until
+		v := &verdicts[i]
+		c.settleHeld(ctx, of[i], &letters[i], v, now)
+		if until := now.Add(v.After); v.After > 0 && c.trouble.until.Before(until) {
+			c.trouble.until = until
+		}
 	}
 	return true
 }
@@ -323,19 +327,9 @@ func (c *Courier) settleHeld(ctx context.Context, id ticket.ID, l *store.FeedLet
 	case down, v.Decision != Confirmed && now.Sub(l.Since) < c.opts.GiveUp:
 		return
 	case v.Decision != Confirmed:
-		dead := *l
-		dead.Held, dead.Reason, dead.Answer, dead.Tries, dead.At = false, v.Err.Error(), v.Answer, l.Tries+1, now
-		if n, err := ReplaceLetter(ctx, c.source, c.opts.Name, l.Key, &dead); n == 0 || err != nil {
-			if err != nil {
-				c.repeats.Warn().Err(err).Msg("an event that was refused for give_up cannot become a dead letter")
-			}
-			c.held.stale() // a letter that is still there is tried again
+		if !c.giveUp(ctx, l, v, now) {
 			return
 		}
-		c.held.dead++
-		c.stats.letters.Add(1)
-		c.opts.Log.Error().Int64("ticket", int64(id)).Err(v.Err).
-			Msg("the destination has refused an event for give_up: the event is a dead letter")
 	default:
 		if _, err := c.source.DropLetters(ctx, c.opts.Name, []uint64{l.Key}); err != nil {
 			c.repeats.Warn().Err(err).Msg("a letter cannot be removed: its event is published again")
@@ -347,6 +341,24 @@ func (c *Courier) settleHeld(ctx context.Context, id ticket.ID, l *store.FeedLet
 	t.until, t.pause = now, 0
 	if t.keys = t.keys[1:]; len(t.keys) == 0 {
 		delete(c.held.tickets, id)
-		return
 	}
+}
+
+// giveUp makes a held letter a dead one.
+func (c *Courier) giveUp(ctx context.Context, l *store.FeedLetter, v *Verdict, now time.Time) (dead bool) {
+	letter := *l
+	letter.Held, letter.Reason, letter.Answer, letter.Tries, letter.At = false, v.Err.Error(), v.Answer, l.Tries+1, now
+	n, err := ReplaceLetter(ctx, c.source, c.opts.Name, l.Key, &letter)
+	if err != nil {
+		c.repeats.Warn().Err(err).Msg("an event that was refused for give_up cannot become a dead letter")
+	}
+	if err != nil || n == 0 {
+		c.held.stale() // a letter that is still there is tried again
+		return false
+	}
+	c.held.dead++
+	c.stats.letters.Add(1)
+	c.opts.Log.Error().Int64("ticket", int64(l.Event.Ticket)).Err(v.Err).
+		Msg("the destination has refused an event for give_up: the event is a dead letter")
+	return true
 }
