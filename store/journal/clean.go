@@ -220,46 +220,55 @@ const lasting = time.Hour
 
 // Own implements [store.FeedCouriers].
 func (f *feed) Own(ctx context.Context, destination, token string, lease time.Duration) (map[int]store.Cursor, error) {
-	known := f.destinations.Known(destination)
+	before, known := f.destinations.All()[destination]
 	cursors, err := f.destinations.Own(destination, token, lease)
 	switch {
 	case err != nil:
 	case lease > lasting:
-		f.note()
-		f.made(ctx)
+		if err = f.record(ctx); err != nil && before.Owner != token {
+			f.destinations.Release(destination, token)
+			_ = f.note() // the record may be in the log
+		}
 	case !known:
-		f.note()
+		_ = f.note()
 	}
-	return cursors, err
+	if err != nil {
+		return nil, err
+	}
+	return cursors, nil
 }
 
 // Advance implements [store.FeedCouriers].
 func (f *feed) Advance(_ context.Context, destination, token string, partition int, upTo store.Cursor) error {
 	moved, err := f.destinations.Advance(destination, token, partition, upTo)
 	if moved {
-		f.note()
+		_ = f.note()
 		f.s.wake()
 	}
 	return err
 }
 
 // Release implements [store.FeedCouriers].
-func (f *feed) Release(_ context.Context, destination, token string) error {
-	lasted := f.destinations.All()[destination].Until.Sub(f.s.opts.Now()) > lasting
+func (f *feed) Release(ctx context.Context, destination, token string) error {
+	before := f.destinations.All()[destination]
+	left := before.Until.Sub(f.s.opts.Now())
 	f.destinations.Release(destination, token)
-	if lasted {
-		f.note()
+	if before.Owner != token || left <= lasting {
+		return nil
 	}
-	return nil
+	err := f.record(ctx)
+	if err != nil {
+		_, _ = f.destinations.Own(destination, token, left) // not released
+	}
+	return err
 }
 
 // Rewind implements [store.FeedCouriers].
-func (f *feed) Rewind(_ context.Context, destination string, to []store.Cursor) error {
-	err := f.destinations.Set(destination, to)
-	if err == nil {
-		f.note()
+func (f *feed) Rewind(ctx context.Context, destination string, to []store.Cursor) error {
+	if err := f.destinations.Set(destination, to); err != nil {
+		return err
 	}
-	return err
+	return f.record(ctx)
 }
 
 // Destinations implements [store.FeedCouriers].
@@ -270,9 +279,9 @@ func (f *feed) Destinations(context.Context) (map[string]store.Destination, erro
 // Forget implements [store.FeedCouriers].
 func (f *feed) Forget(_ context.Context, destination string) error {
 	f.destinations.Forget(destination)
-	f.note()
+	err := f.note()
 	f.s.wake()
-	return nil
+	return wrap("feed", err)
 }
 
 // AddLetter implements [store.FeedLetters].

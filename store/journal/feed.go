@@ -150,14 +150,19 @@ func (f *feed) restated(states []pending.State, by ticket.Revision) {
 	_ = f.append(events)
 }
 
-// made waits until the events so far are durable, and wakes the readers.
-func (f *feed) made(ctx context.Context) {
+// made wakes the readers once the events so far are durable.
+func (f *feed) made(ctx context.Context) { _ = f.durable(ctx) }
+
+// durable waits until the records so far are durable, and wakes the readers.
+func (f *feed) durable(ctx context.Context) error {
 	f.s.mu.Lock()
 	number, end := f.newest(), f.s.log.End()
 	f.s.mu.Unlock()
-	if f.s.log.Commit(ctx, end) == nil {
+	err := f.s.log.Commit(ctx, end)
+	if err == nil {
 		f.readableTo(number)
 	}
+	return err
 }
 
 // readableTo wakes the readers: events up to a number are durable.
@@ -320,25 +325,35 @@ func (f *feed) Switch(ctx context.Context, to store.FeedSwitch) error {
 	if same {
 		return nil
 	}
-	f.note()
+	_ = f.note()
 	if resumed {
 		return f.Append(ctx, []ticket.Event{*store.ResumedEvent(0, f.s.opts.Now())})
 	}
 	return nil
 }
 
-// note writes the feed's switch and cursors. The record may be lost: events come twice then.
-func (f *feed) note() {
+// note writes the feed's switch, cursors and lasting rights. Without the record of a cursor events come twice.
+func (f *feed) note() error {
 	f.s.mu.Lock()
 	defer f.s.mu.Unlock()
 	r := entry{kind: kindFeed, feed: f.state()}
 	at, err := f.s.log.Append(r.encode())
 	if err != nil {
-		return
+		return err
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.noted = at.Segment
+	return nil
+}
+
+// record is note for what an operator has asked for: a restart must not undo what was reported as done.
+func (f *feed) record(ctx context.Context) error {
+	err := f.note()
+	if err == nil {
+		err = f.durable(ctx)
+	}
+	return wrap("feed", err)
 }
 
 func (f *feed) state() feedState {
@@ -361,7 +376,9 @@ func (f *feed) Append(ctx context.Context, events []ticket.Event) error {
 	f.s.mu.Lock()
 	err := f.append(events)
 	f.s.mu.Unlock()
-	f.made(ctx)
+	if made := f.durable(ctx); err == nil {
+		err = made
+	}
 	return wrap("feed", err)
 }
 
@@ -375,7 +392,7 @@ func (f *feed) Trim(_ context.Context, keep time.Duration) error {
 }
 
 // Erase implements [store.FeedKeeper].
-func (f *feed) Erase(_ context.Context, ids []ticket.ID) (int, error) {
+func (f *feed) Erase(ctx context.Context, ids []ticket.ID) (int, error) {
 	f.mu.Lock()
 	known, newest := f.erased, f.number
 	f.mu.Unlock()
@@ -399,7 +416,12 @@ func (f *feed) Erase(_ context.Context, ids []ticket.ID) (int, error) {
 	maps.Copy(all, found)
 	f.erased = all
 	f.mu.Unlock()
-	f.note()
+	if err := f.record(ctx); err != nil {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.erased = known // the next try finds the events
+		return 0, err
+	}
 	return erased, nil
 }
 

@@ -170,3 +170,53 @@ func TestARecordOfTheFeedWithoutRightsIsRead(t *testing.T) {
 		t.Errorf("destinations %+v, %v", destinations, err)
 	}
 }
+
+// What an operator has asked for is an error where the journal does not keep it, and changes nothing.
+func TestAnOperatorsWordThatTheJournalDoesNotKeepIsAnError(t *testing.T) {
+	t.Parallel()
+	const pause = 100 * 365 * 24 * time.Hour
+	for name, fails := range map[string]func(*disk){
+		"full": func(d *disk) { d.set(true, 0) }, "sync": func(d *disk) { d.set(false, 1) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := &disk{}
+			r := newRig(t, Options{Sync: wal.Always, OpenFile: d.open})
+			if err := r.Feed().Switch(t.Context(), store.FeedSwitch{On: true}); err != nil {
+				t.Fatal(err)
+			}
+			r.change(t, 1, "open")
+			steps := []struct {
+				what string
+				do   func() error
+				done func() bool
+			}{
+				{"pause", func() error {
+					_, err := r.Feed().Own(t.Context(), "crm", "stopped", pause)
+					return err
+				}, func() bool { return r.feed.destinations.All()["crm"].Owner == "stopped" }},
+				{"resume", func() error { return r.Feed().Release(t.Context(), "crm", "stopped") }, func() bool {
+					return r.feed.destinations.All()["crm"].Owner == ""
+				}},
+				{"erase", func() error {
+					_, err := r.Feed().Erase(t.Context(), []ticket.ID{1})
+					return err
+				}, func() bool { return len(r.events(t, "").Events) == 0 }},
+			}
+			for _, step := range steps {
+				fails(d)
+				if err := step.do(); err == nil || step.done() {
+					t.Errorf("%s on a disk that fails: %v, done: %v", step.what, err, step.done())
+				}
+				d.set(false, 0)
+				if err := step.do(); err != nil || !step.done() {
+					t.Errorf("%s: %v, done: %v", step.what, err, step.done())
+				}
+				r.reopen(t)
+				if !step.done() {
+					t.Errorf("%s is lost", step.what)
+				}
+			}
+		})
+	}
+}
