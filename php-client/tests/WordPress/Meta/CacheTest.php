@@ -144,6 +144,51 @@ final class CacheTest extends MetaTestCase {
 	}
 
 	/**
+	 * Without an answer of the daemon a key that WordPress writes itself is read as it was written, also by a listener.
+	 */
+	public function test_keys_of_others_without_the_daemon(): void {
+		$seen = array();
+		add_action(
+			'updated_post_meta',
+			$hear = static function () use ( &$seen ): void {
+				$seen[] = get_metadata( 'post', self::ID, 'other', true );
+			}
+		);
+		$this->rows->put( self::ID, 'other', 'a' );
+		$this->daemon->fail_next( 'unavailable', 30 );
+		$this->assertSame( 'a', get_metadata( 'post', self::ID, 'other', true ) );
+		$this->assertTrue( update_metadata( 'post', self::ID, 'other', 'b' ) );
+		$this->assertSame( 'b', get_metadata( 'post', self::ID, 'other', true ) );
+		$this->assertTrue( update_metadata( 'post', self::ID, 'other', 'a' ) );
+		$this->assertSame( array( 'a' ), $this->rows->values( self::ID, 'other' ) );
+		$this->assertSame( array( 'b', 'a' ), $seen );
+		remove_action( 'updated_post_meta', $hear );
+		$this->assertTrue( delete_metadata( 'post', 0, 'other', '', true ) );
+		$this->assertSame( '', get_metadata( 'post', self::ID, 'other', true ) );
+		$this->assertIsInt( add_metadata( 'post', self::ID, 'other', 'c' ) );
+		$this->assertSame( 'c', get_metadata( 'post', self::ID, 'other', true ) );
+	}
+
+	/**
+	 * The same in a transaction, for all keys, until its end and after it.
+	 */
+	public function test_a_transaction_without_the_daemon(): void {
+		$row = $this->rows->put( self::ID, '_st', 'a' );
+		foreach ( array( 'COMMIT' => 'b', 'ROLLBACK' => 'a' ) as $end => $last ) {
+			$this->request();
+			$this->rows->rows[ $row ]['meta_value'] = 'a';
+			$this->daemon->fail_next( 'unavailable', 30 );
+			apply_filters( 'query', 'START TRANSACTION' );
+			$this->assertSame( 'a', get_metadata( 'post', self::ID, '_st', true ) );
+			$this->assertTrue( update_metadata( 'post', self::ID, '_st', 'b' ) );
+			$this->assertSame( 'b', get_metadata( 'post', self::ID, '_st', true ), $end );
+			$this->rows->rows[ $row ]['meta_value'] = $last;
+			apply_filters( 'query', $end );
+			$this->assertSame( $last, get_metadata( 'post', self::ID, '_st', true ), $end );
+		}
+	}
+
+	/**
 	 * While WordPress caches nothing, as at an import, the values are true nevertheless.
 	 */
 	public function test_nothing_is_cached(): void {

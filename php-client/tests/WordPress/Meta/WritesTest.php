@@ -158,6 +158,7 @@ final class WritesTest extends MetaTestCase {
 		$this->assertSame( 0, $this->rows->writes() );
 		$this->assertSame( 4, $this->count_of( 'set' ) );
 		$this->assertSame( array(), $this->rows->rows );
+		$this->assertSame( array(), preg_grep( '/^SELECT meta_id/', $this->rows->statements ) ); // No listener needs it.
 	}
 
 	/**

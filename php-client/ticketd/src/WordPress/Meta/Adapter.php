@@ -153,6 +153,11 @@ final class Adapter {
 		$event     = $this->transaction->follow( $from_verb );
 		if ( Transaction::UNDOES === $event ) {
 			$this->transaction->undo();
+			foreach ( $this->blogs as $types ) {
+				foreach ( $types as $parts ) {
+					$parts['cache']->forget_uncached();
+				}
+			}
 		} elseif ( Transaction::ENDS === $event ) {
 			$this->transaction->end();
 		}
@@ -376,7 +381,7 @@ final class Adapter {
 	private function parts( Keys $keys ): array {
 		$daemon  = $this->daemon( $keys );
 		$queries = new Queries( $keys, $daemon, $this->transaction );
-		$cache   = new Cache( $keys, $daemon, $queries );
+		$cache   = new Cache( $keys, $daemon, $queries, $this->transaction );
 		return array(
 			'keys'    => $keys,
 			'daemon'  => $daemon,
@@ -414,6 +419,24 @@ final class Adapter {
 				return null === $parts ? $first : $parts[ $part ]->$method( $first, ...$rest );
 			};
 			add_filter( $hook, $call, PHP_INT_MAX, $count );
+		}
+		foreach ( array( 'added', 'updated', 'deleted' ) as $done ) {
+			add_action( "{$done}_{$type}_meta", array( $this, 'changed' ), PHP_INT_MIN, 3 ); // Before others read.
+		}
+	}
+
+	/**
+	 * Tells the parts of a change that WordPress or ticketd has made: `added_{type}_meta` and its like.
+	 *
+	 * @param mixed $row The id of the row, or a list.
+	 * @param mixed $id  The object's id.
+	 * @param mixed $key The key.
+	 */
+	public function changed( $row, $id, $key ): void {
+		$type  = false !== strpos( (string) current_filter(), '_user_meta' ) ? 'user' : 'post';
+		$parts = $this->current[ $type ] ?? null;
+		if ( null !== $parts ) {
+			$parts['cache']->changed( $row, (int) $id, is_scalar( $key ) ? (string) $key : '' );
 		}
 	}
 }

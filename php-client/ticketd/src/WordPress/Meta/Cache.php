@@ -41,6 +41,13 @@ final class Cache {
 	private Queries $queries;
 
 	/**
+	 * The transaction of the connection.
+	 *
+	 * @var Transaction
+	 */
+	private Transaction $transaction;
+
+	/**
 	 * Entries that must not be cached, by id.
 	 *
 	 * @var array<int, array>
@@ -57,14 +64,16 @@ final class Cache {
 	/**
 	 * Takes the parts.
 	 *
-	 * @param Keys    $keys    The keys.
-	 * @param Daemon  $daemon  The daemon.
-	 * @param Queries $queries Runs statements that need no flush.
+	 * @param Keys        $keys        The keys.
+	 * @param Daemon      $daemon      The daemon.
+	 * @param Queries     $queries     Runs statements that need no flush.
+	 * @param Transaction $transaction The transaction of the connection.
 	 */
-	public function __construct( Keys $keys, Daemon $daemon, Queries $queries ) {
-		$this->keys    = $keys;
-		$this->daemon  = $daemon;
-		$this->queries = $queries;
+	public function __construct( Keys $keys, Daemon $daemon, Queries $queries, Transaction $transaction ) {
+		$this->keys        = $keys;
+		$this->daemon      = $daemon;
+		$this->queries     = $queries;
+		$this->transaction = $transaction;
 	}
 
 	/**
@@ -188,6 +197,25 @@ final class Cache {
 	public function forget( int $id ): void {
 		unset( $this->uncached[ $id ] );
 		wp_cache_delete( $id, $this->keys->group() );
+	}
+
+	/**
+	 * Forgets what was read of an object that WordPress has changed itself: it deletes its own cache entry alone. Of a
+	 * key that ticketd takes put() has the new value, unless a transaction is open.
+	 *
+	 * @param mixed  $row The id of the row; a list after a deletion, which may be one of all objects.
+	 * @param int    $id  The object's id.
+	 * @param string $key The key.
+	 */
+	public function changed( $row, int $id, string $key ): void {
+		if ( array() === $this->uncached ) {
+			return;
+		}
+		if ( 0 === $id || is_array( $row ) ) {
+			$this->forget_uncached();
+		} elseif ( $this->transaction->is_open() || ! $this->keys->has( $id, $key ) ) {
+			unset( $this->uncached[ $id ] );
+		}
 	}
 
 	/**

@@ -254,6 +254,8 @@ final class Writes {
 						$this->daemon->set( $id, array( $key => $raw ) );
 					} catch ( TicketdException $failure ) {
 						return; // Neither sent nor spooled: what is pending may overwrite it.
+					} finally {
+						$this->cache->forget( $id ); // What was read before may lack the value.
 					}
 				}
 			);
@@ -371,7 +373,7 @@ final class Writes {
 	}
 
 	/**
-	 * Whether other code than WordPress listens to an action.
+	 * Whether other code than WordPress and this listens to an action.
 	 *
 	 * @param string ...$names The actions' names.
 	 */
@@ -381,7 +383,9 @@ final class Writes {
 		foreach ( $names as $name ) {
 			foreach ( isset( $wp_filter[ $name ] ) ? $wp_filter[ $name ]->callbacks : array() as $callbacks ) {
 				foreach ( $callbacks as $callback ) {
-					if ( ! in_array( $callback['function'], self::OWN_LISTENERS, true ) ) {
+					$call   = $callback['function'];
+					$is_own = is_array( $call ) && $call[0] instanceof Adapter;
+					if ( ! $is_own && ! in_array( $call, self::OWN_LISTENERS, true ) ) {
 						return true;
 					}
 				}
