@@ -133,6 +133,28 @@ final class QueriesTest extends MetaTestCase {
 	}
 
 	/**
+	 * What is pending and could not be flushed is older than the row that WordPress writes within the transaction: it is
+	 * read neither within the transaction nor after its end. A rollback brings it back.
+	 */
+	public function test_an_older_change_in_a_transaction(): void {
+		foreach ( array( 'COMMIT' => 'ours', 'ROLLBACK' => 'theirs' ) as $end => $last ) {
+			$this->begin();
+			$this->rows->put( self::ID, '_st', 'open' );
+			apply_filters( 'query', 'START TRANSACTION' );
+			$this->daemon->set( self::ID, array( 'status' => 'theirs' ) );
+			$this->daemon->fail_next( 'unavailable', 2, 'flush' );
+			$this->assertTrue( update_metadata( 'post', self::ID, '_st', 'ours' ) );
+			$this->assertSame( 'ours', get_metadata( 'post', self::ID, '_st', true ), $end );
+			$this->assertNotFalse( wp_cache_get( self::ID, 'post_meta' ) );
+			$this->sink_back( 'COMMIT' === $end ? 'ours' : 'open' );
+			apply_filters( 'query', $end );
+			$this->assertSame( $last, get_metadata( 'post', self::ID, '_st', true ), $end );
+			$this->daemon->flush();
+			$this->assertSame( array( $last ), $this->rows->values( self::ID, '_st' ) );
+		}
+	}
+
+	/**
 	 * A transaction begins with a flush like a query's: it is short, and the action says that it failed.
 	 */
 	public function test_the_begin_of_a_transaction(): void {

@@ -243,8 +243,10 @@ final class Cache {
 		$is_read = null !== $entries;
 		$entries = $entries ?? array_fill_keys( $read, array() );
 		foreach ( $pending as $id => $values ) {
+			// A value that the transaction has written and owes to the daemon is newer than what is pending.
+			$pending[ $id ] = array_diff_key( $values, $this->transaction->owed( $this->keys->group(), $id ) );
 			if ( isset( $entries[ $id ] ) ) {
-				$entries[ $id ] = self::over( $entries[ $id ], $values );
+				$entries[ $id ] = self::over( $entries[ $id ], $pending[ $id ] );
 			}
 		}
 		if ( $is_all && $is_read && ! wp_suspend_cache_addition() ) {

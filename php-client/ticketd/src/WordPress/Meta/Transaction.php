@@ -54,9 +54,9 @@ final class Transaction {
 	private array $through = array();
 
 	/**
-	 * Called before the transaction is committed: by blog and name.
+	 * Called before the transaction is committed: by blog, group of the object cache, id and meta key.
 	 *
-	 * @var array<int, array<string, callable>>
+	 * @var array<int, array<string, array<int, array<string, callable>>>>
 	 */
 	private array $owed = array();
 
@@ -143,34 +143,41 @@ final class Transaction {
 	}
 
 	/**
-	 * Says what is called before the transaction is committed; a rollback drops it.
+	 * Says what is called before the transaction is committed; a rollback drops it, and a later call for the same key
+	 * takes its place.
 	 *
-	 * @param string   $name A later call with this name takes its place.
-	 * @param callable $call What is called.
+	 * @param string   $group Group of the object cache.
+	 * @param int      $id    The object's id.
+	 * @param string   $key   The key.
+	 * @param callable $call  What is called.
 	 */
-	public function owe( string $name, callable $call ): void {
-		$this->owed[ get_current_blog_id() ][ $name ] = $call;
+	public function owe( string $group, int $id, string $key, callable $call ): void {
+		$this->owed[ get_current_blog_id() ][ $group ][ $id ][ $key ] = $call;
 	}
 
 	/**
-	 * Whether something is owed under a name.
+	 * What is owed for an object.
 	 *
-	 * @param string $name The name.
+	 * @param string $group Group of the object cache.
+	 * @param int    $id    The object's id.
+	 * @return array<string, callable> By key.
 	 */
-	public function owes( string $name ): bool {
-		return isset( $this->owed[ get_current_blog_id() ][ $name ] );
+	public function owed( string $group, int $id ): array {
+		return $this->owed[ get_current_blog_id() ][ $group ][ $id ] ?? array();
 	}
 
 	/**
-	 * Drops what is owed.
+	 * Drops what is owed for a key.
 	 *
-	 * @param string $name What the names begin with.
+	 * @param string $group Group of the object cache.
+	 * @param int    $id    The object's id; 0: all objects.
+	 * @param string $key   The key.
 	 */
-	public function forgive( string $name ): void {
-		foreach ( array_keys( $this->owed[ get_current_blog_id() ] ?? array() ) as $owed ) {
-			if ( 0 === strpos( $owed, $name ) ) {
-				unset( $this->owed[ get_current_blog_id() ][ $owed ] );
-			}
+	public function forgive( string $group, int $id, string $key ): void {
+		$blog = get_current_blog_id();
+		$ids  = 0 === $id ? array_keys( $this->owed[ $blog ][ $group ] ?? array() ) : array( $id );
+		foreach ( $ids as $each ) {
+			unset( $this->owed[ $blog ][ $group ][ $each ][ $key ] );
 		}
 	}
 
@@ -183,9 +190,13 @@ final class Transaction {
 		$this->through = array();
 		self::in_blogs(
 			$owed,
-			static function ( array $calls ): void {
-				foreach ( $calls as $call ) {
-					$call();
+			static function ( array $groups ): void {
+				foreach ( $groups as $ids ) {
+					foreach ( $ids as $calls ) {
+						foreach ( $calls as $call ) {
+							$call();
+						}
+					}
 				}
 			}
 		);
@@ -195,19 +206,21 @@ final class Transaction {
 	 * Deletes the cache entries of what WordPress has changed, as the database does not have it any more.
 	 */
 	public function undo(): void {
-		$through       = $this->through;
+		$changed       = array( $this->through, $this->owed );
 		$this->owed    = array();
 		$this->through = array();
-		self::in_blogs(
-			$through,
-			static function ( array $groups ): void {
-				foreach ( $groups as $group => $ids ) {
-					foreach ( array_keys( $ids ) as $id ) {
-						wp_cache_delete( $id, $group );
+		foreach ( $changed as $blogs ) {
+			self::in_blogs(
+				$blogs,
+				static function ( array $groups ): void {
+					foreach ( $groups as $group => $ids ) {
+						foreach ( array_keys( $ids ) as $id ) {
+							wp_cache_delete( $id, $group );
+						}
 					}
 				}
-			}
-		);
+			);
+		}
 	}
 
 	/**

@@ -210,7 +210,7 @@ final class Writes {
 			return $check;
 		}
 		if ( $is_all ) {
-			$this->transaction->forgive( $this->keys->group() . ";$key;" );
+			$this->transaction->forgive( $this->keys->group(), 0, $key );
 			return $this->daemon->flush( array(), $this->queries->flush_ms() ) ? null : false;
 		}
 		if ( ! $this->keys->has( $id, $key ) ) {
@@ -231,9 +231,8 @@ final class Writes {
 	 */
 	private function within( int $id, string $key, ?array $values ): ?bool {
 		$group      = $this->keys->group();
-		$name       = "$group;$key;$id;";
 		$is_settled = $this->transaction->has( $group, $id, $key ); // What is pending then comes after it.
-		if ( ! $is_settled && ( null === $values || ! $this->transaction->owes( $name ) ) ) {
+		if ( ! $is_settled && ( null === $values || ! isset( $this->transaction->owed( $group, $id )[ $key ] ) ) ) {
 			$is_settled = $this->daemon->is_settled( $id, $this->keys->query_wait_ms() );
 		}
 		if ( $is_settled ) {
@@ -241,14 +240,16 @@ final class Writes {
 		} elseif ( null === $values ) {
 			return false;
 		}
-		$this->transaction->forgive( $name );
+		$this->transaction->forgive( $group, $id, $key );
 		$raw = Values::raw( $values[0] ?? null );
 		if ( empty( $values ) || ! Values::is_sendable( $raw, $this->keys ) ) {
 			return null;
 		}
 		if ( ! $is_settled || $this->keys->is_shown( $key ) ) {
 			$this->transaction->owe(
-				$name,
+				$group,
+				$id,
+				$key,
 				function () use ( $id, $key, $raw ): void {
 					try {
 						$this->daemon->set( $id, array( $key => $raw ) );
