@@ -155,6 +155,53 @@ final class QueriesTest extends MetaTestCase {
 	}
 
 	/**
+	 * Changes that WordPress refuses within a transaction send nothing, and leave what is owed.
+	 */
+	public function test_refused_changes_in_a_transaction(): void {
+		$this->begin( true, array( 'posts' => array( 'status' => 'post_status' ) ) );
+		$this->rows->put( self::ID, '_st', 'open' );
+		$refused = array(
+			array( 'update_metadata', 'other', 'not this' ),
+			array( 'add_metadata', 'other', true ),
+			array( 'delete_metadata', 'not this', false ),
+			array( 'delete_metadata', 'not this', true ),
+		);
+		foreach ( array( array(), array( 'ours' ) ) as $owed ) {
+			foreach ( $refused as list( $function, $value, $more ) ) {
+				apply_filters( 'query', 'START TRANSACTION' );
+				$sets = $this->count_of( 'set' );
+				foreach ( $owed as $ours ) {
+					update_metadata( 'post', self::ID, '_st', $ours );
+				}
+				$this->assertFalse( $function( 'post', self::ID, '_st', $value, $more ), $function );
+				apply_filters( 'query', 'COMMIT' );
+				$this->assertSame( count( $owed ), $this->count_of( 'set' ) - $sets, $function );
+			}
+		}
+		$this->assertSame( 'ours', $this->daemon->get( self::ID )['fields']['status'] );
+	}
+
+	/**
+	 * Of nested changes the one is sent that WordPress has written last.
+	 */
+	public function test_nested_changes_in_a_transaction(): void {
+		$this->begin( true, array( 'posts' => array( 'status' => 'post_status' ) ) );
+		$this->rows->put( self::ID, '_st', 'open' );
+		apply_filters( 'query', 'START TRANSACTION' );
+		add_action(
+			'update_post_meta',
+			$nested = static function () use ( &$nested ): void {
+				remove_action( 'update_post_meta', $nested );
+				update_metadata( 'post', self::ID, '_st', 'inner' );
+			}
+		);
+		$this->assertTrue( update_metadata( 'post', self::ID, '_st', 'outer' ) );
+		apply_filters( 'query', 'COMMIT' );
+		$this->assertSame( 'outer', $this->daemon->get( self::ID )['fields']['status'] );
+		$this->assertSame( array( 'outer' ), $this->rows->values( self::ID, '_st' ) );
+	}
+
+	/**
 	 * A transaction begins with a flush like a query's: it is short, and the action says that it failed.
 	 */
 	public function test_the_begin_of_a_transaction(): void {

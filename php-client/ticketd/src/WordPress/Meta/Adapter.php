@@ -421,22 +421,25 @@ final class Adapter {
 			add_filter( $hook, $call, PHP_INT_MAX, $count );
 		}
 		foreach ( array( 'added', 'updated', 'deleted' ) as $done ) {
-			add_action( "{$done}_{$type}_meta", array( $this, 'changed' ), PHP_INT_MIN, 3 ); // Before others read.
+			add_action( "{$done}_{$type}_meta", array( $this, 'changed' ), PHP_INT_MIN, 4 ); // Before others read.
 		}
 	}
 
 	/**
 	 * Tells the parts of a change that WordPress or ticketd has made: `added_{type}_meta` and its like.
 	 *
-	 * @param mixed $row The id of the row, or a list.
-	 * @param mixed $id  The object's id.
-	 * @param mixed $key The key.
+	 * @param mixed $row   The id of the row, or a list.
+	 * @param mixed $id    The object's id.
+	 * @param mixed $key   The key.
+	 * @param mixed $value The value.
 	 */
-	public function changed( $row, $id, $key ): void {
+	public function changed( $row, $id, $key, $value = null ): void {
 		$type  = false !== strpos( (string) current_filter(), '_user_meta' ) ? 'user' : 'post';
 		$parts = $this->current[ $type ] ?? null;
 		if ( null !== $parts ) {
-			$parts['cache']->changed( $row, (int) $id, is_scalar( $key ) ? (string) $key : '' );
+			$key = is_scalar( $key ) ? (string) $key : '';
+			$parts['cache']->changed( $row, (int) $id, $key );
+			$parts['writes']->done( $row, (int) $id, $key, $value );
 		}
 	}
 }

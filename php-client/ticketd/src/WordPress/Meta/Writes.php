@@ -69,6 +69,14 @@ final class Writes {
 	private bool $is_update = false;
 
 	/**
+	 * The changes that WordPress may make within the transaction: by id (0: of all objects) and key how many values the
+	 * key has afterwards.
+	 *
+	 * @var array<int, array<string, int>>
+	 */
+	private array $expected = array();
+
+	/**
 	 * Takes the parts.
 	 *
 	 * @param Keys        $keys        The keys.
@@ -106,7 +114,13 @@ final class Writes {
 			return $check;
 		}
 		if ( $this->transaction->is_open() ) {
-			return $this->within( $id, $key, array( $value ) );
+			if ( empty( $prev ) ) {
+				// WordPress has nothing to refuse but a value that is the same here; an older one may be pending.
+				$decision = $this->within( $id, $key, 1 );
+				$this->owe( $id, $key, $value );
+				return $decision;
+			}
+			return $this->within( $id, $key, 1 );
 		}
 		$type = $this->keys->type();
 		if ( empty( $prev ) ) {
@@ -160,7 +174,7 @@ final class Writes {
 			return $check;
 		}
 		if ( $this->transaction->is_open() ) {
-			return $this->within( $id, $key, isset( $this->cache->entry( $id )[ $key ] ) ? array() : array( $value ) );
+			return $this->within( $id, $key, isset( $this->cache->entry( $id )[ $key ] ) ? 2 : 1 );
 		}
 		if ( $this->is_update ) {
 			$this->is_update = false; // Whatever another process has added is replaced.
@@ -210,58 +224,101 @@ final class Writes {
 			return $check;
 		}
 		if ( $is_all ) {
-			$this->transaction->forgive( $this->keys->group(), 0, $key );
-			return $this->daemon->flush( array(), $this->queries->flush_ms() ) ? null : false;
+			if ( ! $this->daemon->flush( array(), $this->queries->flush_ms() ) ) {
+				return false;
+			}
+			$this->expected[0][ $key ] = 0;
+			return null;
 		}
 		if ( ! $this->keys->has( $id, $key ) ) {
 			return null;
 		}
-		return $this->transaction->is_open() ? $this->within( $id, $key, null ) : $this->leave( $id );
+		return $this->transaction->is_open() ? $this->within( $id, $key, 0 ) : $this->leave( $id );
 	}
 
 	/**
 	 * Leaves a change to WordPress within a transaction. An older change of the key that is pending is flushed first;
 	 * if that is not possible, as the daemon is away or the flush waits for this transaction, the new value is sent
-	 * when the transaction is committed. So is a value that a column of the post shows: the daemon writes columns.
+	 * when the transaction is committed: done() sees to it, as WordPress may refuse the change. So is a value that a
+	 * column of the post shows: the daemon writes columns.
 	 *
-	 * @param int        $id     The object's id.
-	 * @param string     $key    The key.
-	 * @param array|null $values The key's value afterwards; empty: it has several; null: it is deleted.
+	 * @param int    $id    The object's id.
+	 * @param string $key   The key.
+	 * @param int    $count How many values the key has afterwards.
 	 * @return null|false Null: WordPress decides; false: it must not, as a pending change would bring the key back.
 	 */
-	private function within( int $id, string $key, ?array $values ): ?bool {
+	private function within( int $id, string $key, int $count ): ?bool {
 		$group      = $this->keys->group();
 		$is_settled = $this->transaction->has( $group, $id, $key ); // What is pending then comes after it.
-		if ( ! $is_settled && ( null === $values || ! isset( $this->transaction->owed( $group, $id )[ $key ] ) ) ) {
+		if ( ! $is_settled && ( 0 === $count || ! isset( $this->transaction->owed( $group, $id )[ $key ] ) ) ) {
 			$is_settled = $this->daemon->is_settled( $id, $this->keys->query_wait_ms() );
 		}
 		if ( $is_settled ) {
 			$this->transaction->note( $group, $id, $key );
-		} elseif ( null === $values ) {
+		} elseif ( 0 === $count ) {
 			return false;
 		}
-		$this->transaction->forgive( $group, $id, $key );
-		$raw = Values::raw( $values[0] ?? null );
-		if ( empty( $values ) || ! Values::is_sendable( $raw, $this->keys ) ) {
-			return null;
-		}
-		if ( ! $is_settled || $this->keys->is_shown( $key ) ) {
-			$this->transaction->owe(
-				$group,
-				$id,
-				$key,
-				function () use ( $id, $key, $raw ): void {
-					try {
-						$this->daemon->set( $id, array( $key => $raw ) );
-					} catch ( TicketdException $failure ) {
-						return; // Neither sent nor spooled: what is pending may overwrite it.
-					} finally {
-						$this->cache->forget( $id ); // What was read before may lack the value.
-					}
-				}
-			);
-		}
+		$this->expected[ $id ][ $key ] = $count;
 		return null;
+	}
+
+	/**
+	 * Takes a change that WordPress has made within a transaction: `added_{type}_meta` and its like, which it fires
+	 * only if rows were changed.
+	 *
+	 * @param mixed  $row   The id of the row; a list after a deletion.
+	 * @param int    $id    The object's id.
+	 * @param string $key   The key.
+	 * @param mixed  $value The value.
+	 */
+	public function done( $row, int $id, string $key, $value ): void {
+		if ( ! $this->transaction->is_open() ) {
+			$this->expected = array();
+			return;
+		}
+		$is_of_all = is_array( $row ) && isset( $this->expected[0][ $key ] );
+		$count     = $this->expected[ $id ][ $key ] ?? null;
+		if ( $is_of_all ) {
+			unset( $this->expected[0][ $key ] );
+			$this->transaction->forgive( $this->keys->group(), 0, $key );
+		} elseif ( 1 === $count && ! is_array( $row ) ) {
+			$this->owe( $id, $key, $value );
+		} elseif ( null !== $count ) {
+			$this->transaction->forgive( $this->keys->group(), $id, $key );
+		}
+	}
+
+	/**
+	 * Owes a value to the daemon, if a pending one could overwrite it or a column shows it; otherwise nothing.
+	 *
+	 * @param int    $id    The object's id.
+	 * @param string $key   The key.
+	 * @param mixed  $value The value.
+	 */
+	private function owe( int $id, string $key, $value ): void {
+		$group = $this->keys->group();
+		$raw   = Values::raw( $value );
+		$this->transaction->forgive( $group, $id, $key );
+		if ( ! Values::is_sendable( $raw, $this->keys ) ) {
+			return;
+		}
+		if ( $this->transaction->has( $group, $id, $key ) && ! $this->keys->is_shown( $key ) ) {
+			return;
+		}
+		$this->transaction->owe(
+			$group,
+			$id,
+			$key,
+			function () use ( $id, $key, $raw ): void {
+				try {
+					$this->daemon->set( $id, array( $key => $raw ) );
+				} catch ( TicketdException $failure ) {
+					return; // Neither sent nor spooled: what is pending may overwrite it.
+				} finally {
+					$this->cache->forget( $id ); // What was read before may lack the value.
+				}
+			}
+		);
 	}
 
 	/**
