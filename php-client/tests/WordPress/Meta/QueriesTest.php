@@ -296,6 +296,19 @@ final class QueriesTest extends MetaTestCase {
 	}
 
 	/**
+	 * A read whose flush took too long lets no change pass: a pending value would overwrite it.
+	 */
+	public function test_a_change_after_a_stale_query(): void {
+		$update = "UPDATE wp_postmeta SET meta_value = 'x' WHERE meta_key = '_st'";
+		$this->daemon->fail_next( 'timeout', 2 );
+		apply_filters( 'query', "SELECT post_id FROM wp_postmeta WHERE meta_key = '_st'" );
+		apply_filters( 'query', $update );
+		$this->assertSame( 2, $this->count_of( 'flush' ) );
+		apply_filters( 'query', $update );
+		$this->assertSame( 2, $this->count_of( 'flush' ) );
+	}
+
+	/**
 	 * A site may let its queries be stale, each or all; the answers are not kept either.
 	 */
 	public function test_queries_that_may_be_stale(): void {

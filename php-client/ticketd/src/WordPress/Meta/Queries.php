@@ -54,11 +54,11 @@ final class Queries {
 	private Transaction $transaction;
 
 	/**
-	 * Until when no flush is waited for, as hrtime() says.
+	 * Until when no flush is waited for, as hrtime() says: before changes, and before reads, whose flush has less time.
 	 *
-	 * @var int
+	 * @var int[]
 	 */
-	private int $stale_until = 0;
+	private array $stale_until = array( 0, 0 );
 
 	/**
 	 * Takes the parts.
@@ -307,16 +307,19 @@ final class Queries {
 			$this->forget_answers();
 			return;
 		}
-		$is_late = hrtime( true ) < $this->stale_until;
+		$is_late = hrtime( true ) < $this->stale_until[ (int) $is_read ];
 		if ( ! $is_late && $this->daemon->flush( $ids, $is_read ? $this->keys->query_wait_ms() : $this->flush_ms() ) ) {
 			return;
 		}
-		$this->stale_until = $is_late ? $this->stale_until : hrtime( true ) + self::PATIENCE_NS;
 		$this->forget_answers();
-		if ( ! $is_late && false !== has_action( 'ticketd_stale_query' ) ) {
+		if ( $is_late ) {
+			return;
+		}
+		$this->stale_until[ (int) $is_read ] = hrtime( true ) + self::PATIENCE_NS;
+		if ( false !== has_action( 'ticketd_stale_query' ) ) {
 			/**
 			 * Fires before a statement that meets a database without all acknowledged changes, as the flush failed or
-			 * took too long. It fires once in five seconds.
+			 * took too long. It fires once in five seconds for reads, and once for changes.
 			 *
 			 * @param string $sql    The statement.
 			 * @param int    $age_ms Age of the oldest pending change in milliseconds; -1: the daemon does not answer.
