@@ -202,6 +202,33 @@ final class QueriesTest extends MetaTestCase {
 	}
 
 	/**
+	 * A return to a savepoint keeps what was owed before it, and drops what came after it; the entry is read anew.
+	 */
+	public function test_a_savepoint(): void {
+		$this->begin( true, array( 'posts' => array( 'status' => 'post_status', 'note' => 'post_title' ) ) );
+		$this->rows->put( self::ID, '_st', 'open' );
+		apply_filters( 'query', 'START TRANSACTION' );
+		update_metadata( 'post', self::ID, '_st', 'before' );
+		apply_filters( 'query', 'SAVEPOINT `One`' );
+		$saved = $this->rows->rows;
+		update_metadata( 'post', self::ID, '_st', 'after' );
+		update_metadata( 'post', self::ID, '_note', 'after' );
+		apply_filters( 'query', 'SAVEPOINT two' );
+		$this->assertSame( 'after', get_metadata( 'post', self::ID, '_st', true ) );
+		apply_filters( 'query', 'ROLLBACK TO SAVEPOINT one' );
+		$this->rows->rows = $saved;
+		$this->assertSame( 'before', get_metadata( 'post', self::ID, '_st', true ) );
+		apply_filters( 'query', 'ROLLBACK WORK TO two' ); // An error: it is gone.
+		$flushes = $this->count_of( 'flush' );
+		apply_filters( 'query', "UPDATE wp_postmeta SET meta_value = 'x' WHERE post_id = 7 AND meta_key = '_st'" );
+		$this->assertSame( $flushes, $this->count_of( 'flush' ) );
+		apply_filters( 'query', 'COMMIT' );
+		$fields = $this->daemon->get( self::ID )['fields'];
+		$this->assertSame( 'before', $fields['status'] );
+		$this->assertArrayNotHasKey( 'note', $fields );
+	}
+
+	/**
 	 * A transaction begins with a flush like a query's: it is short, and the action says that it failed.
 	 */
 	public function test_the_begin_of_a_transaction(): void {

@@ -151,15 +151,15 @@ final class Adapter {
 		}
 		$from_verb = Queries::from_verb( $sql );
 		$event     = $this->transaction->follow( $from_verb );
-		if ( Transaction::UNDOES === $event ) {
-			$this->transaction->undo();
+		if ( Transaction::ENDS === $event ) {
+			$this->transaction->end();
+		} elseif ( Transaction::UNDOES === $event || Transaction::RETURNS === $event ) {
+			Transaction::UNDOES === $event && $this->transaction->undo();
 			foreach ( $this->blogs as $types ) {
 				foreach ( $types as $parts ) {
 					$parts['cache']->forget_uncached();
 				}
 			}
-		} elseif ( Transaction::ENDS === $event ) {
-			$this->transaction->end();
 		}
 		foreach ( $this->current as $parts ) {
 			if ( Transaction::BEGINS === $event ) {

@@ -20,9 +20,10 @@ final class Transaction {
 	public const BEGINS  = 1;
 	public const ENDS    = 2;
 	public const UNDOES  = 3;
+	public const RETURNS = 4; // To a savepoint.
 
 	/** The first words of statements that begin or end a transaction; a definition of a table commits. */
-	private const VERBS = '/^(START|BEGIN|SET|COMMIT|ROLLBACK|LOCK|UNLOCK'
+	private const VERBS = '/^(START|BEGIN|SET|COMMIT|ROLLBACK|LOCK|UNLOCK|SAVEPOINT'
 		. '|CREATE|ALTER|DROP|TRUNCATE|RENAME|ANALYZE|OPTIMIZE|REPAIR)\b/i';
 
 	/**
@@ -59,6 +60,13 @@ final class Transaction {
 	 * @var array<int, array<string, array<int, array<string, callable>>>>
 	 */
 	private array $owed = array();
+
+	/**
+	 * What was owed at each savepoint: by the savepoint's name in lower case, in their order.
+	 *
+	 * @var array<string, array>
+	 */
+	private array $marks = array();
 
 	/**
 	 * Whether a transaction is open.
@@ -98,10 +106,18 @@ final class Transaction {
 				$this->is_begun  = $this->is_begun && $this->is_manual;
 				break;
 			case 'ROLLBACK':
-				if ( 1 !== preg_match( '/^\s+(?:WORK\s+)?TO\b/i', $rest ) ) {
-					$this->is_begun = 1 === preg_match( '/\bAND\s+CHAIN\b/i', $rest );
+				if ( 1 === preg_match( '/^\s+(?:WORK\s+)?TO\s+(?:SAVEPOINT\s+)?(.+)/is', $rest, $name ) ) {
+					$this->return_to( self::mark( $name[1] ) );
+					return $was_open ? self::RETURNS : self::NOTHING;
 				}
+				$this->is_begun = 1 === preg_match( '/\bAND\s+CHAIN\b/i', $rest );
 				return $was_open ? self::UNDOES : self::NOTHING;
+			case 'SAVEPOINT':
+				if ( $was_open ) {
+					unset( $this->marks[ self::mark( $rest ) ] ); // A second one of this name is the last one.
+					$this->marks[ self::mark( $rest ) ] = $this->owed;
+				}
+				return self::NOTHING;
 			case 'COMMIT':
 				$this->is_begun = 1 === preg_match( '/\bAND\s+CHAIN\b/i', $rest );
 				break;
@@ -117,6 +133,29 @@ final class Transaction {
 				$this->is_begun = false;
 		}
 		return $was_open ? self::ENDS : ( $this->is_open() ? self::BEGINS : self::NOTHING );
+	}
+
+	/**
+	 * The name of a savepoint, which is compared without regard to case.
+	 *
+	 * @param string $text What stands behind the verb.
+	 */
+	private static function mark( string $text ): string {
+		return strtolower( trim( $text, " \t\r\n;`" ) );
+	}
+
+	/**
+	 * Owes what was owed at a savepoint, and forgets the later ones. At an unknown one what is owed stays.
+	 *
+	 * @param string $mark The savepoint.
+	 */
+	private function return_to( string $mark ): void {
+		$place = array_search( $mark, array_map( 'strval', array_keys( $this->marks ) ), true );
+		$this->uncache();
+		if ( false !== $place ) {
+			$this->owed  = $this->marks[ $mark ];
+			$this->marks = array_slice( $this->marks, 0, $place + 1, true );
+		}
 	}
 
 	/**
@@ -187,6 +226,7 @@ final class Transaction {
 	public function end(): void {
 		$owed          = $this->owed;
 		$this->owed    = array();
+		$this->marks   = array();
 		$this->through = array();
 		self::in_blogs(
 			$owed,
@@ -203,13 +243,20 @@ final class Transaction {
 	}
 
 	/**
-	 * Deletes the cache entries of what WordPress has changed, as the database does not have it any more.
+	 * Drops what is owed, and forgets what WordPress has changed, as the database does not have it any more.
 	 */
 	public function undo(): void {
-		$changed       = array( $this->through, $this->owed );
+		$this->uncache();
 		$this->owed    = array();
+		$this->marks   = array();
 		$this->through = array();
-		foreach ( $changed as $blogs ) {
+	}
+
+	/**
+	 * Deletes the cache entries of what WordPress has changed.
+	 */
+	private function uncache(): void {
+		foreach ( array( $this->through, $this->owed ) as $blogs ) {
 			self::in_blogs(
 				$blogs,
 				static function ( array $groups ): void {
