@@ -69,6 +69,13 @@ final class Rows {
 	public array $rows = array();
 
 	/**
+	 * The columns of posts that were written last, by the post's id.
+	 *
+	 * @var array<int, array>
+	 */
+	public array $columns = array();
+
+	/**
 	 * The statements so far.
 	 *
 	 * @var string[]
@@ -156,6 +163,9 @@ final class Rows {
 	 * @param array  $where The conditions.
 	 */
 	public function update( string $table, array $set, array $where ) {
+		if ( $table === $this->posts ) {
+			$this->columns[ $where['ID'] ] = $set;
+		}
 		if ( ! in_array( $table, array( $this->postmeta, $this->usermeta ), true ) ) {
 			return 1;
 		}

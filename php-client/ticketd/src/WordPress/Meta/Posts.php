@@ -284,7 +284,11 @@ final class Posts {
 		global $wpdb;
 
 		foreach ( $values as $key => $value ) {
-			update_post_meta( $id, $key, wp_slash( $value ) );
+			$is_done = update_post_meta( $id, $key, wp_slash( $value ) );
+			if ( false === $is_done && ! $this->has( $id, $key, $raw[ $this->keys->field( $key ) ] ) ) {
+				$why = __( 'The pending changes of metadata could not be flushed.', 'ticketd' );
+				return new \WP_Error( 'ticketd_unavailable', '' === $wpdb->last_error ? $why : $wpdb->last_error );
+			}
 		}
 		$columns = array();
 		foreach ( array_intersect_key( $this->keys->columns(), $raw ) as $field => $column ) {
@@ -297,6 +301,18 @@ final class Posts {
 		$done = $wpdb->update( $wpdb->posts, $columns, array( 'ID' => $id ) );
 		clean_post_cache( $id );
 		return false === $done ? new \WP_Error( 'ticketd_unavailable', $wpdb->last_error ) : true;
+	}
+
+	/**
+	 * Whether all rows of a key have a value.
+	 *
+	 * @param int         $id  The post's id.
+	 * @param string      $key The key.
+	 * @param string|null $raw The value.
+	 */
+	private function has( int $id, string $key, ?string $raw ): bool {
+		$rows = $this->cache->entry( $id )[ $key ] ?? array();
+		return array() !== $rows && array_fill( 0, count( $rows ), $raw ) === array_values( $rows );
 	}
 
 	/**

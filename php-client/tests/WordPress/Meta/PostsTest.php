@@ -1,0 +1,68 @@
+<?php
+/**
+ * Posts by the names of the daemon's fields.
+ *
+ * @package Ticketd
+ */
+
+namespace Ticketd\Tests\WordPress\Meta;
+
+use Ticketd\WordPress\Meta\Adapter;
+use Ticketd\WordPress\Meta\Posts;
+
+/**
+ * A change is made as a whole, or the caller gets an error.
+ */
+final class PostsTest extends MetaTestCase {
+
+	/** Columns of the post, by field. */
+	private const COLUMNS = array(
+		'status' => 'post_title',
+		'utc'    => 'post_modified_gmt',
+		'local'  => 'post_modified',
+	);
+
+	/**
+	 * Makes a site with columns.
+	 *
+	 * @param string $adds Who writes first rows.
+	 */
+	private function posts( string $adds = 'through' ): Posts {
+		$this->begin(
+			true,
+			array(
+				'posts' => self::COLUMNS,
+				'adds'  => $adds,
+			)
+		);
+		return Adapter::instance()->posts();
+	}
+
+	/**
+	 * What WordPress does not write is an error, and no column shows it.
+	 */
+	public function test_what_wordpress_does_not_write(): void {
+		$posts = $this->posts();
+		$this->daemon->fail_next( 'unavailable', 9, 'flush' );
+		$error = $posts->put( self::ID, array( 'status' => 'open' ) );
+		$this->assertInstanceOf( \WP_Error::class, $error );
+		$this->assertSame( 'ticketd_unavailable', $error->get_error_code() );
+		$this->assertSame( array(), $this->rows->columns );
+		$this->assertSame( array(), $this->rows->rows );
+	}
+
+	/**
+	 * A value that the row has is no error.
+	 */
+	public function test_the_same_value(): void {
+		$posts = $this->posts();
+		$this->rows->put( self::ID, '_st', 'open' );
+		$this->rows->put( self::ID, '_st', 'open' );
+		$this->assertTrue( $posts->put( self::ID, array( 'status' => 'open' ) ) );
+		$this->assertSame( array( self::ID => array( 'post_title' => 'open' ) ), $this->rows->columns );
+		apply_filters( 'query', 'START TRANSACTION' );
+		$this->assertTrue( $posts->put( self::ID, array( 'status' => 'closed' ) ) );
+		$this->assertTrue( $posts->put( self::ID, array( 'status' => 'closed' ) ) );
+		apply_filters( 'query', 'ROLLBACK' );
+	}
+}
