@@ -65,4 +65,21 @@ final class PostsTest extends MetaTestCase {
 		$this->assertTrue( $posts->put( self::ID, array( 'status' => 'closed' ) ) );
 		apply_filters( 'query', 'ROLLBACK' );
 	}
+
+	/**
+	 * A time is of the Gregorian calendar, whatever calendar the blog shows.
+	 */
+	public function test_a_time(): void {
+		$posts = $this->posts( 'behind' );
+		$zone  = static fn(): string => 'Asia/Tehran';
+		$date  = static fn(): string => '1405-09-09 10:00:00';
+		add_filter( 'pre_option_timezone_string', $zone );
+		add_filter( 'wp_date', $date );
+		$this->assertTrue( $posts->put( self::ID, array( 'utc' => 1798761600 ) ) );
+		remove_filter( 'wp_date', $date );
+		remove_filter( 'pre_option_timezone_string', $zone );
+		$fields = $this->daemon->get( self::ID )['fields'];
+		$this->assertSame( '2027-01-01 00:00:00', $fields['utc'] );
+		$this->assertSame( '2027-01-01 03:30:00', $fields['local'] );
+	}
 }

@@ -191,9 +191,10 @@ final class Posts {
 		if ( false === $seconds || '' === (string) $value ) {
 			return (string) $value;
 		}
+		$utc   = gmdate( 'Y-m-d H:i:s', $seconds );
 		$times = array(
-			'post_modified'     => (string) wp_date( 'Y-m-d H:i:s', $seconds ),
-			'post_modified_gmt' => gmdate( 'Y-m-d H:i:s', $seconds ),
+			'post_modified'     => get_date_from_gmt( $utc ), // Calendar plugins filter wp_date().
+			'post_modified_gmt' => $utc,
 		);
 		foreach ( $this->keys->columns() as $field => $other ) {
 			if ( isset( $times[ $other ] ) && $column !== $other && '' === $this->keys->key( $field ) ) {
