@@ -152,11 +152,29 @@ func TestMirror(t *testing.T) {
 	want := []string{"1 it's WHERE id = 9 open past", "2 b closed bad", "20 given closed -", "30 past open -", "50 own open -"}
 	m.want(t, "after a repair", want...)
 
+	m.gone(t, want)
 	if code, printed := m.cli(t, "stop"); code != 0 {
 		t.Errorf("stop: exit code %d\n%s", code, printed)
 	}
 	m.page(t, `$wpdb->update( 'wp_desk_tickets', array( 'title' => 'later' ), array( 'id' => 1 ) );`)
 	m.want(t, "after the stop", want...)
+}
+
+// gone drops the help desk's table, and fails if tickets follow it: a table that is not there, or a query that fails, says
+// nothing about the tickets.
+func (m *mirror) gone(t *testing.T, want []string) {
+	t.Helper()
+	m.page(t, `add_filter( 'query', fn( $sql ) => str_replace( 'SHOW TABLES', 'FAIL', $sql ) );
+		$wpdb->query( 'UPDATE wp_desk_tickets SET state = state WHERE id IN (1, 20)' );
+		do_action( 'ticketd_watchdog' );`)
+	m.want(t, "after failed queries", want...)
+	m.exec(t, "RENAME TABLE wp_desk_tickets TO aside")
+	m.page(t, `do_action( 'ticketd_watchdog' ); do_action( 'ticketd_watchdog' );`)
+	if code, printed := m.cli(t, "verify", "--repair"); code != 1 || !strings.Contains(printed, "no table wp_desk_tickets") {
+		t.Errorf("verify without the table: exit code %d\n%s", code, printed)
+	}
+	m.want(t, "after the help desk's end", want...)
+	m.exec(t, "RENAME TABLE aside TO wp_desk_tickets")
 }
 
 // mirrored runs a real help desk: its life in PHP code, and the fields of its ticket in ticketd at each step.

@@ -60,8 +60,7 @@ final class MirrorCommand {
 			\WP_CLI::error( sprintf( $text, implode( ', ', Source::names() ) ) );
 		}
 		if ( ! $source->is_there() ) {
-			/* translators: %s: name of a table */
-			\WP_CLI::error( sprintf( __( 'The database has no table %s.', 'ticketd' ), $source->tables()[0] ) );
+			\WP_CLI::error( $source->problem() );
 		}
 		$before = get_option( Mirror::OPTION, '' );
 		if ( '' !== $before && $source->name() !== $before ) {
@@ -150,7 +149,8 @@ final class MirrorCommand {
 		$text = sprintf( $text, $report['tickets'], $report['copied'] );
 		if ( array() !== $report['problems'] || ( ! $is_repair && array() !== $rows ) ) {
 			/* translators: %d: number of tickets */
-			\WP_CLI::error( $text . ' ' . sprintf( __( 'Tickets that differ: %d.', 'ticketd' ), count( $shown ) ) );
+			$differ = sprintf( __( 'Tickets that differ: %d.', 'ticketd' ), count( $shown ) );
+			\WP_CLI::error( $text . ' ' . ( $report['problems'][0] ?? $differ ) );
 		}
 		Output::note( $text );
 	}

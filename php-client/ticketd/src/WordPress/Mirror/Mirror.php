@@ -136,7 +136,7 @@ final class Mirror {
 		}
 		$rows = $this->source->read( $ids );
 		if ( null === $rows ) {
-			return new \WP_Error( 'ticketd_database', __( 'The help desk\'s tables cannot be read.', 'ticketd' ) );
+			return new \WP_Error( 'ticketd_database', $this->source->problem() );
 		}
 		$found = array();
 		foreach ( $ids as $id ) {
@@ -188,7 +188,9 @@ final class Mirror {
 			do {
 				$ids = $this->$pages( $after );
 				if ( null === $ids ) {
-					$report['problems'][0] = __( 'The database does not answer.', 'ticketd' );
+					$report['problems'][0] = 'source_ids' === $pages
+						? $this->source->problem()
+						: __( 'The database does not answer.', 'ticketd' );
 					return $report;
 				}
 				$after = array() === $ids ? 0 : end( $ids );

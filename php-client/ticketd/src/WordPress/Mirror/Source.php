@@ -150,8 +150,8 @@ final class Source {
 	 * Reads tickets.
 	 *
 	 * @param int[] $ids Their ids.
-	 * @return array<int, array<string, string|null>>|null Fields by id, of those that are there; null: the database
-	 *         does not answer.
+	 * @return array<int, array<string, string|null>>|null Fields by id, of those that are there; null: it is not
+	 *         known which are there, see problem().
 	 */
 	public function read( array $ids ): ?array {
 		global $wpdb;
@@ -164,7 +164,11 @@ final class Source {
 		$joins    = (string) ( $this->parts['joins'] ?? '' );
 		$places   = implode( ', ', array_fill( 0, count( $ids ), '%d' ) );
 		$tickets  = array();
-		foreach ( array_reverse( $this->existing() ) as $table ) { // The first table counts.
+		$tables   = $this->readable();
+		if ( null === $tables ) {
+			return null;
+		}
+		foreach ( array_reverse( $tables ) as $table ) { // The first table counts.
 			$sql  = "SELECT $selected FROM `$table` t $joins WHERE t.`id` IN ($places)";
 			$rows = Database::rows( str_replace( '{prefix}', $wpdb->prefix, $sql ), $ids );
 			if ( null === $rows ) {
@@ -182,11 +186,15 @@ final class Source {
 	 *
 	 * @param int $after Ids above this one.
 	 * @param int $limit How many at most.
-	 * @return int[]|null In their order; null: the database does not answer.
+	 * @return int[]|null In their order; null: they are not known, see problem().
 	 */
 	public function next( int $after, int $limit ): ?array {
-		$all = array();
-		foreach ( $this->existing() as $table ) {
+		$all    = array();
+		$tables = $this->readable();
+		if ( null === $tables ) {
+			return null;
+		}
+		foreach ( $tables as $table ) {
 			$sql  = "SELECT `id` FROM `$table` WHERE `id` > %d ORDER BY `id` LIMIT %d";
 			$rows = Database::rows( $sql, array( $after, $limit ) );
 			if ( null === $rows ) {
@@ -203,25 +211,49 @@ final class Source {
 	 * Whether the first table is there.
 	 */
 	public function is_there(): bool {
-		return in_array( $this->tables()[0], $this->existing(), true );
+		return null !== $this->readable();
+	}
+
+	/**
+	 * Why tickets cannot be read.
+	 */
+	public function problem(): string {
+		$existing = $this->existing();
+		if ( null === $existing || in_array( $this->tables()[0], $existing, true ) ) {
+			return __( 'The help desk\'s tables cannot be read.', 'ticketd' );
+		}
+		/* translators: %s: name of a table */
+		return sprintf( __( 'The database has no table %s.', 'ticketd' ), $this->tables()[0] );
+	}
+
+	/**
+	 * The tables to read. Without the first table the help desk is not there, and says nothing about its tickets: it
+	 * may have been uninstalled, or a restore is under way.
+	 *
+	 * @return string[]|null Null: nothing is known about the tickets.
+	 */
+	private function readable(): ?array {
+		$existing = $this->existing();
+		return null !== $existing && in_array( $this->tables()[0], $existing, true ) ? $existing : null;
 	}
 
 	/**
 	 * The tables that are there.
 	 *
-	 * @return string[]
+	 * @return string[]|null Null: the database does not answer.
 	 */
-	private function existing(): array {
-		return array_values(
-			array_filter(
-				$this->tables(),
-				static function ( string $name ): bool {
-					$pattern = array( addcslashes( $name, '_%\\' ) );
-					return Database::is_table_name( $name )
-						&& array() !== (array) Database::rows( 'SHOW TABLES LIKE %s', $pattern );
-				}
-			)
-		);
+	private function existing(): ?array {
+		$existing = array();
+		foreach ( array_filter( $this->tables(), array( Database::class, 'is_table_name' ) ) as $name ) {
+			$rows = Database::rows( 'SHOW TABLES LIKE %s', array( addcslashes( $name, '_%\\' ) ) );
+			if ( null === $rows ) {
+				return null;
+			}
+			if ( array() !== $rows ) {
+				$existing[] = $name;
+			}
+		}
+		return $existing;
 	}
 
 	/**
