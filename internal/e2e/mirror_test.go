@@ -152,12 +152,35 @@ func TestMirror(t *testing.T) {
 	want := []string{"1 it's WHERE id = 9 open past", "2 b closed bad", "20 given closed -", "30 past open -", "50 own open -"}
 	m.want(t, "after a repair", want...)
 
+	m.moved(t)
 	m.gone(t, want)
 	if code, printed := m.cli(t, "stop"); code != 0 {
 		t.Errorf("stop: exit code %d\n%s", code, printed)
 	}
 	m.page(t, `$wpdb->update( 'wp_desk_tickets', array( 'title' => 'later' ), array( 'id' => 1 ) );`)
 	m.want(t, "after the stop", want...)
+}
+
+// moved moves a ticket to the archive while the mirror reads it, after the archive and before the table: the ticket is in
+// neither answer, and stays.
+func (m *mirror) moved(t *testing.T) {
+	t.Helper()
+	m.page(t, `ticketd_set_ticket( 20, array( 'priority' => 'of ticketd' ) );`)
+	m.page(t, `add_filter( 'query', function ( $sql ) {
+			static $done = false;
+			if ( ! $done && false !== strpos( $sql, 'FROM `+"`wp_desk_tickets`"+` t' ) ) {
+				$done  = true;
+				$other = new wpdb( DB_USER, DB_PASSWORD, DB_NAME, DB_HOST );
+				$other->query( 'INSERT INTO wp_desk_archive SELECT * FROM wp_desk_tickets WHERE id = 20' );
+				$other->query( 'DELETE FROM wp_desk_tickets WHERE id = 20' );
+			}
+			return $sql;
+		} );
+		$wpdb->query( 'UPDATE wp_desk_tickets SET state = state WHERE id = 20' );`)
+	if got := m.page(t, `$ticket = ticketd_get_ticket( 20 );
+		echo is_wp_error( $ticket ) ? $ticket->get_error_code() : $ticket['fields']['priority'];`); got != "of ticketd" {
+		t.Errorf("a ticket that moved while it was read: %q, want the priority that it had", got)
+	}
 }
 
 // gone drops the help desk's table, and fails if tickets follow it: a table that is not there, or a query that fails, says

@@ -97,12 +97,7 @@ final class Collector {
 	 * Copies the tickets that were written.
 	 */
 	public function copy(): void {
-		global $wpdb;
-
 		$this->take_inserted();
-		if ( array() !== $this->ids && method_exists( $wpdb, 'send_reads_to_masters' ) ) {
-			$wpdb->send_reads_to_masters(); // HyperDB: a replica may not have the rows yet.
-		}
 		$all       = $this->ids;
 		$this->ids = array();
 		foreach ( $all as $blog => $ids ) {

@@ -99,6 +99,11 @@ final class Mirror {
 	 *         id; by 0 what concerns all.
 	 */
 	public function copy( array $ids ): array {
+		global $wpdb;
+
+		if ( method_exists( $wpdb, 'send_reads_to_masters' ) ) {
+			$wpdb->send_reads_to_masters(); // HyperDB: a replica may not have the rows yet, and they would be deleted.
+		}
 		$report = array(
 			'copied'   => 0,
 			'problems' => array(),
@@ -298,20 +303,30 @@ final class Mirror {
 	 * @param array $report The report, see copy().
 	 */
 	private function send( array $found, array &$report ): void {
-		$changes = array();
-		foreach ( $found as $id => $lacks ) {
-			if ( is_array( $lacks ) ) {
-				$changes[ $id ] = $lacks;
-				continue;
-			}
-			$done = null === $lacks ? $this->api->delete( $id ) : new \WP_Error( 'ticketd_exists', $lacks );
-			$this->note( $id, $done, $report );
+		$changes = array_filter( $found, 'is_array' );
+		foreach ( array_filter( $found, 'is_string' ) as $id => $problem ) {
+			$this->note( $id, new \WP_Error( 'ticketd_exists', $problem ), $report );
+		}
+		foreach ( $this->gone( array_keys( array_filter( $found, 'is_null' ) ) ) as $id ) {
+			$this->note( $id, $this->api->delete( $id ), $report );
 		}
 		$done = array() === $changes ? array() : $this->api->set_many( $changes );
 		$done = is_wp_error( $done ) ? array_fill_keys( array_keys( $changes ), $done ) : $done;
 		foreach ( $done as $id => $revision ) {
 			$this->note( $id, $revision, $report );
 		}
+	}
+
+	/**
+	 * Those tickets that the source has no longer, at a second look: of a ticket that moves from one table to another
+	 * (an archive) between the queries, the first look finds the row in neither.
+	 *
+	 * @param int[] $ids Ids that the first look did not find.
+	 * @return int[]
+	 */
+	private function gone( array $ids ): array {
+		$rows = array() === $ids ? array() : $this->source->read( $ids );
+		return null === $rows ? array() : array_values( array_diff( $ids, array_keys( $rows ) ) );
 	}
 
 	/**
