@@ -57,6 +57,16 @@ final class LifecycleTest extends MetaTestCase {
 		do_action( 'before_delete_post', self::PAGE );
 		do_action( 'deleted_post', self::PAGE );
 		$this->assertSame( array(), $this->called() );
+
+		// A post that is not cached.
+		require_once ABSPATH . WPINC . '/class-wp-post.php';
+		wp_cache_delete( self::PAGE, 'posts' );
+		do_action( 'before_delete_post', self::PAGE, new \WP_Post( (object) array( 'post_type' => 'page' ) ) );
+		do_action( 'deleted_post', self::PAGE );
+		$this->assertSame( array(), $this->called() );
+		do_action( 'before_delete_post', 20, new \WP_Post( (object) array( 'post_type' => 'ticket' ) ) );
+		do_action( 'deleted_post', 20 );
+		$this->assertSame( array( 'flush', 'delete' ), $this->called() );
 	}
 
 	/**

@@ -404,10 +404,12 @@ final class Adapter {
 			array( "delete_{$type}_metadata", 'writes', 'delete', 5 ),
 			array( "update_{$type}_metadata_cache", 'cache', 'fill', 2 ),
 			array( "get_{$type}_metadata", 'cache', 'read', 4 ),
-			array( 'post' === $type ? 'before_delete_post' : 'delete_user', 'life', 'before_delete', 1 ),
 			array( 'post' === $type ? 'deleted_post' : 'deleted_user', 'life', 'deleted', 1 ),
 		);
-		if ( 'post' === $type ) {
+		if ( 'user' === $type ) {
+			$hooks[] = array( 'delete_user', 'life', 'before_delete', 1 );
+		} else {
+			$hooks[] = array( 'before_delete_post', 'life', 'before_delete', 2 );
 			$hooks[] = array( 'pre_post_update', 'life', 'before_update', 2 );
 		}
 		foreach ( $hooks as list( $hook, $part, $method, $count ) ) {

@@ -85,10 +85,12 @@ final class Lifecycle {
 	/**
 	 * Flushes an object that is about to be deleted: `before_delete_post`, `delete_user`.
 	 *
-	 * @param int $id The object's id.
+	 * @param int   $id   The object's id.
+	 * @param mixed $post The post, whose type may_have() knows only from the cache.
 	 */
-	public function before_delete( int $id ): void {
-		if ( ! $this->keys->may_have( $id ) ) {
+	public function before_delete( int $id, $post = null ): void {
+		$is_other = $post instanceof \WP_Post && ! $this->keys->has_type( $post->post_type );
+		if ( $is_other || ! $this->keys->may_have( $id ) ) {
 			return;
 		}
 		$this->ending[ $id ] = true;
