@@ -82,4 +82,21 @@ final class PostsTest extends MetaTestCase {
 		$this->assertSame( '2027-01-01 00:00:00', $fields['utc'] );
 		$this->assertSame( '2027-01-01 03:30:00', $fields['local'] );
 	}
+
+	/**
+	 * A key that the site's code leaves to WordPress is written at once; the other fields are sent.
+	 */
+	public function test_a_key_that_is_left_to_wordpress(): void {
+		$posts   = $this->posts( 'behind' );
+		$managed = static fn( bool $is_managed, int $id, string $key ): bool => $is_managed && '_st' !== $key;
+		add_filter( 'ticketd_meta_managed', $managed, 10, 3 );
+		$this->rows->put( self::ID, '_st', 'open' );
+		$this->assertTrue( $posts->put( self::ID, array( 'status' => 'closed', 'note' => 'a' ) ) );
+		remove_filter( 'ticketd_meta_managed', $managed );
+		$this->assertSame( array( 'closed' ), $this->rows->values( self::ID, '_st' ) );
+		$this->assertSame( 'closed', get_metadata( 'post', self::ID, '_st', true ) );
+		$fields = $this->daemon->get( self::ID )['fields'];
+		$this->assertSame( 'a', $fields['note'] );
+		$this->assertArrayNotHasKey( 'status', $fields );
+	}
 }

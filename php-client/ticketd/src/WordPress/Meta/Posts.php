@@ -217,9 +217,11 @@ final class Posts {
 		$apart = array();
 		$rows  = array();
 		foreach ( $values as $key => $value ) {
-			$has    = $entry[ $key ] ?? array();
-			$is_new = array() === $has && ! $this->keys->adds_behind();
-			if ( $is_new || count( $has ) > 1 || Writes::has_alike( $entry, $key ) ) {
+			$key      = (string) $key;
+			$has      = $entry[ $key ] ?? array();
+			$is_new   = array() === $has && ! $this->keys->adds_behind();
+			$is_apart = ! $this->keys->has( $id, $key ) || $is_new || count( $has ) > 1;
+			if ( $is_apart || Writes::has_alike( $entry, $key ) ) {
 				$apart[ $this->keys->field( $key ) ] = $value;
 				unset( $values[ $key ] );
 				continue;
