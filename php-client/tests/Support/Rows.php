@@ -69,6 +69,13 @@ final class Rows {
 	public array $rows = array();
 
 	/**
+	 * Whether the option that is to be deleted is autoloaded.
+	 *
+	 * @var string
+	 */
+	public string $autoload = 'yes';
+
+	/**
 	 * The columns of posts that were written last, by the post's id.
 	 *
 	 * @var array<int, array>
@@ -248,7 +255,7 @@ final class Rows {
 	 * @param string $sql The statement.
 	 */
 	public function get_row( string $sql ): ?object {
-		return 0 === strpos( $sql, 'SELECT autoload' ) ? (object) array( 'autoload' => 'yes' ) : null;
+		return 0 === strpos( $sql, 'SELECT autoload' ) ? (object) array( 'autoload' => $this->autoload ) : null;
 	}
 
 	/**

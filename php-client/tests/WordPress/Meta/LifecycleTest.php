@@ -11,6 +11,9 @@ use Ticketd\Client\TicketdException;
 use Ticketd\WordPress\Cli\MetaCommand;
 use Ticketd\WordPress\Meta\Adapter;
 use Ticketd\WordPress\Meta\Loader;
+use Ticketd\WordPress\Plugin;
+use Ticketd\WordPress\Settings;
+use Ticketd\WordPress\Watchdog;
 use WP_CLI\ExitException;
 
 /**
@@ -97,6 +100,32 @@ final class LifecycleTest extends MetaTestCase {
 		Adapter::instance()->learn( 'post' );
 		update_metadata( 'post', self::ID, '_st', 'closed' );
 		$this->assertSame( array( 'open' ), $this->rows->values( self::ID, '_st' ) );
+	}
+
+	/**
+	 * A page does not ask the database for an option that is not there.
+	 */
+	public function test_without_the_option(): void {
+		wp_cache_set( 'alloptions', array( 'another' => 'x' ), 'options' );
+		wp_cache_delete( 'notoptions', 'options' );
+		$this->assertSame( array(), Adapter::descriptions() );
+		require dirname( __DIR__, 3 ) . '/ticketd/src/meta.php';
+		$this->assertFalse( wp_cache_get( 'notoptions', 'options' ) );
+	}
+
+	/**
+	 * The watchdog makes the option autoloaded again where a tool has changed that.
+	 */
+	public function test_an_option_that_is_not_autoloaded(): void {
+		$descriptions = Adapter::descriptions();
+		wp_cache_set( 'alloptions', array( 'another' => 'x' ), 'options' );
+		wp_cache_set( Adapter::OPTION, $descriptions, 'options' );
+		$this->rows->autoload = 'no';
+		$this->assertSame( array(), Adapter::descriptions() );
+		( new Watchdog( Plugin::instance()->api(), new Settings() ) )->look();
+		$this->assertSame( $descriptions['post']['keys'], Adapter::descriptions()['post']['keys'] );
+		$this->assertArrayHasKey( Adapter::OPTION, wp_load_alloptions() );
+		$this->assertContains( 'describe', $this->called() );
 	}
 
 	/**

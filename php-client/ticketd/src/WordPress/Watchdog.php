@@ -99,7 +99,8 @@ final class Watchdog {
 	 *         counts how many looks in a row found this state.
 	 */
 	public function look(): array {
-		if ( is_array( get_option( Meta\Adapter::OPTION ) ) ) {
+		Meta\Adapter::autoload();
+		if ( array() !== Meta\Adapter::descriptions() ) {
 			Meta\Adapter::instance()->refresh();
 		}
 		$status = $this->api->status();

@@ -220,6 +220,7 @@ final class Adapter {
 			return new \WP_Error( 'ticketd_kind', sprintf( $text, self::no_keys( $type )->full_table() ) );
 		}
 		$description['table'] = self::no_keys( $type )->full_table();
+		self::autoload();
 		self::keep( array( $type => $description ) + self::descriptions() );
 		return $description;
 	}
@@ -247,6 +248,7 @@ final class Adapter {
 	 * @return string Why changes may be pending; empty if none are. Then the option is kept.
 	 */
 	public function end(): string {
+		self::autoload();
 		$before = self::descriptions();
 		if ( is_multisite() && ! is_main_site() ) {
 			unset( $before['user'] ); // The network's.
@@ -306,13 +308,25 @@ final class Adapter {
 	}
 
 	/**
+	 * Makes sure that the option is autoloaded, as it is not seen otherwise: some tools change that.
+	 */
+	public static function autoload(): void {
+		$stored = isset( wp_load_alloptions()[ self::OPTION ] ) ? null : get_option( self::OPTION );
+		if ( is_array( $stored ) ) {
+			delete_option( self::OPTION );
+			add_option( self::OPTION, $stored, '', true );
+		}
+	}
+
+	/**
 	 * The current blog's descriptions by meta type. A copy of the database under another name, as for a test site, has
 	 * the original's option: the original's daemon does not serve it, so WordPress writes all metadata there.
 	 *
 	 * @return array<string, array>
 	 */
 	public static function descriptions(): array {
-		$stored = get_option( self::OPTION );
+		// get_option() asks the database for an option that is not there.
+		$stored = isset( wp_load_alloptions()[ self::OPTION ] ) ? get_option( self::OPTION ) : array();
 		$stored = is_array( $stored ) ? $stored : array();
 		if ( is_multisite() ) {
 			$shared = get_network_option( get_main_network_id(), self::OPTION );
