@@ -37,6 +37,13 @@ final class Collector {
 	private array $tables = array();
 
 	/**
+	 * Whether tables() is under way, which may send statements itself.
+	 *
+	 * @var bool
+	 */
+	private bool $is_asking = false;
+
+	/**
 	 * The ids by blog, as keys.
 	 *
 	 * @var array<int, array<int, bool>>
@@ -80,11 +87,7 @@ final class Collector {
 		}
 		$this->take_inserted();
 
-		if ( ! isset( $this->tables[ $blog ] ) ) {
-			$this->tables[ $blog ] = array(); // For the statements that the next line sends.
-			$this->tables[ $blog ] = $this->tables_of_blog();
-		}
-		foreach ( is_string( $sql ) ? $this->tables[ $blog ] : array() as $table ) {
+		foreach ( is_string( $sql ) ? $this->tables( $blog ) : array() as $table ) {
 			if ( false !== strpos( $sql, $table ) ) {
 				$this->take( $sql, $table, $blog );
 				return $sql;
@@ -123,11 +126,25 @@ final class Collector {
 	/**
 	 * The tables of the current blog's source.
 	 *
+	 * @param int $blog The current blog.
 	 * @return string[]
 	 */
-	private function tables_of_blog(): array {
-		$mirror = Mirror::of_blog( $this->api );
-		return null === $mirror ? array() : $mirror->source()->tables();
+	private function tables( int $blog ): array {
+		if ( isset( $this->tables[ $blog ] ) || $this->is_asking ) {
+			return $this->tables[ $blog ] ?? array();
+		}
+		$this->is_asking = true;
+		try {
+			$mirror = Mirror::of_blog( $this->api );
+			$tables = null === $mirror ? array() : $mirror->source()->tables();
+		} finally {
+			$this->is_asking = false;
+		}
+		// Before wp_loaded, a plugin or theme may still add a source.
+		if ( array() !== $tables || 0 !== did_action( 'wp_loaded' ) ) {
+			$this->tables[ $blog ] = $tables;
+		}
+		return $tables;
 	}
 
 	/**
@@ -168,12 +185,12 @@ final class Collector {
 	 */
 	private function take( string $sql, string $table, int $blog ): void {
 		$verbs = '/^[\s(]*(?:INSERT|REPLACE|UPDATE|DELETE|TRUNCATE|LOAD)\b';
-		if ( 1 !== preg_match( $verbs . '/i', $sql ) ) {
+		if ( 0 === preg_match( $verbs . '/i', $sql ) ) {
 			return;
 		}
 		$texts = array( "/'(?:[^'\\\\]++|\\\\.|'')*+'/s", '/"(?:[^"\\\\]++|\\\\.|"")*+"/s' );
 		// Numbers in quotes stay: $wpdb->update() writes an id in quotes where no format says otherwise.
-		$bare  = (string) preg_replace_callback(
+		$bare  = preg_replace_callback(
 			$texts,
 			static function ( array $text ): string {
 				return 1 === preg_match( '/^.(\d+).$/', $text[0], $number ) ? $number[1] : "''";
@@ -181,18 +198,23 @@ final class Collector {
 			$sql
 		);
 		$named = '[^;]*?(?<!\w)' . preg_quote( $table, '/' ) . '(?!\w)/is';
-		if ( 1 !== preg_match( $verbs . $named, $bare ) ) {
+		$found = null === $bare ? false : preg_match( $verbs . $named, $bare );
+		if ( 0 === $found ) {
 			return; // A text names the table, or the table is another one.
 		}
+		if ( false === $found ) { // PCRE's limits, for a long text.
+			$this->ids[ $blog ][0] = true;
+			return;
+		}
 		$list = '/\bWHERE\b.*?(?<!\w)`?id`?\s*(?:=|\bIN\s*\()\s*(\d+(?:\s*,\s*\d+)*)/is';
-		if ( 1 === preg_match( $list, $bare, $found ) && 1 !== preg_match( '/\bWHERE\b.*\bOR\b/is', $bare ) ) {
+		if ( 1 === preg_match( $list, $bare, $found ) && 0 === preg_match( '/\bWHERE\b.*\bOR\b/is', $bare ) ) {
 			foreach ( explode( ',', $found[1] ) as $id ) {
 				$this->ids[ $blog ][ (int) $id ] = true;
 			}
 			return;
 		}
 		$is_insert = 1 === preg_match( '/^\s*(?:INSERT|REPLACE)\b/i', $bare );
-		if ( $is_insert && 1 !== preg_match( '/\bSELECT\b|\)\s*,\s*\(/i', $bare ) ) {
+		if ( $is_insert && 0 === preg_match( '/\bSELECT\b|\)\s*,\s*\(/i', $bare ) ) {
 			$this->inserting = $blog;
 			return;
 		}
