@@ -156,6 +156,7 @@ func TestMirror(t *testing.T) {
 	m.want(t, "after a repair", want...)
 
 	m.long(t)
+	m.asked(t)
 	m.moved(t)
 	m.gone(t, want)
 	if code, printed := m.cli(t, "stop"); code != 0 {
@@ -178,6 +179,29 @@ func (m *mirror) long(t *testing.T) {
 		ini_set( 'pcre.backtrack_limit', $limit );`)
 	if got := m.page(t, place); !strings.HasPrefix(got, "source_ids 0 all") {
 		t.Errorf("after a long statement the next look is at %q", got)
+	}
+}
+
+// asked has all tickets compared while a look is running, which itself began so: the look's end does not undo it.
+func (m *mirror) asked(t *testing.T) {
+	t.Helper()
+	got := m.page(t, `add_filter( 'query', function ( $sql ) {
+			static $done = false;
+			if ( ! $done && false !== strpos( $sql, 'FROM `+"`wp_desk_tickets`"+` t' ) ) {
+				$done = true; // As another process does, past this one's cache.
+				$here = wp_cache_get( 'ticketd_mirror_place', 'options' );
+				Ticketd\WordPress\Mirror\Mirror::look_at_all();
+				wp_cache_set( 'ticketd_mirror_place', $here, 'options' );
+			}
+			return $sql;
+		} );
+		do_action( 'ticketd_watchdog' );
+		echo get_option( 'ticketd_mirror_place' );`)
+	if !strings.HasPrefix(got, "source_ids 0 all") {
+		t.Errorf("after a look during which all tickets were to be compared, the next is at %q", got)
+	}
+	if got = m.page(t, `do_action( 'ticketd_watchdog' ); echo get_option( 'ticketd_mirror_place' );`); got != "source_ids 0 few" {
+		t.Errorf("after a look at all tickets the next is at %q", got)
 	}
 }
 

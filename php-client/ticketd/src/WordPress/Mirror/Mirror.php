@@ -27,7 +27,7 @@ final class Mirror {
 	public const OPTION = 'ticketd_mirror';
 
 	/** Option with the id up to which the watchdog has looked. */
-	private const PLACE = 'ticketd_mirror_place';
+	public const PLACE = 'ticketd_mirror_place';
 
 	/** The field that says whose copy a ticket is. */
 	public const FIELD = 'mirror_of';
@@ -213,6 +213,7 @@ final class Mirror {
 	 */
 	public function look(): void {
 		$until = hrtime( true ) + self::LOOK_NS;
+		add_option( self::PLACE, self::BEGIN, '', false );
 		$place = (string) get_option( self::PLACE, self::BEGIN );
 
 		list( $pages, $after, $reach ) = explode( ' ', $place ) + explode( ' ', self::BEGIN );
@@ -233,14 +234,32 @@ final class Mirror {
 				break;
 			}
 		}
-		update_option( self::PLACE, "$pages $after $reach", false );
+		$this->go_on( $place, "$pages $after $reach" );
+	}
+
+	/**
+	 * Notes where the next look begins, unless another process has changed the place since this look began: by
+	 * look_at_all() or another look.
+	 *
+	 * @param string $from The place where this look began.
+	 * @param string $to   Where the next one begins.
+	 */
+	private function go_on( string $from, string $to ): void {
+		global $wpdb;
+
+		Database::change( // update_option() would compare with what this process has cached.
+			"UPDATE `{$wpdb->options}` SET option_value = %s WHERE option_name = %s AND option_value = %s",
+			array( $to, self::PLACE, $from )
+		);
+		wp_cache_delete( self::PLACE, 'options' );
 	}
 
 	/**
 	 * Makes the watchdog compare all tickets, from the first.
 	 */
 	public static function look_at_all(): void {
-		update_option( self::PLACE, 'source_ids 0 all', false );
+		// The id at its end makes each call's place another one, also for a look that such a call began.
+		update_option( self::PLACE, 'source_ids 0 all ' . wp_generate_uuid4(), false );
 	}
 
 	/**
