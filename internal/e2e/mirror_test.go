@@ -149,6 +149,9 @@ func TestMirror(t *testing.T) {
 		!strings.Contains(printed, "differ: 3") {
 		t.Errorf("verify: exit code %d\n%s", code, printed)
 	}
+	if code, printed := m.cli(t, "verify", "--no-repair"); code != 1 || !strings.Contains(printed, "Changes copied: 0.") {
+		t.Errorf("verify --no-repair: exit code %d\n%s", code, printed)
+	}
 	if code, printed := m.cli(t, "verify", "--repair"); code != 0 || !strings.Contains(printed, "Changes copied: 3.") {
 		t.Errorf("repair: exit code %d\n%s", code, printed)
 	}
@@ -161,6 +164,10 @@ func TestMirror(t *testing.T) {
 	m.gone(t, want)
 	if code, printed := m.cli(t, "stop"); code != 0 {
 		t.Errorf("stop: exit code %d\n%s", code, printed)
+	}
+	const left = `echo $wpdb->get_var( "SELECT COUNT(*) FROM wp_options WHERE option_name LIKE 'ticketd_mirror%'" );`
+	if got := m.page(t, left); got != "0" {
+		t.Errorf("the stop leaves %s options", got)
 	}
 	m.page(t, `$wpdb->update( 'wp_desk_tickets', array( 'title' => 'later' ), array( 'id' => 1 ) );`)
 	m.want(t, "after the stop", want...)

@@ -111,8 +111,8 @@ final class Lifecycle {
 			return $tables;
 		}
 		// Not the table named by a constant or filter: several blogs may share it.
-		$table = $wpdb->get_blog_prefix( $blog_id ) . 'support_tickets';
-		return array_merge( $tables, Table::made_for( $table ) );
+		$prefix = $wpdb->get_blog_prefix( $blog_id );
+		return array_merge( $tables, Table::made_for( $prefix . 'support_tickets' ), Table::made_for_posts( $prefix ) );
 	}
 
 	/**

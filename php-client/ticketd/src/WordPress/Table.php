@@ -132,19 +132,23 @@ final class Table {
 	}
 
 	/**
-	 * The tables that ticketd has made for the metadata of this blog's posts, and, of the main blog, of the users.
+	 * The tables that ticketd has made for the metadata of a blog's posts.
 	 *
+	 * @param string $prefix The blog's prefix.
 	 * @return string[] Names of tables, which need not exist.
 	 */
-	public static function made_for_metadata(): array {
-		global $wpdb;
+	public static function made_for_posts( string $prefix ): array {
+		return array( $prefix . 'ticketd_revisions', $prefix . 'postmeta_identity' );
+	}
 
-		$made  = array();
-		$names = array( 'ticketd_revisions', 'ticketd_user_revisions', 'postmeta_identity', 'usermeta_identity' );
-		foreach ( $names as $name ) {
-			$made[] = $wpdb->prefix . $name;
-		}
-		return $made;
+	/**
+	 * The tables that ticketd has made for the metadata of users, whose table has the main blog's prefix.
+	 *
+	 * @param string $prefix The main blog's prefix; with another blog's, no table exists.
+	 * @return string[] Names of tables, which need not exist.
+	 */
+	public static function made_for_users( string $prefix ): array {
+		return array( $prefix . 'ticketd_user_revisions', $prefix . 'usermeta_identity' );
 	}
 
 	/**

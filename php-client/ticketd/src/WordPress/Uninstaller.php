@@ -19,6 +19,8 @@ final class Uninstaller {
 	 * Removes it from the current blog.
 	 */
 	public static function run(): void {
+		global $wpdb;
+
 		$settings = new Settings();
 		$keep     = $settings->keep();
 		$table    = $settings->table();
@@ -36,7 +38,9 @@ final class Uninstaller {
 		Meta\Loader::remove();
 		Capabilities::revoke();
 		if ( 'nothing' === $keep && Database::is_table_name( $table ) ) {
-			foreach ( array_merge( Table::made_for( $table ), Table::made_for_metadata() ) as $name ) {
+			$posts = Table::made_for_posts( $wpdb->prefix );
+			$users = Table::made_for_users( $wpdb->prefix );
+			foreach ( array_merge( Table::made_for( $table ), $posts, $users ) as $name ) {
 				Database::rows( "DROP TABLE IF EXISTS `$name`" );
 			}
 		}

@@ -83,6 +83,7 @@ final class MirrorCommand {
 	 */
 	public function stop( array $args, array $assoc_args ): void {
 		delete_option( Mirror::OPTION );
+		delete_option( Mirror::PLACE );
 		\WP_CLI::success( __( 'The mirror is off.', 'ticketd' ) );
 	}
 
@@ -122,7 +123,7 @@ final class MirrorCommand {
 		if ( null === $mirror ) {
 			\WP_CLI::error( __( 'The mirror is off: see "wp ticketd mirror start".', 'ticketd' ) );
 		}
-		$is_repair = isset( $assoc_args['repair'] );
+		$is_repair = ! empty( $assoc_args['repair'] );
 		$report    = $mirror->all( $is_repair );
 		$rows      = array();
 		foreach ( $report['different'] as $id => $fields ) {
