@@ -15,7 +15,7 @@ func bombs() map[string]string {
 	if raceEnabled { // slow, and a quarter is much, too
 		most, million, long = most/4, million/4, long/4
 	}
-	count := func(n int) string { return string(binary.BigEndian.AppendUint32(nil, uint32(n))) } //nolint:gosec // small
+	count := func(n int) string { return string(binary.BigEndian.AppendUint32(nil, uint32(n))) }
 	return map[string]string{
 		"deep arrays":         strings.Repeat("\x91", most) + "\xc0",
 		"deep maps":           strings.Repeat("\x81\xa1a", most/3) + "\xc0",

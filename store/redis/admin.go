@@ -90,8 +90,8 @@ var (
 )
 
 // Renew makes all tickets dirty and due. renewed counts those that were clean before, parts those that Redis holds in part: a
-// part of a ticket makes no row. writable are the fields that are NULL in a whole ticket without them, computed the fields that the
-// next place fills in itself. Dead letters stay dead.
+// part of a ticket makes no row. writable are the fields that are NULL in a whole ticket without them, computed the fields that
+// the next place fills in itself. Dead letters stay dead.
 func (a *Admin) Renew(ctx context.Context, now time.Time, writable, computed []string) (renewed, parts int, err error) {
 	first := []any{millis(now)}
 	for _, names := range [][]string{writable, computed} {

@@ -147,7 +147,7 @@ final class CacheTest extends MetaTestCase {
 	 * Without an answer of the daemon a key that WordPress writes itself is read as it was written, also by a listener.
 	 */
 	public function test_keys_of_others_without_the_daemon(): void {
-		$seen = array();
+		$seen     = array();
 		add_action(
 			'updated_post_meta',
 			$hear = static function () use ( &$seen ): void {
