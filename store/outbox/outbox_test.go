@@ -387,6 +387,13 @@ func (p *patient) DirtyIDs(ctx context.Context) ([]ticket.ID, error) {
 	return p.Store.DirtyIDs(ctx)
 }
 
+func (p *patient) NextDue(ctx context.Context) (time.Time, error) {
+	if err := p.settle(ctx); err != nil {
+		return time.Time{}, err
+	}
+	return p.Store.NextDue(ctx)
+}
+
 func (p *patient) Backlog(ctx context.Context) (store.Backlog, error) {
 	if err := p.settle(ctx); err != nil {
 		return store.Backlog{}, err
