@@ -117,10 +117,10 @@ func (s *Store) repeatable(mutations []store.Mutation) (ids []ticket.ID) {
 	return ids
 }
 
-// soon says that the next store will probably take a ticket's pending changes within the time of a request. The caller holds the
-// lock.
+// soon says that the next store will probably take a ticket's pending changes within the time of a request. Changes that a read
+// has seen may all have arrived since: then the queue may be empty. The caller holds the lock.
 func (s *Store) soon(l *lane, w *waiting) bool {
-	return w.stuck == nil && s.opts.Up(l.partition) && !l.failing && w.last-l.queue[0].sequence < maxAhead
+	return w.stuck == nil && s.opts.Up(l.partition) && !l.failing && len(l.queue) > 0 && w.last-l.queue[0].sequence < maxAhead
 }
 
 // sort says which of the mutations without an outcome go to the next store and which into the journal. A create goes to the next

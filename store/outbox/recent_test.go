@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ticketd/ticketd/internal/ticket"
 	"github.com/ticketd/ticketd/store"
 )
 
@@ -27,4 +28,11 @@ func TestRecentRequestsAreBounded(t *testing.T) {
 			t.Errorf("request %d is known: %v", i, known)
 		}
 	}
+}
+
+// A read whose changes have all arrived since it began, so that the queue is empty, waits for nothing.
+func TestReadWhoseChangesHaveArrived(t *testing.T) {
+	t.Parallel()
+	s := &Store{lanes: []*lane{{}}, opts: Options{Up: func(int) bool { return true }}}
+	s.settleRead(t.Context(), []ticket.ID{1}, []acceptance{{ticket: &waiting{last: 1}, count: 1}})
 }
