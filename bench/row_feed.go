@@ -19,8 +19,8 @@ const (
 	feedOnAlone  = "no Redis, with the feed"
 )
 
-// Settings of a site that flushes nothing while the row is measured, and of its feed. Nobody follows the feed, so that a write's
-// own price is measured and not a courier's work.
+// Settings of a site that flushes nothing while the row is measured, and of its feed. No consumer follows the feed, so that a
+// write's own price is measured and not a courier's work.
 const (
 	unflushed = "strategy = \"interval\"\nperiod = \"1h\"\nmax_age = \"1h\"\n"
 	withFeed  = unflushed + "[sites.main.feed]\nenabled = true\n"

@@ -10,7 +10,8 @@ import (
 	"github.com/ticketd/ticketd/internal/testenv"
 )
 
-// Nobody writes, and Redis becomes a replica, which answers but takes no change: the look at its settings has Redis proved, once.
+// No client writes, and Redis becomes a replica, which answers but takes no change: the look at its settings has Redis proved,
+// once.
 func TestANewFindingHasRedisProved(t *testing.T) {
 	t.Parallel()
 	server := testenv.NewRedis(t, testenv.RedisOptions{})

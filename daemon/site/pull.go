@@ -36,7 +36,7 @@ type consumer struct {
 	first      string
 	deliveries int64
 	// looked is when the consumer's letters were searched in vain for those to be delivered again. Those with keys up to dead are
-	// for nobody: a letter that is sent again gets a key of its own.
+	// for no consumer: a letter that is sent again gets a key of its own.
 	looked time.Time
 	dead   uint64
 	used   time.Time

@@ -1,6 +1,7 @@
-// Package conntrack stands for github.com/mwitkow/go-conntrack in this program: go.mod replaces it. Prometheus' HTTP client, which
-// ticketd does not use, comes with the exporter-toolkit and imports it; it imports golang.org/x/net/trace, whose pages are templates
-// that call methods by name. The linker keeps all methods of all types then: ten megabytes of program, four of an idle daemon's memory.
+// Package conntrack stands for github.com/mwitkow/go-conntrack in this program: go.mod replaces it. Prometheus' HTTP client,
+// which ticketd does not use, comes with the exporter-toolkit and imports it; it imports golang.org/x/net/trace, whose pages are
+// templates that call methods by name. The linker keeps all methods of all types then: ten megabytes of program, four of an idle
+// daemon's memory.
 package conntrack
 
 import (
@@ -25,8 +26,8 @@ func NewDialContextFunc(options ...option) func(context.Context, string, string)
 // DialWithDialContextFunc dials with f.
 func DialWithDialContextFunc(f dial) option { return func(to *dial) { *to = f } }
 
-// DialWithTracing does nothing: nobody looks at traces.
+// DialWithTracing does nothing: ticketd has no traces.
 func DialWithTracing() option { return func(*dial) {} }
 
-// DialWithName does nothing: nobody counts by name.
+// DialWithName does nothing: ticketd counts no connections by name.
 func DialWithName(string) option { return func(*dial) {} }

@@ -85,7 +85,7 @@ func testAlerts(t *testing.T, hosts int) {
 	p.fires(t, "TicketdDown")
 }
 
-// freeAddress is an address of this host that nobody listens at.
+// freeAddress is an address of this host without a listener.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")

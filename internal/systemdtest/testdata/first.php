@@ -1,6 +1,6 @@
 <?php
 /**
- * A page of WordPress that makes a ticket, as a form of a theme does, and prints its number or why there is none.
+ * A page of WordPress that makes a ticket, as a form of a theme does, and prints its number or the error.
  */
 
 require __DIR__ . '/wp-load.php';

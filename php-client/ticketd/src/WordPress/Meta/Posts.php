@@ -340,7 +340,7 @@ final class Posts {
 	}
 
 	/**
-	 * Fields as callers are told of them.
+	 * Fields as callers get them.
 	 *
 	 * @param array $fields Stored values by field.
 	 * @return array<string, mixed>

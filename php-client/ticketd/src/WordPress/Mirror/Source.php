@@ -106,7 +106,7 @@ final class Source {
 	}
 
 	/**
-	 * The source of a name; null where there is none.
+	 * The source of a name; null for an unknown name.
 	 *
 	 * @param string $name The name.
 	 */
